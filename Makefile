@@ -1,0 +1,42 @@
+# make run: the portal on http://127.0.0.1:8000. make test: all tests. make check: the quick part of them.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check real packages requirements clean
+
+run: $(VENV)/ready
+	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
+	@exec $(BIN)/flask --app app start
+
+check: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint portal/templates --lint --quiet
+	$(BIN)/python -m pytest -q -m "not real"
+
+real: $(VENV)/ready-dev packages
+	$(BIN)/python -m pytest -q -m real
+
+test: packages check real
+
+packages:
+	@.ci/packages Rscript=r-base-core redis-server=redis-server chromium=chromium pg_ctlcluster=postgresql
+
+$(VENV)/ready: requirements.txt
+	@.ci/environment $(PYTHON) $(VENV) requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
+	@.ci/environment $(PYTHON) $(VENV) requirements-dev.txt
+	@touch $@
+
+requirements: $(VENV)/ready-dev
+	$(BIN)/pip-compile -q --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links requirements.in
+	$(BIN)/pip-compile -q --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --allow-unsafe requirements-dev.in
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

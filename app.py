@@ -1,0 +1,38 @@
+"""create_app(): assembles the Flask application. Nothing else."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from portal import api, commands, pages, web
+from portal.settings import Settings, settings
+
+
+def create_app(chosen: Settings | None = None) -> Flask:
+    """The portal as a WSGI application, by the settings of the environment unless others are given."""
+    chosen = chosen or settings()
+    app = Flask(__name__, template_folder="portal/templates", static_folder="portal/static", static_url_path="/static")
+    app.config.from_mapping(
+        SECRET_KEY=chosen.signing_key(),
+        SQLALCHEMY_DATABASE_URI=chosen.database,
+        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(chosen),
+        MAX_CONTENT_LENGTH=chosen.portal_max_upload_bytes + chosen.portal_max_form_bytes,
+        MAX_FORM_MEMORY_SIZE=chosen.portal_max_form_bytes,
+        MAX_FORM_PARTS=1000,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=chosen.address.startswith("https://"),
+        WTF_CSRF_TIME_LIMIT=None,
+        PORTAL=chosen,
+    )
+    web.install(app, chosen)
+    pages.register(app)
+    api.register(app)
+    commands.register(app)
+    return app
+
+
+def _engine_options(chosen: Settings) -> dict[str, object]:
+    if chosen.database.startswith("sqlite"):
+        return {}
+    return {"pool_pre_ping": True, "pool_size": 8, "connect_args": {"connect_timeout": 5}}

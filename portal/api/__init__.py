@@ -1,0 +1,11 @@
+"""What programs see."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from portal.api import contract
+
+
+def register(app: Flask) -> None:
+    contract.register(app)

@@ -1,0 +1,275 @@
+"""The first system's REST contract: addresses and answers that published clients depend on, kept to the letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from flask import Blueprint, Flask, Response, current_app, g, redirect, request, send_file
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from portal import web
+from portal.api import negotiation, order, sender, shapes
+from portal.api.negotiation import Refused, answer
+from portal.domain import errors
+from portal.domain.jobtimes import typical
+from portal.domain.states import State
+from portal.models import Batch, Job, Letter, Submission
+from portal.services import jobs, results, submissions
+
+ROOT = "/analytics_automated"
+EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+READ, SEND = "GET, HEAD, OPTIONS", "POST, OPTIONS"
+PAGE_LENGTH = 10
+REMEMBERED_RUNS = 1000
+STATUSES = (400, 404, 405, 413, 429)
+
+contract = Blueprint("contract", __name__, url_prefix=ROOT)
+files = Blueprint("files", __name__)
+allowed: dict[str, str] = {}
+
+View = Callable[..., Any]
+
+
+def register(app: Flask) -> None:
+    app.register_blueprint(contract)
+    app.register_blueprint(files)
+    web.csrf.exempt(contract)
+    sender.limit_guessing(contract)
+
+
+def route(allow: str, *paths: str) -> Callable[[View], View]:
+    """Give a view all spellings of its addresses. Other methods must reach us too, to be refused in JSON."""
+
+    def give(view: View) -> View:
+        name = view.__name__
+        allowed[f"contract.{name}"] = allow
+        for path in paths:
+            contract.add_url_rule(path, name, view, methods=EVERY_METHOD, strict_slashes=True)
+        return view
+
+    return give
+
+
+# Submissions
+
+
+@route(SEND, "/submission", "/submission/", "/submission.json", "/submission/.json")
+def submit() -> Response:
+    batch = order.place(web.session(), sender.of_submission())
+    return answer(shapes.accepted(batch), 201)
+
+
+@route(READ, "/submission/<name>", "/submission/<name>/")
+def batch(name: str) -> Response:
+    found = submissions.batch(web.session(), name)
+    return answer(shapes.whole(found, _shown_email(found)))
+
+
+@route(READ, "/submission/single/<name>", "/submission/single/<name>/")
+def single(name: str) -> Response:
+    found = submissions.get(web.session(), name)
+    return answer(shapes.single(found, _shown_email(found.batch)))
+
+
+@files.get("/submissions/<name>")
+@files.get(f"{ROOT}/submissions/<name>")
+def file(name: str) -> AnyResponse:
+    """A file's bytes; never as something that a browser would run."""
+    stored = results.find(web.session(), _storable(name))
+    response = send_file(
+        results.open_file(stored),
+        mimetype=stored.media_type,
+        as_attachment=not stored.image,
+        download_name=stored.name,
+        conditional=False,
+        etag=stored.sha256,
+    )
+    response.content_length = stored.size
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response.make_conditional(request, accept_ranges=True, complete_length=stored.size)
+
+
+def _shown_email(batch: Batch) -> str:
+    """The address, until the letter to it is sent; empty afterwards, since null would break a published client."""
+    sent = select(Letter.id).where(Letter.batch_id == batch.id, Letter.sent.is_not(None))
+    return "" if web.session().scalar(sent) else batch.email
+
+
+# Discovery
+
+
+@route(READ, "/endpoints", "/endpoints/", "/endpoints.json")
+def endpoints() -> Response:
+    return answer({"jobs": [shapes.endpoint(job, jobs.fields(job)) for job in _runnable_jobs(web.session())]})
+
+
+@route(READ, "/job", "/job/", "/job.json")
+def job_list() -> Response:
+    found = _runnable_jobs(web.session())
+    last = max(1, -(-len(found) // PAGE_LENGTH))
+    page = _page_number(last)
+    body = {
+        "count": len(found),
+        "next": _address_of_page(page + 1) if page < last else None,
+        "previous": _address_of_page(page - 1) if page > 1 else None,
+        "results": [shapes.listed(job) for job in islice(found, (page - 1) * PAGE_LENGTH, page * PAGE_LENGTH)],
+    }
+    return answer(body)
+
+
+@route(READ, "/job/<name>", "/job/<name>/")
+def job(name: str) -> Response:
+    return answer(shapes.described(order.job_for(web.session(), name, sender.account())))
+
+
+@route(READ, "/jobtimes", "/jobtimes/", "/jobtimes.json")
+def job_times() -> Response:
+    session = web.session()
+    times = {job.name: _run_times(session, job) for job in _runnable_jobs(session)}
+    return answer({name: typical(seconds) for name, seconds in times.items() if seconds})
+
+
+def _runnable_jobs(session: Session) -> list[Job]:
+    return sorted(jobs.runnable_by(session, sender.account()), key=lambda job: job.id)
+
+
+def _run_times(session: Session, job: Job) -> list[float]:
+    """How many seconds the job's latest complete submissions took."""
+    complete = (
+        select(Submission.started, Submission.ended)
+        .where(Submission.job_id == job.id, Submission.state == State.COMPLETE)
+        .order_by(Submission.id.desc())
+        .limit(REMEMBERED_RUNS)
+    )
+    return [(end - start).total_seconds() for start, end in session.execute(complete) if start and end]
+
+
+def _page_number(last: int) -> int:
+    text = request.args.get("page", "1")
+    if text == "last":
+        return last
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= last:
+        raise Refused(404, {"detail": "Invalid page."})
+    return int(text)
+
+
+def _address_of_page(page: int) -> str:
+    query = {**request.args.to_dict(), "page": page}
+    if page == 1:
+        del query["page"]
+    return request.base_url + (f"?{urlencode(sorted(query.items()))}" if query else "")
+
+
+# Before and after
+
+
+@contract.before_request
+def _prepare() -> AnyResponse | None:
+    """Settle the answer's form, who asks, how and for what: the first of these that is wrong is the answer."""
+    g.form = negotiation.asked()
+    g.account = sender.account_of_password()
+    allow = allowed[str(request.endpoint)]
+    if request.method not in allow.split(", "):
+        raise Refused(405, {"detail": f'Method "{request.method}" not allowed.'})
+    if request.method == "OPTIONS":
+        return Response()
+    if name := (request.view_args or {}).get("name"):
+        request.view_args = {"name": _storable(name.removesuffix(".json"))}
+    return _with_slash() if request.method != "POST" else None
+
+
+def _storable(name: str) -> str:
+    """The name, if it could be in a database at all."""
+    if "\0" in name:
+        raise negotiation.not_found()
+    return name
+
+
+def _with_slash() -> AnyResponse | None:
+    """The first system sends a list that is asked for without its slash to the address with it."""
+    if request.path not in (f"{ROOT}/job", f"{ROOT}/endpoints", f"{ROOT}/jobtimes"):
+        return None
+    query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
+    return redirect(f"{request.script_root}{request.path}/{query}", 301, Response)
+
+
+@contract.after_request
+def _tell_how(response: Response) -> Response:
+    response.headers["Allow"] = allowed[str(request.endpoint)]
+    response.vary.add("Accept")
+    return response
+
+
+@contract.after_request
+@files.after_request
+def _let_origins_read(response: Response) -> Response:
+    """Other origins may read what needs no sign-in: a browser's session is never theirs to use."""
+    origins = _configured_origins()
+    if not origins:
+        return response
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    response.vary.add("Origin")
+    origin = request.headers.get("Origin", "")
+    if origin in origins:
+        response.headers["Access-Control-Allow-Origin"] = origin
+    return response
+
+
+def _configured_origins() -> set[str]:
+    listed = current_app.config["PORTAL"].portal_cors_origins.split(",")
+    return {origin.strip().rstrip("/") for origin in listed} - {""}
+
+
+# Refusals
+
+
+@contract.errorhandler(Refused)
+def _refused(refusal: Refused) -> Response:
+    return answer(refusal.body, refusal.status, refusal.headers)
+
+
+@contract.errorhandler(errors.PortalError)
+def _portal_error(error: errors.PortalError) -> Response:
+    if isinstance(error, errors.NotFound):
+        return _refused(negotiation.not_found())
+    status = next(status for kind, status in web.STATUS.items() if isinstance(error, kind))
+    headers = {"Retry-After": "60"} if status == 503 else {}
+    return answer({"error": str(error)}, status, headers)
+
+
+@contract.errorhandler(errors.TooMany)
+def _too_many(error: errors.TooMany) -> Response:
+    return answer({"error": str(error)}, 429, {"Retry-After": str(error.retry_after)})
+
+
+def _http_error(error: HTTPException) -> Response:
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return answer({"detail": error.description or error.name}, error.code or 500, headers)
+
+
+for _status in STATUSES:
+    contract.register_error_handler(_status, _http_error)
+
+
+@contract.errorhandler(Exception)
+def _unexpected(error: Exception) -> Response:
+    """The answer holds an id that the log knows too, and nothing else of what happened."""
+    if isinstance(error, HTTPException):
+        return _http_error(error)
+    identity = uuid4().hex
+    current_app.logger.exception("An unexpected error, id %s", identity)
+    return answer({"error": f"Something went wrong on our side. When you report it, name the id {identity}."}, 500)
+
+
+@files.errorhandler(Refused)
+@files.errorhandler(errors.NotFound)
+def _no_file(error: Exception) -> Response:
+    return Response("Not found.\n", 404, mimetype="text/plain")

@@ -1,0 +1,123 @@
+"""The first system's POST: its tests in its order, each with its own answer, and then the one way in."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, NoReturn, cast
+
+from flask import request
+from sqlalchemy.orm import Session
+from werkzeug.datastructures import FileStorage
+
+from portal.api.negotiation import Refused, not_found
+from portal.domain.errors import Invalid
+from portal.models import Account, Batch, Job
+from portal.services import jobs, submissions
+from portal.services.submissions import Incoming, Order
+from portal.storage import TooLarge
+
+REQUIRED = ("job", "submission_name", "email")
+OWN_FIELDS = (*REQUIRED, "input_data")
+NOT_VALIDATED = "Input data could not be validated"
+
+
+def place(session: Session, account: Account | None) -> Batch:
+    """Accept what the request asks for, or raise the refusal of the first test that says no."""
+    _check_media_type()
+    order = _order(account)
+    chosen = [_chosen(session, name, account) for name in dict.fromkeys(order.jobs)]
+    submissions.batch_priority(session, order)
+    for job in chosen:
+        _check_enabled(job)
+        _check_steps(job)
+        _check_parameters(job, order)
+    try:
+        return submissions.submit(session, order)
+    except Invalid as wrong:
+        _refuse_fields(wrong, order)
+
+
+def job_for(session: Session, name: str, account: Account | None) -> Job:
+    """The job of this name, if the account may know of it."""
+    job = jobs.named(session, name) if "\0" not in name else None
+    if job is None or not jobs.may_run(account, job):
+        raise not_found()
+    return job
+
+
+def _check_media_type() -> None:
+    sent = request.content_length or "Transfer-Encoding" in request.headers
+    if sent and not _readable():
+        kind = request.headers.get("Content-Type", "")
+        raise Refused(415, {"detail": f'Unsupported media type "{kind}" in request.'})
+
+
+def _readable() -> bool:
+    """Whether the body is a form. A multipart one without its boundary cannot be read either."""
+    if request.mimetype == "multipart/form-data":
+        return bool(request.mimetype_params.get("boundary"))
+    return request.mimetype == "application/x-www-form-urlencoded"
+
+
+def _order(account: Account | None) -> Order:
+    """The request as an order. The last value of a repeated field wins; a file part without a file name is none."""
+    fields = {name: values[-1] for name, values in request.form.lists()}
+    if not all(name in fields or name in request.files for name in REQUIRED):
+        raise Refused(400, {"error": "Input does not contain all required fields"})
+    return Order(
+        jobs=tuple(fields.get("job", "").split(",")),
+        name=fields.get("submission_name", ""),
+        email=fields.get("email", ""),
+        incoming=_incoming(request.files.getlist("input_data")),
+        values={name: value for name, value in fields.items() if name not in OWN_FIELDS},
+        account=account,
+        address=request.remote_addr or "",
+    )
+
+
+def _incoming(parts: list[FileStorage]) -> Incoming | None:
+    named = [part for part in parts if part.filename]
+    return Incoming(str(named[-1].filename), cast(BinaryIO, named[-1].stream)) if named else None
+
+
+def _chosen(session: Session, name: str, account: Account | None) -> Job:
+    try:
+        return job_for(session, name, account)
+    except Refused:
+        raise Refused(400, {"error": "Job name supplied does not exist"}) from None
+
+
+def _check_enabled(job: Job) -> None:
+    if not job.enabled:
+        raise Refused(403, {"error": f"{job.name} is present but currently disabled."})
+
+
+def _check_steps(job: Job) -> None:
+    if not job.current.steps:
+        raise Refused(400, {"error": f"Job Requested: {job.name} appears to have no Steps"})
+
+
+def _check_parameters(job: Job, order: Order) -> None:
+    if any(field.name not in order.values and field.rule.required for field in jobs.fields(job)):
+        sentence = (
+            f"Required Parameter for {job.name} Missing.You are missing a required parameter in your web form "
+            "submission. GET /analytics_automated/endpoints to discover all required options"
+        )
+        raise Refused(400, {"error": sentence})
+
+
+def _refuse_fields(wrong: Invalid, order: Order) -> NoReturn:
+    """Parameters are tested before the form; the form's fields are reported together."""
+    parameters = {name: sentence for name, sentence in wrong.fields.items() if name not in OWN_FIELDS}
+    found = parameters or {**wrong.fields, **_empty_file(order.incoming)}
+    body = {"error": {name: [_as_published(sentence)] for name, sentence in found.items()}}
+    raise Refused(413 if isinstance(wrong, TooLarge) else 400, body) from None
+
+
+def _empty_file(incoming: Incoming | None) -> dict[str, str]:
+    if incoming is None or incoming.stream.seek(0, 2):
+        return {}
+    return {"input_data": "The submitted file is empty."}
+
+
+def _as_published(sentence: str) -> str:
+    return NOT_VALIDATED if sentence.startswith(NOT_VALIDATED) else sentence

@@ -1,0 +1,88 @@
+"""Model -> JSON: the first system's contract, its keys in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from portal.domain.parameters import Kind
+from portal.domain.states import State
+from portal.models import Batch, Configuration, Job, Result, Step, Submission
+from portal.services import results
+from portal.services.jobs import Field
+
+Shape = dict[str, Any]
+
+STATES = {
+    State.WAITING: "Submitted",
+    State.QUEUED: "Submitted",
+    State.RUNNING: "Running",
+    State.COMPLETE: "Complete",
+    State.ERROR: "Error",
+    State.CRASH: "Crash",
+    State.STOPPED: "Error",
+    State.SKIPPED: "Complete",
+}
+
+
+def accepted(batch: Batch) -> Shape:
+    return {"UUID": batch.uuid, "submission_name": batch.name}
+
+
+def whole(batch: Batch, email: str) -> Shape:
+    return {
+        "UUID": batch.uuid,
+        "state": STATES[batch.state],
+        "submissions": [single(submission, email) for submission in batch.submissions],
+    }
+
+
+def single(submission: Submission, email: str) -> Shape:
+    """No key may be added: a published client takes a `modified` for the age of its results."""
+    return {
+        "submission_name": submission.batch.name,
+        "job_name": submission.job_name,
+        "UUID": submission.uuid,
+        "state": STATES[submission.state],
+        "last_message": submission.messages[-1].sentence if submission.messages else "Submitted",
+        "email": email,
+        "input_file": f"/submissions/{results.input_name(submission)}",
+        "results": [_result(result) for result in results.of_submission(submission)],
+    }
+
+
+def _result(result: Result) -> Shape:
+    return {
+        "task": result.run.task_id,
+        "name": result.run.task_name,
+        "message": "Result",
+        "step": result.run.stage,
+        "data_path": f"/submissions/{result.name}",
+    }
+
+
+def endpoint(job: Job, fields: Iterable[Field]) -> str:
+    """The first system's way to say what a POST must hold."""
+    fixed = f"/submission/&job={job.name}&submission_name=[STRING]&email=[EMAIL_STRING]&input_data=[FILE]"
+    return fixed + "".join(f"&{field.name}={_value_of(field)}" for field in fields)
+
+
+def _value_of(field: Field) -> str:
+    return "[TRUE/FALSE]" if field.rule.kind is Kind.BOOLEAN else "[VALUE]"
+
+
+def listed(job: Job) -> Shape:
+    return {"pk": job.id, "name": job.name}
+
+
+def described(job: Job) -> Shape:
+    return {"name": job.name, "steps": [_step(step) for step in job.current.steps]}
+
+
+def _step(step: Step) -> Shape:
+    configurations = step.task.current.configurations
+    return {"task": {"configuration": [_configuration(one) for one in configurations]}, "ordering": step.order}
+
+
+def _configuration(one: Configuration) -> Shape:
+    return {"type": one.kind, "name": one.name, "parameters": one.parameters, "version": one.version}

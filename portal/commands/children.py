@@ -1,0 +1,153 @@
+"""Processes that live and die with this one, and are started again when they end by themselves.
+
+This process adopts the orphans of its children, so that what a worker had started ends with it too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+LIBC = ctypes.CDLL(None, use_errno=True)
+TICK = 0.2
+GRACE_SECONDS = 4.0
+ORPHAN_SECONDS = 8.0
+QUICK_SECONDS = 5.0
+MOST_QUICK_ENDS = 5
+
+
+class GaveUp(Exception):
+    """A child that ends again and again at once."""
+
+
+@dataclass
+class Child:
+    """One program with its arguments, in this process's environment; `process` while it runs."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    begun: float = 0.0
+    quick_ends: int = 0
+
+    def start(self) -> None:
+        self.begun = time.monotonic()
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def again(self) -> None:
+        """Start it anew after it ended. Raises GaveUp when it never stays."""
+        quick = time.monotonic() - self.begun < QUICK_SECONDS
+        self.quick_ends = self.quick_ends + 1 if quick else 0
+        if self.quick_ends >= MOST_QUICK_ENDS:
+            raise GaveUp(f"The {self.name} does not stay up; what it says is above.")
+        time.sleep(TICK)
+        self.start()
+
+    def signal(self, number: int) -> None:
+        """To the child and all of its group."""
+        if self.process is not None:
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                return
+
+
+class Children:
+    """The children in the order in which they are started; they are ended in the opposite order."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self.children = children
+        self.asked_to_end = False
+
+    def run(self, when_idle: Callable[[], None]) -> None:
+        """Start them all and mind them until this process is told to end. `when_idle` is called again and again."""
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask_end)
+        try:
+            for child in self.children:
+                child.start()
+            self._mind(when_idle)
+        finally:
+            self._end_all()
+
+    def _ask_end(self, *_: object) -> None:
+        self.asked_to_end = True
+
+    def _mind(self, when_idle: Callable[[], None]) -> None:
+        while not self.asked_to_end:
+            for child in self.children:
+                if not child.alive() and not self.asked_to_end:
+                    child.again()
+            when_idle()
+            time.sleep(TICK)
+
+    def _end_all(self) -> None:
+        first, *others = self.children
+        self._end(others)
+        _end_orphans()
+        self._end([first])
+
+    def _end(self, children: Sequence[Child]) -> None:
+        for child in children:
+            child.signal(signal.SIGTERM)
+        _wait(lambda: not any(child.alive() for child in children), GRACE_SECONDS)
+        for child in children:
+            child.signal(signal.SIGKILL)
+            if child.process is not None:
+                child.process.wait()
+
+
+def _die_with_parent() -> None:
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _end_orphans() -> None:
+    """End what the workers had started: launchers, which end their runs' processes."""
+    for pid in _own_children():
+        os.kill(pid, signal.SIGTERM)
+    _wait(lambda: not _own_children(), ORPHAN_SECONDS)
+    for pid in _own_children():
+        os.kill(pid, signal.SIGKILL)
+
+
+def _own_children() -> list[int]:
+    """The adopted processes that live; those that ended are buried."""
+    found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_mine(entry)]
+    return [pid for pid in found if not _buried(pid)]
+
+
+def _is_mine(entry: Path) -> bool:
+    try:
+        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return int(fields[1]) == os.getpid()
+
+
+def _buried(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True

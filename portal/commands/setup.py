@@ -1,0 +1,62 @@
+"""flask setup: the database at its newest migration; and, in an empty one, an administrator and the examples."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from pathlib import Path
+
+import click
+import flask_migrate
+from flask import current_app
+from flask.cli import with_appcontext
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal.database import transaction
+from portal.domain.errors import PortalError
+from portal.domain.policy import Role
+from portal.models import Account
+from portal.services import accounts, configuration
+from portal.settings import Settings, WrongSetting
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+@click.command()
+@with_appcontext
+def setup() -> None:
+    """Migrate the database; make the administrator and the examples if there is no account yet."""
+    chosen: Settings = current_app.config["PORTAL"]
+    password = prepare(chosen)
+    if password and not chosen.portal_admin_password:
+        click.echo(f"Sign in as {chosen.portal_admin_name} with the password {password} (shown only now).")
+
+
+def prepare(chosen: Settings) -> str | None:
+    """Make the database ready. Gives the new administrator's password where there was no account yet."""
+    _migrate()
+    return _first_start(chosen)
+
+
+def _migrate() -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        flask_migrate.upgrade(str(MIGRATIONS))
+    except (SQLAlchemyError, OSError) as failure:
+        reason = str(getattr(failure, "orig", failure)).strip().splitlines()[0]
+        raise WrongSetting(f"The database does not answer ({reason}): look at DATABASE_URL.") from None
+
+
+def _first_start(chosen: Settings) -> str | None:
+    """Where there is no account yet: make the administrator and the examples. Gives a password that was made up."""
+    with transaction() as session:
+        if session.scalar(select(Account.id).limit(1)):
+            return None
+        password = chosen.portal_admin_password or secrets.token_urlsafe(12)
+        try:
+            admin = accounts.create(session, chosen.portal_admin_name, password, Role.ADMINISTRATOR)
+        except PortalError as refusal:
+            raise WrongSetting(f"PORTAL_ADMIN_NAME, PORTAL_ADMIN_PASSWORD: {refusal}") from None
+        configuration.load_examples(session, admin)
+    return password

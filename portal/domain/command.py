@@ -1,0 +1,244 @@
+"""A command line with places in it: $I1 $O1 $P1 $VALUE $ID $TMP.
+
+A value never becomes part of the script's text: the script refers to it as a quoted shell variable, so that it is one
+word whatever it holds, even where this reader of quotes should be mistaken about the shell's own reading.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from portal.domain.errors import Invalid
+
+PLACE = re.compile(r"\$(?:(?P<kind>[PIO])(?P<number>[1-9][0-9]*)|(?P<word>VALUE|ID|TMP)(?![A-Za-z0-9]))", re.ASCII)
+BRACED = re.compile(r"\$\{((?:[PIO][1-9][0-9]*)|VALUE|ID|TMP)\}", re.ASCII)
+HEREDOC = re.compile(r"<<-?[ \t]*(['\"\\]?)([A-Za-z0-9_]+)", re.ASCII)
+
+
+class Quoting(Enum):
+    """How the shell reads the text around a place."""
+
+    BARE = "bare"
+    DOUBLE = "double"
+    SINGLE = "single"
+    BACKTICK = "backtick"
+    BRACE = "brace"
+    COMMENT = "comment"
+    HEREDOC = "here-document"
+    LITERAL = "literal here-document"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One $I1, $P2 ... of a line: its name without the dollar sign, where it stands, and how it is quoted."""
+
+    name: str
+    line: int
+    quoting: Quoting
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a place stands for: fixed words before the value (a flag), and the value, if it has one."""
+
+    words: tuple[str, ...] = ()
+    value: str | None = None
+    spacing: bool = True
+
+
+Piece = str | Place
+_Spelling = Callable[[Place, str], str]
+
+
+class _Reader:
+    """Reads a line as sh does, as far as needed to know how each place is quoted."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.at = 0
+        self.stack = [Quoting.BARE]
+        self.heredocs: list[tuple[str, bool]] = []
+
+    def pieces(self) -> Iterator[Piece]:
+        while self.at < len(self.line):
+            yield self._next()
+
+    def _next(self) -> Piece:
+        if place := self._place():
+            return place
+        return self._take(_STEPS[self.stack[-1]](self))
+
+    def _take(self, length: int) -> str:
+        text = self.line[self.at : self.at + length]
+        self.at += length
+        return text
+
+    def _place(self) -> Place | None:
+        found = PLACE.match(self.line, self.at) or BRACED.match(self.line, self.at)
+        if not found:
+            return None
+        here = self.line.count("\n", 0, self.at) + 1
+        self.at = found.end()
+        return Place(found[0].strip("${}"), here, self.stack[-1])
+
+    def _open(self, quoting: Quoting, length: int = 1) -> int:
+        self.stack.append(quoting)
+        return length
+
+    def _close(self) -> int:
+        if len(self.stack) > 1:
+            self.stack.pop()
+        return 1
+
+    def _looking_at(self, text: str) -> bool:
+        return self.line.startswith(text, self.at)
+
+    def bare(self) -> int:
+        char = self.line[self.at]
+        if char == "\n" and self.heredocs:
+            return self._heredoc_bodies()
+        if char == "<" and (found := HEREDOC.match(self.line, self.at)):
+            self.heredocs.append((found[2], bool(found[1])))
+            return found.end() - self.at
+        if char == "#" and (self.at == 0 or self.line[self.at - 1] in " \t\n;|&("):
+            return self._open(Quoting.COMMENT)
+        if char == "'":
+            return self._open(Quoting.SINGLE)
+        if char == '"':
+            return self._open(Quoting.DOUBLE)
+        if char == "(":
+            return self._open(Quoting.BARE)
+        if char == ")":
+            return self._close()
+        return self._inside_any()
+
+    def double(self) -> int:
+        return self._close() if self._looking_at('"') else self._inside_any()
+
+    def single(self) -> int:
+        return self._close() if self._looking_at("'") else 1
+
+    def comment(self) -> int:
+        if self._looking_at("\n"):
+            self.stack.pop()
+            return 0
+        return 1
+
+    def backtick(self) -> int:
+        return self._close() if self._looking_at("`") else self._escaped()
+
+    def brace(self) -> int:
+        return self._close() if self._looking_at("}") else self._inside_any()
+
+    def _inside_any(self) -> int:
+        if self._looking_at("$("):
+            return self._open(Quoting.BARE, 2)
+        if self._looking_at("${"):
+            return self._open(Quoting.BRACE, 2)
+        if self._looking_at("`"):
+            return self._open(Quoting.BACKTICK)
+        return self._escaped()
+
+    def _escaped(self) -> int:
+        return 2 if self._looking_at("\\") else 1
+
+    def _heredoc_bodies(self) -> int:
+        return self._open(Quoting.LITERAL if self.heredocs[0][1] else Quoting.HEREDOC)
+
+    def heredoc(self) -> int:
+        end = (self.line + "\n").index("\n", self.at)
+        if self.line[self.at - 1] == "\n" and self.line[self.at : end].strip("\t") == self.heredocs[0][0]:
+            self.heredocs.pop(0)
+            self.stack.pop()
+            return end - self.at
+        return 1
+
+
+_STEPS = {
+    Quoting.BARE: _Reader.bare,
+    Quoting.DOUBLE: _Reader.double,
+    Quoting.SINGLE: _Reader.single,
+    Quoting.BACKTICK: _Reader.backtick,
+    Quoting.BRACE: _Reader.brace,
+    Quoting.COMMENT: _Reader.comment,
+    Quoting.HEREDOC: _Reader.heredoc,
+    Quoting.LITERAL: _Reader.heredoc,
+}
+UNUSABLE = {
+    Quoting.BACKTICK: "between backticks: write $( ) instead",
+    Quoting.BRACE: "inside ${ }: write it outside",
+    Quoting.LITERAL: "in a here-document with a quoted delimiter: leave the quotes out",
+}
+
+
+def pieces(line: str) -> list[Piece]:
+    """The line as literal text and places, in order; a place in a comment is text."""
+    return [
+        f"${piece.name}" if isinstance(piece, Place) and piece.quoting is Quoting.COMMENT else piece
+        for piece in _Reader(line.replace("\r", "")).pieces()
+    ]
+
+
+def places(line: str) -> list[Place]:
+    return [piece for piece in pieces(line) if isinstance(piece, Place)]
+
+
+def check(line: str, known: set[str]) -> None:
+    """Raise Invalid(code=...) for a place that nothing is bound to, or that stands where no value can go."""
+    for place in places(line):
+        if place.name not in known:
+            raise Invalid(code=f"Line {place.line}: ${place.name} stands for nothing here. {_remedy(place.name)}")
+        if place.quoting in UNUSABLE:
+            raise Invalid(code=f"Line {place.line}: ${place.name} cannot stand {UNUSABLE[place.quoting]}.")
+
+
+def _remedy(name: str) -> str:
+    kinds = {"I": "Add an input ending", "O": "Add an output ending", "P": "Add a parameter"}
+    return f"{kinds.get(name[0], 'Add a parameter whose flag is VALUE')}, or take ${name} out."
+
+
+def script(line: str, bindings: Mapping[str, Binding]) -> str:
+    """The sh script that runs the line: the values as shell variables, then the line referring to them."""
+    parts = pieces(line)
+    used = {part.name for part in parts if isinstance(part, Place)}
+    values = {name: bindings[name].value for name in sorted(used & set(bindings))}
+    variables = [f"{name}={shlex.quote(value)}\n" for name, value in values.items() if value is not None]
+    return "".join(variables) + "".join(_spelt(part, bindings, _reference) for part in parts) + "\n"
+
+
+def shown(line: str, bindings: Mapping[str, Binding]) -> str:
+    """The line as a person reads it: each value, quoted where it must be, in its place."""
+    return "".join(_spelt(part, bindings, _literal) for part in pieces(line))
+
+
+def _spelt(piece: Piece, bindings: Mapping[str, Binding], spell: _Spelling) -> str:
+    if isinstance(piece, str):
+        return piece
+    binding = bindings.get(piece.name)
+    if binding is None:
+        return f"${piece.name}"
+    words = " ".join(_word(word, piece.quoting) for word in binding.words)
+    if binding.value is None:
+        return words
+    gap = " " if words and binding.spacing else ""
+    return words + gap + spell(piece, binding.value)
+
+
+def _word(word: str, quoting: Quoting) -> str:
+    return shlex.quote(word) if quoting is Quoting.BARE else word
+
+
+def _reference(place: Place, value: str) -> str:
+    return {Quoting.BARE: '"${%s}"', Quoting.SINGLE: "'\"${%s}\"'"}.get(place.quoting, "${%s}") % place.name
+
+
+def _literal(place: Place, value: str) -> str:
+    quoted = shlex.quote(value)
+    if place.quoting is Quoting.BARE or quoted == value:
+        return quoted
+    mark = {Quoting.DOUBLE: '"', Quoting.SINGLE: "'"}.get(place.quoting, "")
+    return mark + quoted + mark if mark else value

@@ -1,0 +1,103 @@
+"""Work: everything a run needs, frozen when it is submitted, so that no later edit touches it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from portal.domain import command
+from portal.domain.names import file_for
+from portal.domain.parameters import Argument, Kind
+from portal.domain.verdict import Rules, Then
+
+VALUE_FLAG = "VALUE"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use at most. None: no limit of ours."""
+
+    wall_seconds: int = 3600
+    memory_bytes: int | None = None
+    log_bytes: int = 10_000_000
+    output_bytes: int | None = 2_000_000_000
+    files: int | None = 10_000
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a run happens: the runner's name, and the backend's root directory and options."""
+
+    backend: str
+    runner: str
+    root_directory: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run's whole task. `identity` is the submission's UUID: it begins the name of every file."""
+
+    identity: str
+    task: str
+    language: str
+    code: str
+    placement: Placement
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    stdout: str = ""
+    arguments: tuple[Argument, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+
+    def file(self, ending: str) -> str:
+        return file_for(self.identity, ending)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Work:
+        rules = data["rules"]
+        return cls(
+            **{
+                **data,
+                "placement": Placement(**data["placement"]),
+                "inputs": tuple(data["inputs"]),
+                "outputs": tuple(data["outputs"]),
+                "arguments": tuple(Argument(**{**each, "kind": Kind(each["kind"])}) for each in data["arguments"]),
+                "limits": Limits(**data["limits"]),
+                "rules": Rules(
+                    exit_statuses=tuple(rules["exit_statuses"]),
+                    on_exit_status=Then(rules["on_exit_status"]),
+                    on_missing_output=Then(rules["on_missing_output"]),
+                ),
+            }
+        )
+
+
+def bindings(work: Work, directory: str) -> dict[str, command.Binding]:
+    """What each place of a command stands for. A boolean that is off keeps its number and leaves nothing."""
+    found = {"ID": command.Binding(value=work.identity), "TMP": command.Binding(value=directory)}
+    for number, ending in enumerate(work.inputs, 1):
+        found[f"I{number}"] = command.Binding(value=work.file(ending))
+    for number, ending in enumerate(work.outputs, 1):
+        found[f"O{number}"] = command.Binding(value=work.file(ending))
+    return found | _of_arguments(work.arguments)
+
+
+def _of_arguments(arguments: tuple[Argument, ...]) -> dict[str, command.Binding]:
+    flagged = [each for each in arguments if VALUE_FLAG not in each.flag]
+    found = {f"P{number}": _of_argument(each) for number, each in enumerate(flagged, 1)}
+    values = [each for each in arguments if VALUE_FLAG in each.flag and each.kind is not Kind.BOOLEAN]
+    if values:
+        found["VALUE"] = command.Binding(value=values[0].text)
+    return found
+
+
+def _of_argument(argument: Argument) -> command.Binding:
+    words = tuple(argument.flag.split())
+    if argument.kind is Kind.BOOLEAN:
+        return command.Binding(words if argument.value else ())
+    return command.Binding(() if argument.switchless else words, argument.text, argument.spacing)

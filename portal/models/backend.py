@@ -1,0 +1,39 @@
+"""Backends: configured runners; and the workers that have reported what they can do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import JSON, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from portal.database import Base, Moment, now
+
+
+class Backend(Base):
+    """Where runs happen: a runner with its queue, its root directory, its limits and its options."""
+
+    __tablename__ = "backend"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    runner: Mapped[str] = mapped_column(String(40))
+    queue: Mapped[str] = mapped_column(String(80))
+    languages: Mapped[list[str]] = mapped_column(JSON, default=list)
+    root_directory: Mapped[str] = mapped_column(String(500), default="")
+    wall_seconds: Mapped[int] = mapped_column(default=3600)
+    options: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
+class Worker(Base):
+    """A worker's own word: which queues it serves, and which languages and runners it cannot offer, and why."""
+
+    __tablename__ = "worker"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    queues: Mapped[list[str]] = mapped_column(JSON, default=list)
+    languages: Mapped[dict[str, str | None]] = mapped_column(JSON, default=dict)
+    runners: Mapped[dict[str, str | None]] = mapped_column(JSON, default=dict)
+    seen: Mapped[datetime] = mapped_column(Moment, default=now())

@@ -1,0 +1,66 @@
+"""Jobs: steps that others may submit, in immutable revisions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from portal.database import Base, Moment, now
+from portal.models.account import Account
+from portal.models.task import Task
+
+
+class Job(Base):
+    """A service: steps under a name. A public job may be run without an account; a disabled one by nobody."""
+
+    __tablename__ = "job"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    public: Mapped[bool] = mapped_column(default=False)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    created: Mapped[datetime] = mapped_column(Moment, default=now())
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"))
+
+    owner: Mapped[Account | None] = relationship()
+    revisions: Mapped[list[JobRevision]] = relationship(
+        back_populates="job", order_by="JobRevision.number", cascade="all, delete-orphan"
+    )
+
+    @property
+    def current(self) -> JobRevision:
+        return self.revisions[-1]
+
+
+class JobRevision(Base):
+    """An immutable saved version of a job."""
+
+    __tablename__ = "job_revision"
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"))
+    created: Mapped[datetime] = mapped_column(Moment, default=now())
+    description: Mapped[str] = mapped_column(Text, default="")
+    validators: Mapped[list[str]] = mapped_column(JSON, default=list)
+
+    job: Mapped[Job] = relationship(back_populates="revisions")
+    author: Mapped[Account | None] = relationship()
+    steps: Mapped[list[Step]] = relationship(order_by="Step.order, Step.id", cascade="all, delete-orphan")
+
+
+class Step(Base):
+    """One task's place in a job: steps of the same order number run side by side."""
+
+    __tablename__ = "step"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("job_revision.id", ondelete="CASCADE"))
+    task_id: Mapped[int] = mapped_column(ForeignKey("task.id", ondelete="RESTRICT"))
+    order: Mapped[int] = mapped_column("ordering")
+
+    task: Mapped[Task] = relationship()

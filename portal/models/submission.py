@@ -1,0 +1,201 @@
+"""Batches, submissions and runs: the plan and the story of what was asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from portal.database import Base, Moment, now
+from portal.domain.states import State, check_move
+from portal.models.account import Account
+from portal.models.job import Job
+
+state_type = Enum(State, native_enum=False, length=10)
+
+
+class Batch(Base):
+    """What one request asked for: one input, one or several jobs. `uuid` is its unguessable address."""
+
+    __tablename__ = "batch"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(String(36), unique=True)
+    name: Mapped[str] = mapped_column(String(64))
+    email: Mapped[str] = mapped_column(String(256), default="")
+    address: Mapped[str] = mapped_column(String(64), default="", index=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"), index=True)
+    idempotency_key: Mapped[str | None] = mapped_column(String(200), unique=True)
+    state: Mapped[State] = mapped_column(state_type, default=State.QUEUED)
+    created: Mapped[datetime] = mapped_column(Moment, default=now(), index=True)
+
+    account: Mapped[Account | None] = relationship()
+    uploads: Mapped[list[Upload]] = relationship(order_by="Upload.id", cascade="all, delete-orphan")
+    submissions: Mapped[list[Submission]] = relationship(
+        back_populates="batch", order_by="Submission.position", cascade="all, delete-orphan"
+    )
+
+
+class Upload(Base):
+    """A file that came with a batch. `name` is the client's, for people to read; `key` is where the bytes are."""
+
+    __tablename__ = "upload"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    key: Mapped[str] = mapped_column(String(200))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
+class Submission(Base):
+    """One job for one input. Its state is the summary of its runs, kept here so that lists can ask for it."""
+
+    __tablename__ = "submission"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(String(36), unique=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"), index=True)
+    job_name: Mapped[str] = mapped_column(String(80))
+    job_revision: Mapped[int]
+    state: Mapped[State] = mapped_column(state_type, default=State.QUEUED, index=True)
+    stop_asked: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[datetime] = mapped_column(Moment, default=now(), index=True)
+    started: Mapped[datetime | None] = mapped_column(Moment)
+    ended: Mapped[datetime | None] = mapped_column(Moment)
+
+    batch: Mapped[Batch] = relationship(back_populates="submissions")
+    job: Mapped[Job | None] = relationship()
+    runs: Mapped[list[Run]] = relationship(
+        back_populates="submission", order_by="Run.stage, Run.position", cascade="all, delete-orphan"
+    )
+    messages: Mapped[list[Message]] = relationship(order_by="Message.id", cascade="all, delete-orphan")
+    results: Mapped[list[Result]] = relationship(order_by="Result.id", cascade="all, delete-orphan")
+
+    def say(self, sentence: str, kind: str = "note", run: Run | None = None) -> None:
+        """Add a line to the story."""
+        self.messages.append(Message(sentence=sentence[:2000], kind=kind, run=run))
+
+
+class Run(Base):
+    """One step of one submission. A worker's every write names its attempt, so that a ghost writes nothing."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        Index("ix_run_due", "state", "queue", "due"),
+        Index("ix_run_lease", "state", "lease"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(String(36), unique=True)
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), index=True)
+    stage: Mapped[int]
+    position: Mapped[int]
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="SET NULL"))
+    task_name: Mapped[str] = mapped_column(String(80))
+    task_revision: Mapped[int]
+    work: Mapped[dict[str, Any]] = mapped_column(JSON)
+    queue: Mapped[str] = mapped_column(String(100))
+    priority: Mapped[int] = mapped_column(default=1)
+    state: Mapped[State] = mapped_column(state_type, default=State.WAITING)
+    attempt: Mapped[int] = mapped_column(default=0)
+    lost: Mapped[int] = mapped_column(default=0)
+    due: Mapped[datetime | None] = mapped_column(Moment)
+    lease: Mapped[datetime | None] = mapped_column(Moment)
+    worker: Mapped[str] = mapped_column(String(200), default="")
+    handle: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    started: Mapped[datetime | None] = mapped_column(Moment)
+    ended: Mapped[datetime | None] = mapped_column(Moment)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    exit_status: Mapped[int | None]
+    usage: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
+
+    submission: Mapped[Submission] = relationship(back_populates="runs")
+    results: Mapped[list[Result]] = relationship(back_populates="run", order_by="Result.id")
+
+    def move(self, state: State, sentence: str = "") -> None:
+        """The only door between states: checks the move and writes the sentence that the user will read."""
+        check_move(self.state, state)
+        self.state = state
+        self.reason = sentence
+        if state is State.RUNNING or state.final:
+            setattr(self, "started" if state is State.RUNNING else "ended", now())
+        if sentence:
+            self.submission.say(sentence, run=self)
+
+
+class Result(Base):
+    """One file kept from a run. `name` is its public name; `key` is where the bytes are."""
+
+    __tablename__ = "result"
+    __table_args__ = (UniqueConstraint("submission_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    name: Mapped[str] = mapped_column(String(255), index=True)
+    key: Mapped[str] = mapped_column(String(200))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+    run: Mapped[Run] = relationship(back_populates="results")
+
+
+class LogChunk(Base):
+    """Some bytes of what an attempt wrote to 'stdout' or 'stderr', from `start` on. Twice the same is once."""
+
+    __tablename__ = "log_chunk"
+    __table_args__ = (UniqueConstraint("run_id", "attempt", "stream", "start"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    stream: Mapped[str] = mapped_column(String(10))
+    start: Mapped[int] = mapped_column(BigInteger)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Message(Base):
+    """One dated line of a submission's story; there is one 'end' at most."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        Index(
+            "uq_message_end",
+            "submission_id",
+            unique=True,
+            sqlite_where=text("kind = 'end'"),
+            postgresql_where=text("kind = 'end'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(10), default="note")
+    sentence: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Moment, default=now())
+
+    run: Mapped[Run | None] = relationship()
+
+
+class Letter(Base):
+    """The mail outbox: one letter a batch's end, sent at least once."""
+
+    __tablename__ = "letter"
+    __table_args__ = (UniqueConstraint("batch_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"))
+    due: Mapped[datetime] = mapped_column(Moment, default=now())
+    tries: Mapped[int] = mapped_column(default=0)
+    sent: Mapped[datetime | None] = mapped_column(Moment)
+    failure: Mapped[str] = mapped_column(Text, default="")
+
+    batch: Mapped[Batch] = relationship()

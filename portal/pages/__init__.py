@@ -1,0 +1,13 @@
+"""What people see: each page reads, calls a service, and renders or redirects."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from portal.pages import accounts, backends, batches, errors, home, jobs, submissions, tasks
+
+
+def register(app: Flask) -> None:
+    for page in (home, accounts, backends, tasks, jobs, submissions, batches):
+        app.register_blueprint(page.pages)
+    errors.register(app)

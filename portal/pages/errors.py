@@ -1,0 +1,68 @@
+"""What people see when something cannot be done: one sentence, and for the portal's own faults an id that is logged."""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+
+from flask import Flask, Response, current_app, make_response, render_template
+from htmx_flask import request
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from portal.domain.errors import PortalError, TooMany
+from portal.web import STATUS
+
+SENTENCES = {
+    400: "The portal could not read this request. If it came from a form, go back, reload the page and send it again.",
+    403: "You may not do this.",
+    404: "There is nothing at this address.",
+    405: "This address does not take that kind of request.",
+    413: "This is more than the portal takes in one request. Send a smaller file.",
+    429: "That was too often. Wait a minute and try again.",
+}
+OTHERWISE = "The portal could not answer this request."
+
+
+def register(app: Flask) -> None:
+    """API routes have handlers of their own; everything else ends here."""
+    app.register_error_handler(PortalError, refuse)
+    app.register_error_handler(HTTPException, answer)
+    app.register_error_handler(InternalServerError, fail)
+
+
+def refuse(error: PortalError) -> Response:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    response = _show(status, str(error))
+    if isinstance(error, TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def answer(error: HTTPException) -> Response:
+    """Redirects and finished answers pass; the rest becomes a page, with the headers that belong to it."""
+    status = error.code or 500
+    if error.response is not None or status < 400:
+        return Response.force_type(error.get_response(), request.environ)
+    response = _show(status, SENTENCES.get(status, OTHERWISE))
+    response.headers.extend((name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After"))
+    return response
+
+
+def fail(error: InternalServerError) -> Response:
+    """An unexpected fault, whose page asks nothing of the database. Flask has logged the trace; the id leads to it."""
+    identity = secrets.token_hex(4)
+    current_app.logger.error("Error %s: the answer to %s %s", identity, request.method, request.path)
+    sentence = f"Something went wrong in the portal. If it happens again, tell its administrator the id {identity}."
+    page = current_app.jinja_env.get_template("errors/broken.html")
+    return make_response(_fragment(sentence) if request.htmx else page.render(sentence=sentence), 500)
+
+
+def _show(status: int, sentence: str) -> Response:
+    if request.htmx:
+        return make_response(_fragment(sentence), status)
+    title = HTTPStatus(status).phrase
+    return make_response(render_template("errors/error.html", status=status, title=title, sentence=sentence), status)
+
+
+def _fragment(sentence: str) -> str:
+    return current_app.jinja_env.get_template("errors/_error.html").render(sentence=sentence)

@@ -1,0 +1,236 @@
+"""Jobs: their list, the composer with its graph, and the form that runs one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from flask import Blueprint, Response, abort, current_app, flash, jsonify, redirect, render_template, request, url_for
+from flask_login import login_required
+
+from portal import web
+from portal.database import transaction
+from portal.domain import values
+from portal.domain.errors import Invalid, NotAllowed, NotFound, TooMany, Unavailable
+from portal.domain.policy import Action
+from portal.models import Batch, Job, JobRevision
+from portal.pages import sheets, snippets
+from portal.pages.forms import blame
+from portal.pages.run_form import RunForm
+from portal.pages.task_forms import JobForm
+from portal.services import jobs, submissions, tasks
+
+pages = Blueprint("jobs", __name__)
+COLUMNS = ("name", "description", "public", "enabled", "steps", "validators", "revision", "changed")
+
+
+@pages.get("/jobs")
+@login_required
+def index() -> str:
+    return render_template("jobs/index.html", jobs=_rows(), may_edit=_may_edit())
+
+
+@pages.get("/jobs.json")
+@login_required
+def index_json() -> Response:
+    return jsonify(jobs=_rows())
+
+
+@pages.get("/jobs.csv")
+@login_required
+def index_csv() -> Response:
+    return sheets.csv_of("jobs.csv", [_cells(row) for row in _rows()], COLUMNS)
+
+
+@pages.route("/jobs/new", methods=["GET", "POST"])
+@login_required
+def new() -> Any:
+    _only_for_writers()
+    return _save(None) if request.method == "POST" else _show(JobForm(), None)
+
+
+@pages.route("/jobs/<name>", methods=["GET", "POST"])
+@login_required
+def edit(name: str) -> Any:
+    _only_for_writers()
+    job = jobs.get(web.session(), name)
+    if request.method == "POST":
+        return _save(job)
+    return _show(JobForm.showing(jobs.draft_of(job), job.current.number), job)
+
+
+@pages.post("/jobs/graph")
+@login_required
+def graph() -> str:
+    """The graph of the form's steps, as a fragment."""
+    _only_for_writers()
+    form = JobForm()
+    form.drop_empty_rows()
+    return render_template("jobs/_graph.html", **_picture(form))
+
+
+@pages.post("/jobs/<name>/delete")
+@login_required
+def delete(name: str) -> Any:
+    _only_for_writers()
+    with transaction(web.session()) as session:
+        jobs.delete(session, jobs.get(session, name))
+    flash(f"The job {name} is deleted. What it has run stays.")
+    return redirect(url_for("jobs.index"), 303)
+
+
+@pages.route("/jobs/<name>/run", methods=["GET", "POST"])
+def run(name: str) -> Any:
+    """?p.<parameter>=<value> fills the form in."""
+    job = _job_to_run(name)
+    form = RunForm(jobs.fields(job), request.args, data=_first_values(job))
+    return _submit(form, job) if request.method == "POST" else _show_run(form, job)
+
+
+def _submit(form: RunForm, job: Job) -> Any:
+    order = form.order(job.name, _input_ending(job), web.current_account(), request.remote_addr or "")
+    try:
+        batch = submissions.submit(web.session(), order)
+    except Invalid as wrong:
+        form.blame(wrong)
+        return _show_run(form, job), 422
+    except (TooMany, Unavailable) as refusal:
+        form.form_errors.append(str(refusal))
+        return _show_run(form, job), web.STATUS[type(refusal)]
+    return redirect(_address(batch), 303)
+
+
+def _address(batch: Batch) -> str:
+    if len(batch.submissions) == 1:
+        return url_for("submissions.show", uuid=batch.submissions[0].uuid)
+    return url_for("batches.show", uuid=batch.uuid)
+
+
+def _job_to_run(name: str) -> Job:
+    """Whoever is not signed in does not learn which private jobs exist."""
+    account = web.current_account()
+    job = jobs.named(web.session(), name)
+    if job and jobs.may_run(account, job):
+        return job
+    if account is None:
+        abort(web.login.unauthorized())
+    raise NotFound(f"There is no job {name}.")
+
+
+def _first_values(job: Job) -> dict[str, str]:
+    account = web.current_account()
+    dated = f"{job.name[:47]} {datetime.now(UTC):%Y-%m-%d %H:%M}"
+    return {
+        "submission_name": request.args.get("submission_name", dated),
+        "email": account.email if account else "",
+    }
+
+
+def _show_run(form: RunForm, job: Job) -> str:
+    asked = snippets.Request(
+        url=f"{current_app.config['PORTAL'].address}/analytics_automated/submission.json",
+        fields=_asked_fields(form, job),
+        file=f"input{_input_ending(job)}",
+    )
+    form.input_data.description = _about_input(job)
+    return render_template(
+        "jobs/run.html",
+        job=job,
+        form=form,
+        obstacles=_obstacles(job),
+        snippets={"curl": snippets.curl(asked), "Python": snippets.python(asked), "R": snippets.r(asked)},
+        drawing=jobs.drawing(web.session(), jobs.draft_of(job)),
+        may_edit=_may_edit(),
+    )
+
+
+def _about_input(job: Job) -> str:
+    largest = values.size(current_app.config["PORTAL"].portal_max_upload_bytes)
+    return f"The first step takes {_input_ending(job)}; at most {largest}."
+
+
+def _asked_fields(form: RunForm, job: Job) -> dict[str, str]:
+    values = {name: text for name, text in form.values.texts().items() if text}
+    name, email = form.submission_name.data or job.name, form.email.data or "you@example.org"
+    return {"job": job.name, "submission_name": name, "email": email, **values}
+
+
+def _obstacles(job: Job) -> list[str]:
+    off = [] if job.enabled else [f"The job {job.name} is switched off."]
+    return [*off, *jobs.obstacles(web.session(), job)]
+
+
+def _input_ending(job: Job) -> str:
+    """What the first step takes, to name a file by that has no name of its own."""
+    endings = [ending for step in job.current.steps[:1] for ending in step.task.current.inputs]
+    return next((ending for ending in endings if ending.startswith(".")), ".txt")
+
+
+def _save(job: Job | None) -> Any:
+    form = JobForm()
+    form.rearrange(request.form.get("rearrange", ""))
+    form.drop_empty_rows()
+    if "rearrange" in request.form:
+        return _show(form, job)
+    try:
+        saved = _write(form, job)
+    except Invalid as wrong:
+        blame(form, wrong)
+        return _show(form, job), 422
+    flash(f"Saved {saved.job.name} as revision {saved.number}.")
+    return redirect(url_for("jobs.edit", name=saved.job.name), 303)
+
+
+def _write(form: JobForm, job: Job | None) -> JobRevision:
+    form.check_readable()
+    with transaction(web.session()) as session:
+        if job:
+            form.check_base(job.current.number)
+        return jobs.save(session, form.draft(), web.current_account(), job)
+
+
+def _show(form: JobForm, job: Job | None) -> str:
+    picture = _picture(form)
+    form.add_spare_rows()
+    form.offer([task.name for task in tasks.every(web.session())])
+    return render_template("jobs/edit.html", form=form, job=job, **picture)
+
+
+def _picture(form: JobForm) -> dict[str, Any]:
+    draft = form.draft()
+    session = web.session()
+    return {"drawing": jobs.drawing(session, draft), "warnings": jobs.warnings(session, draft)}
+
+
+def _rows() -> list[dict[str, Any]]:
+    return [_row(job) for job in jobs.every(web.session())]
+
+
+def _row(job: Job) -> dict[str, Any]:
+    current = job.current
+    return {
+        "name": job.name,
+        "description": current.description,
+        "public": job.public,
+        "enabled": job.enabled,
+        "steps": [[step.task.name for step in stage] for _, stage in groupby(current.steps, lambda step: step.order)],
+        "validators": current.validators,
+        "revision": current.number,
+        "changed": current.created.isoformat(timespec="seconds"),
+    }
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    steps = " > ".join(" + ".join(stage) for stage in row["steps"])
+    return {**row, "steps": steps, "validators": " ".join(row["validators"])}
+
+
+def _may_edit() -> bool:
+    account = web.current_account()
+    return account is not None and account.may(Action.EDIT_TASKS)
+
+
+def _only_for_writers() -> None:
+    if not _may_edit():
+        raise NotAllowed("Your account may run jobs, not write them: ask an administrator for the role of analyst.")

@@ -1,0 +1,188 @@
+"""The form that runs a job: made from the job's parameters, named in the form as in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
+from itertools import chain
+from typing import Any, BinaryIO, cast
+
+from flask import request
+from flask_wtf import FlaskForm
+from flask_wtf.file import FileField
+from markupsafe import Markup
+from werkzeug.datastructures import FileStorage
+from wtforms import BooleanField, EmailField, Field, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice
+from wtforms.fields.core import UnboundField
+from wtforms.form import BaseForm
+from wtforms.widgets import CheckboxInput, NumberInput
+
+from portal.domain.errors import Invalid
+from portal.domain.names import public_name
+from portal.domain.parameters import TRUE, Kind, Rule
+from portal.models import Account
+from portal.pages import forms
+from portal.services import jobs, submissions, tasks
+
+VALUE_PREFIX = "p."
+
+
+class RunForm(FlaskForm):
+    """A job's form: the four fields of every submission, and `values`, one field a parameter."""
+
+    submission_name = StringField("Name of this run", render_kw={"maxlength": 64})
+    email = EmailField("E-mail", description="Where the letter goes when the run has ended.")
+    input_data = FileField("Input file")
+    pasted = TextAreaField("Text", description="Counts as the input file when no file is chosen.")
+
+    def __init__(self, fields: Sequence[jobs.Field], given: Mapping[str, str], **options: Any) -> None:
+        super().__init__(**options)
+        self.values = ValuesForm(fields)
+        self.values.process(self._formdata_of_values(), data=ValuesForm.starting(fields, given))
+
+    def _formdata_of_values(self) -> Any:
+        return request.form if self.is_submitted() else None
+
+    @property
+    def errors(self) -> dict[str | None, Any]:
+        return {**super().errors, **self.values.errors}
+
+    def __iter__(self) -> Iterator[Field]:
+        return chain(super().__iter__(), self.values)
+
+    def blame(self, wrong: Invalid) -> None:
+        """Put each sentence beside its field; a parameter's goes to the field that bears its public name."""
+        forms.blame(self, Invalid(**{self.values.own_name(name): text for name, text in wrong.fields.items()}))
+
+    def order(self, job: str, input_ending: str, account: Account | None, address: str) -> submissions.Order:
+        """What was asked for."""
+        return submissions.Order(
+            jobs=(job,),
+            name=(self.submission_name.data or "").strip(),
+            email=(self.email.data or "").strip(),
+            incoming=self._incoming(input_ending),
+            values=self.values.texts(),
+            account=account,
+            address=address,
+        )
+
+    def _incoming(self, ending: str) -> submissions.Incoming | None:
+        file: FileStorage | None = self.input_data.data
+        if file and file.filename:
+            return submissions.Incoming(file.filename, cast(BinaryIO, file.stream))
+        if text := (self.pasted.data or "").replace("\r\n", "\n"):
+            return submissions.Incoming(f"pasted{ending}", BytesIO(text.encode("utf-8", "replace")))
+        return None
+
+
+class ValuesForm(BaseForm):
+    """One field a parameter, named as its public name after 'p.', in the address as in the form."""
+
+    def __init__(self, fields: Sequence[jobs.Field]) -> None:
+        unbound = {each.name: _value_field(each, number) for number, each in enumerate(fields)}
+        super().__init__(unbound, prefix=VALUE_PREFIX)
+
+    @staticmethod
+    def starting(fields: Sequence[jobs.Field], given: Mapping[str, str]) -> dict[str, str | bool]:
+        """What stands in the fields at first: what the address gives, or the defaults."""
+        return {each.name: _starting(each.rule, given.get(VALUE_PREFIX + each.name)) for each in fields}
+
+    def own_name(self, name: str) -> str:
+        return VALUE_PREFIX + name if name in self._fields else name
+
+    def texts(self) -> dict[str, str]:
+        """The values by public name, as REST takes them."""
+        return {name: _sent(field.data) for name, field in self._fields.items()}
+
+
+def _starting(rule: Rule, given: str | None) -> str | bool:
+    text = given if given is not None else rule.default or ""
+    return text.lower() in TRUE if rule.kind is Kind.BOOLEAN else text
+
+
+def _sent(data: str | bool | None) -> str:
+    return str(data).upper() if isinstance(data, bool) else data or ""
+
+
+def _value_field(field: jobs.Field, number: int) -> UnboundField:
+    common: dict[str, Any] = {"label": field.label, "description": _explained(field), "id": f"value-{number}"}
+    return _VALUE_FIELDS[field.rule.kind](field.rule, common)
+
+
+def _explained(field: jobs.Field) -> str:
+    return " ".join(part for part in (field.help, _bounds(field.rule)) if part)
+
+
+def _bounds(rule: Rule) -> str:
+    """The allowed values, in words."""
+    low, high = (f"{bound:.15g}" if bound is not None else "" for bound in (rule.minimum, rule.maximum))
+    unit = " characters" if rule.kind is Kind.TEXT else ""
+    if rule.kind in (Kind.BOOLEAN, Kind.CHOICE) or not (low or high):
+        return ""
+    if low and high:
+        return f"From {low} to {high}{unit}."
+    return f"At least {low}{unit}." if low else f"At most {high}{unit}."
+
+
+def _text_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
+    lengths = {"minlength": rule.minimum, "maxlength": rule.maximum}
+    shown = {name: int(length) for name, length in lengths.items() if length is not None}
+    return StringField(**common, render_kw={**shown, **_required(rule)})
+
+
+def _integer_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
+    return StringField(**common, widget=NumberInput(step="1"), render_kw={**_range(rule), **_required(rule)})
+
+
+def _decimal_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
+    return StringField(**common, widget=NumberInput(step="any"), render_kw={**_range(rule), **_required(rule)})
+
+
+def _range(rule: Rule) -> dict[str, str]:
+    bounds = {"min": rule.minimum, "max": rule.maximum}
+    return {name: f"{bound:.15g}" for name, bound in bounds.items() if bound is not None}
+
+
+def _required(rule: Rule) -> dict[str, Any]:
+    return {"required": True} if rule.required else {}
+
+
+def _boolean_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
+    return BooleanField(**common, widget=_switch, false_values=("FALSE",))
+
+
+def _switch(field: BooleanField, **attributes: Any) -> Markup:
+    """A checkbox that says FALSE when it is off, so that a default of TRUE can be taken back."""
+    off = Markup('<input type="hidden" name="{}" value="FALSE"{}>').format(field.name, _of_form(attributes))
+    return CheckboxInput()(field, **{**attributes, "value": "TRUE"}) + off
+
+
+def _of_form(attributes: Mapping[str, Any]) -> Markup:
+    return Markup(' form="{}"').format(attributes["form"]) if "form" in attributes else Markup("")
+
+
+def _choice_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
+    nothing = [] if rule.default is not None else [SelectChoice("", "Choose one" if rule.required else "None")]
+    choices = [*nothing, *map(SelectChoice, rule.choices)]
+    return SelectField(**common, choices=choices, validate_choice=False, render_kw=_required(rule))
+
+
+_VALUE_FIELDS: dict[Kind, Callable[[Rule, dict[str, Any]], UnboundField]] = {
+    Kind.TEXT: _text_field,
+    Kind.INTEGER: _integer_field,
+    Kind.DECIMAL: _decimal_field,
+    Kind.BOOLEAN: _boolean_field,
+    Kind.CHOICE: _choice_field,
+}
+
+
+def drawn_parameters(draft: tasks.TaskDraft) -> ValuesForm:
+    """The part of a run form that a task's parameters draw."""
+    fields = [
+        jobs.Field(public_name(draft.name, each.alias), each.label or each.alias, each.help, each.rule, draft.name)
+        for each in draft.parameters
+    ]
+    form = ValuesForm(fields)
+    form.process(data=ValuesForm.starting(fields, {}))
+    return form

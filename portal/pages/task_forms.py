@@ -1,0 +1,401 @@
+"""The forms of tasks and jobs: rows of parameters and steps, drafts in and drafts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import count
+from typing import Any
+
+from flask_wtf import FlaskForm
+from wtforms import (
+    BooleanField,
+    Field,
+    FieldList,
+    Form,
+    FormField,
+    HiddenField,
+    IntegerField,
+    SelectField,
+    StringField,
+    TextAreaField,
+    ValidationError,
+)
+from wtforms.fields.choices import SelectChoice
+from wtforms.widgets import NumberInput, TextArea
+
+from portal.domain.errors import Invalid
+from portal.domain.parameters import Kind
+from portal.domain.plugins import plugins
+from portal.domain.verdict import Then
+from portal.models import Backend
+from portal.pages.forms import Checkboxes
+from portal.services import jobs, tasks
+
+SPARE_ROWS = 3
+KINDS = [SelectChoice(each.value) for each in Kind]
+CONFIGURATION_KINDS = [SelectChoice(each) for each in ("Software", "Dataset", "Misc.")]
+ON_EXIT_STATUS = [
+    SelectChoice(Then.CONTINUE.value, "go on with the job"),
+    SelectChoice(Then.FINISH.value, "end the job as complete"),
+    SelectChoice(Then.FAIL.value, "fail the job"),
+]
+
+
+class WholeNumber(IntegerField):
+    """A whole number or nothing; what was typed stays."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        self.data = None
+        if valuelist and (text := valuelist[0].strip()):
+            try:
+                self.data = int(text)
+            except ValueError:
+                raise ValueError(f"“{text[:40]}” is not a whole number, such as 10.") from None
+
+
+class Number(StringField):
+    """A number or nothing; what was typed stays."""
+
+    def _value(self) -> str:
+        return self.raw_data[0] if self.raw_data else "" if self.data is None else f"{self.data:.15g}"
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        self.data = None
+        if valuelist and (text := valuelist[0].strip()):
+            try:
+                self.data = float(text)
+            except ValueError:
+                raise ValueError(f"“{text[:40]}” is not a number, such as 0.05.") from None
+
+
+class Words(StringField):
+    """Several words in one line, with commas or blanks between."""
+
+    def _value(self) -> str:
+        return self.raw_data[0] if self.raw_data else ", ".join(str(each) for each in self.data or ())
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        self.data = tuple(valuelist[0].replace(",", " ").split()) if valuelist else ()
+
+
+class WholeNumbers(Words):
+    """Several whole numbers in one line."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        super().process_formdata(valuelist)
+        words, self.data = self.data, ()
+        try:
+            self.data = tuple(int(each) for each in words)
+        except ValueError:
+            raise ValueError("Give whole numbers with commas between, such as 1, 2.") from None
+
+
+class Lines(StringField):
+    """Several texts, one a line."""
+
+    widget = TextArea()
+
+    def _value(self) -> str:
+        return self.raw_data[0] if self.raw_data else "\n".join(self.data or ())
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        lines = valuelist[0].splitlines() if valuelist else []
+        self.data = tuple(line.strip() for line in lines if line.strip())
+
+
+class Rows(FieldList):
+    """Rows of one small form: empty ones count for nothing, and buttons without a script move and remove them."""
+
+    def __init__(self, row: type[Row], label: str = "", **options: Any) -> None:
+        super().__init__(FormField(row), label, **options)
+        self.stays = row.STAYS
+
+    def drop_empty(self) -> None:
+        self.entries = [entry for entry in self.entries if entry.form.filled()]
+        self._compact_indices()
+
+    def add_spare(self) -> None:
+        """Empty rows to write in where no script can add one."""
+        for _ in range(SPARE_ROWS):
+            self.append_entry()
+
+    def pattern(self) -> FormField:
+        """An empty row, not one of the form's own, that a script copies."""
+        pattern = self.append_entry()
+        self.entries.pop()
+        self.last_index -= 1
+        return pattern
+
+    def rearrange(self, action: str) -> None:
+        """'2-up', '0-down' or '1-remove'."""
+        number, _, move = action.partition("-")
+        index = int(number) if number.isdecimal() else -1
+        if not 0 <= index < len(self.entries):
+            return
+        if move == "remove":
+            del self.entries[index]
+        elif (other := index + {"up": -1, "down": 1}.get(move, 0)) in range(len(self.entries)):
+            self._swap(index, other)
+        self._compact_indices()
+
+    def _swap(self, one: int, other: int) -> None:
+        entries = self.entries
+        entries[one], entries[other] = entries[other], entries[one]
+        if self.stays:
+            first, second = (entries[index].form[self.stays] for index in (one, other))
+            first.data, second.data = second.data, first.data
+            first.raw_data, second.raw_data = second.raw_data, first.raw_data
+
+
+class Row(Form):
+    """One row. It is filled when one of its DECIDING fields is; the field STAYS keeps its place when rows move."""
+
+    DECIDING: tuple[str, ...] = ()
+    STAYS = ""
+
+    def filled(self) -> bool:
+        return any(_something(self[name]) for name in self.DECIDING)
+
+
+def _something(field: Field) -> bool:
+    return bool(field.raw_data[0].strip() if field.raw_data else field.data)
+
+
+class FormWithRows(FlaskForm):
+    """A form that holds rows of small forms. `revision` is the one that the writing started from."""
+
+    revision = HiddenField()
+
+    def rows(self) -> list[Rows]:
+        return [field for field in self if isinstance(field, Rows)]
+
+    def check_base(self, current: int) -> None:
+        """Raise Invalid, once, when somebody else saved a revision since this writing started."""
+        started_from, self.revision.data = self.revision.data, str(current)
+        if started_from and started_from != str(current):
+            raise Invalid(
+                revision_of_others=f"Somebody saved revision {current} while you wrote. Nothing of yours is lost: "
+                "look at that revision, then save again to put yours after it."
+            )
+
+    def check_readable(self) -> None:
+        """Raise Invalid for what cannot even be read, such as a word where a number goes."""
+        if not self.validate():
+            raise Invalid(**dict(_unreadable(self)))
+
+    def rearrange(self, words: str) -> None:
+        """Do what a row's button says, such as 'steps-2-up'."""
+        name, _, action = words.partition("-")
+        for rows in self.rows():
+            if rows.name == name:
+                rows.rearrange(action)
+
+    def drop_empty_rows(self) -> None:
+        for rows in self.rows():
+            rows.drop_empty()
+
+    def add_spare_rows(self) -> None:
+        for rows in self.rows():
+            rows.add_spare()
+
+
+def _unreadable(form: Any) -> Iterator[tuple[str, str]]:
+    for field in form:
+        if isinstance(field, FieldList):
+            for row in field:
+                yield from _unreadable(row.form)
+        elif field.errors:
+            yield field.name, " ".join(field.errors)
+            field.errors = []
+
+
+class ParameterRow(Row):
+    DECIDING = ("alias", "label", "help", "flag", "default", "minimum", "maximum", "choices")
+
+    place = ""
+    alias = StringField("Name")
+    kind = SelectField("Type", choices=KINDS, coerce=Kind, default=Kind.TEXT)
+    flag = StringField("Flag")
+    default = StringField("Default")
+    label = StringField("Label")
+    help = StringField("Help")
+    required = BooleanField("Required", description="Cannot be left empty; the default is filled in.")
+    minimum = Number("Smallest", description="Of a text: the fewest characters.")
+    maximum = Number("Largest", description="Of a text: the most characters.")
+    choices = Lines("Choices", description="One a line, for the type choice.")
+    spacing = BooleanField("Blank between flag and value", default=True)
+    switchless = BooleanField("Value without its flag")
+
+    def draft(self) -> tasks.ParameterDraft:
+        texts = {name: _text(self[name]) for name in ("alias", "label", "help", "flag")}
+        same = {name: self[name].data for name in ("required", "minimum", "maximum", "spacing", "switchless")}
+        return tasks.ParameterDraft(
+            **texts,
+            **same,
+            kind=self.kind.data or Kind.TEXT,
+            default=self.default.data or None,
+            choices=self.choices.data or (),
+        )
+
+
+class VariableRow(Row):
+    DECIDING = ("name", "value")
+
+    name = StringField("Name")
+    value = StringField("Value")
+
+
+class ConfigurationRow(Row):
+    DECIDING = ("name", "parameters", "version")
+
+    kind = SelectField("Kind", choices=CONFIGURATION_KINDS, validate_choice=False)
+    name = StringField("Name")
+    version = StringField("Version")
+    parameters = StringField("Parameters")
+
+    def draft(self) -> tasks.ConfigurationDraft:
+        return tasks.ConfigurationDraft(**{field.short_name: _text(field) for field in self})
+
+
+class TaskForm(FormWithRows):
+    """A task, as an analyst writes it."""
+
+    name = StringField("Name", description="Jobs, parameters and REST clients use it.")
+    description = TextAreaField("Description")
+    language = SelectField("Language", validate_choice=False)
+    backend = SelectField("Backend", validate_choice=False)
+    code = TextAreaField("Code")
+    inputs = Words("Input endings", description="Such as .csv, .txt: the files that the task takes, in order.")
+    outputs = Words("Output endings", description="Files with these endings are kept as results.")
+    stdout = StringField("Ending of standard output", description="Keeps what is printed as a result; empty: not kept.")
+    exit_statuses = WholeNumbers("Expected exit statuses", description="Beside 0, such as 1, 2. Others fail the job.")
+    on_exit_status = SelectField("After one of these", choices=ON_EXIT_STATUS, coerce=Then, default=Then.CONTINUE)
+    on_missing_output = SelectField("When an output is missing", choices=ON_EXIT_STATUS, coerce=Then, default=Then.FAIL)
+    wall_seconds = WholeNumber("Time limit in seconds", description="Empty: the limit of the backend.")
+    parameters = Rows(ParameterRow)
+    variables = Rows(VariableRow)
+    configurations = Rows(ConfigurationRow)
+
+    @classmethod
+    def showing(cls, draft: tasks.TaskDraft, number: int) -> TaskForm:
+        variables = [{"name": name, "value": value} for name, value in draft.variables]
+        return cls(data={**asdict(draft), "variables": variables, "revision": str(number)})
+
+    def offer(self, every: Sequence[Backend]) -> None:
+        """Fill the lists to choose from: the backends that serve the language, and the one that a saved task has."""
+        self.language.choices = [_language_choice(name) for name in plugins("languages")]
+        self.language.data = self.language.data or next(iter(plugins("languages")), None)
+        language = plugins("languages").get(self.language.data or "")
+        label = language.label if language else self.language.data
+        self.backend.choices = [
+            _backend_choice(each, self.language.data, label)
+            for each in every
+            if self.language.data in each.languages or (self.revision.data and each.name == self.backend.data)
+        ]
+        self.backend.description = f"Only the backends that serve {label} are listed."
+
+    def add_spare_rows(self) -> None:
+        super().add_spare_rows()
+        for row, place in zip(self.parameters, _places(self.parameters), strict=True):
+            row.form.place = place
+
+    def draft(self) -> tasks.TaskDraft:
+        """What was typed, as a draft; what cannot be read is left out."""
+        return tasks.TaskDraft(
+            name=_text(self.name),
+            language=_text(self.language),
+            backend=_text(self.backend),
+            code=(self.code.data or "").replace("\r\n", "\n"),
+            description=_text(self.description),
+            inputs=self.inputs.data or (),
+            outputs=self.outputs.data or (),
+            stdout=_text(self.stdout),
+            exit_statuses=self.exit_statuses.data or (),
+            on_exit_status=self.on_exit_status.data,
+            on_missing_output=self.on_missing_output.data,
+            wall_seconds=self.wall_seconds.data,
+            parameters=tuple(row.form.draft() for row in self.parameters),
+            variables=tuple((_text(row.form["name"]), row.form["value"].data or "") for row in self.variables),
+            configurations=tuple(row.form.draft() for row in self.configurations),
+        )
+
+
+def _places(rows: Rows) -> Iterator[str]:
+    """How commands see each parameter: one whose flag holds VALUE takes no number."""
+    numbers = count(1)
+    for row in rows:
+        yield "$VALUE" if "VALUE" in (row.form.flag.data or "") else f"$P{next(numbers)}"
+
+
+def _text(field: Field) -> str:
+    return (field.data or "").strip()
+
+
+def _language_choice(name: str) -> SelectChoice:
+    plugin = plugins("languages")[name]
+    return SelectChoice(name, plugin.label, {"data-mode": plugin.constants.get("EDITOR", "")})
+
+
+def _backend_choice(backend: Backend, language: str | None, label: str | None) -> SelectChoice:
+    serves = language in backend.languages
+    return SelectChoice(backend.name, backend.name if serves else f"{backend.name} (does not serve {label})")
+
+
+class StepRow(Row):
+    DECIDING = ("task",)
+    STAYS = "order"
+
+    order = WholeNumber("Order", widget=NumberInput(min=1))
+    task = SelectField("Task", validate_choice=False)
+
+    def validate_order(self, field: Field) -> None:
+        if field.data is None and not field.process_errors:
+            raise ValidationError("Give the step its order number.")
+
+    def draft(self) -> jobs.StepDraft:
+        return jobs.StepDraft(self.order.data, self.task.data or "")
+
+
+class JobForm(FormWithRows):
+    """A job, as an analyst composes it."""
+
+    name = StringField("Name", description="REST clients name the job by it.")
+    description = TextAreaField("Description")
+    public = BooleanField("Public", description="Anybody may run it, without an account.")
+    enabled = BooleanField("Enabled", default=True, description="Switched off, it takes no new runs.")
+    validators = Checkboxes("The input must be", validate_choice=False)
+    steps = Rows(StepRow, "Steps")
+
+    @classmethod
+    def showing(cls, draft: jobs.JobDraft, number: int) -> JobForm:
+        return cls(data={**asdict(draft), "revision": str(number)})
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Fill the lists to choose from, after the spare rows are there."""
+        self.validators.choices = [SelectChoice(each.name, each.label) for each in plugins("validators").values()]
+        self.pattern = self.steps.pattern()
+        self.pattern.form["order"].data = self._next_order()
+        for row in (*self.steps, self.pattern):
+            row.form["task"].choices = [SelectChoice("", "Choose a task"), *map(SelectChoice, names)]
+
+    def add_spare_rows(self) -> None:
+        """Spare steps come after the last one."""
+        first = self._next_order()
+        super().add_spare_rows()
+        for number, row in enumerate(self.steps[-SPARE_ROWS:], first):
+            row.form["order"].data = number
+
+    def _next_order(self) -> int:
+        return max((row.form["order"].data or 0 for row in self.steps if row.form.filled()), default=0) + 1
+
+    def draft(self) -> jobs.JobDraft:
+        """What was chosen, as a draft; a step that cannot be read is left out."""
+        return jobs.JobDraft(
+            name=_text(self.name),
+            description=_text(self.description),
+            public=self.public.data,
+            enabled=self.enabled.data,
+            validators=tuple(self.validators.data or ()),
+            steps=tuple(row.form.draft() for row in self.steps if row.form.order.data is not None),
+        )

@@ -1,0 +1,174 @@
+"""Tasks: their list, their editor with a preview of what will run, and their history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+from flask_login import login_required
+
+from portal import web
+from portal.database import transaction
+from portal.domain.errors import Invalid, NotAllowed, NotFound
+from portal.domain.plugins import plugins
+from portal.domain.policy import Action
+from portal.models import Task, TaskRevision
+from portal.pages import sheets
+from portal.pages.forms import blame
+from portal.pages.run_form import drawn_parameters
+from portal.pages.task_forms import TaskForm
+from portal.services import backends, jobs, tasks
+
+pages = Blueprint("tasks", __name__)
+COLUMNS = ("name", "description", "language", "backend", "inputs", "outputs", "revision", "changed", "jobs")
+
+
+@pages.get("/tasks")
+@login_required
+def index() -> str:
+    return render_template("tasks/index.html", tasks=_rows(), may_edit=_may_edit())
+
+
+@pages.get("/tasks.json")
+@login_required
+def index_json() -> Response:
+    return jsonify(tasks=_rows())
+
+
+@pages.get("/tasks.csv")
+@login_required
+def index_csv() -> Response:
+    return sheets.csv_of("tasks.csv", [_cells(row) for row in _rows()], COLUMNS)
+
+
+@pages.route("/tasks/new", methods=["GET", "POST"])
+@login_required
+def new() -> Any:
+    """?language=r and ?backend=R choose them beforehand."""
+    _only_for_writers()
+    if request.method == "POST":
+        return _save(None)
+    return _show(TaskForm(data={name: request.args.get(name) for name in ("name", "language", "backend")}), None)
+
+
+@pages.route("/tasks/<name>", methods=["GET", "POST"])
+@login_required
+def edit(name: str) -> Any:
+    """?revision=2 opens an old revision, to save it as a new one."""
+    _only_for_writers()
+    task = tasks.get(web.session(), name)
+    if request.method == "POST":
+        return _save(task)
+    chosen = _revision(task, request.args.get("revision", task.current.number, type=int))
+    return _show(TaskForm.showing(tasks.draft_of(chosen), task.current.number), task)
+
+
+@pages.post("/tasks/preview")
+@login_required
+def preview() -> str:
+    """What the form would run and draw, as a fragment."""
+    _only_for_writers()
+    form = TaskForm()
+    form.drop_empty_rows()
+    return render_template("tasks/_preview.html", **_preview(form))
+
+
+@pages.get("/tasks/<name>/revisions/<int:number>")
+@login_required
+def revision(name: str, number: int) -> str:
+    _only_for_writers()
+    found = _revision(tasks.get(web.session(), name), number)
+    return render_template("tasks/revision.html", revision=found, language=plugins("languages").get(found.language))
+
+
+@pages.post("/tasks/<name>/delete")
+@login_required
+def delete(name: str) -> Any:
+    _only_for_writers()
+    with transaction(web.session()) as session:
+        tasks.delete(session, tasks.get(session, name))
+    flash(f"The task {name} is deleted.")
+    return redirect(url_for("tasks.index"), 303)
+
+
+def _save(task: Task | None) -> Any:
+    form = TaskForm()
+    form.rearrange(request.form.get("rearrange", ""))
+    form.drop_empty_rows()
+    if "rearrange" in request.form:
+        return _show(form, task)
+    try:
+        saved = _write(form, task)
+    except Invalid as wrong:
+        blame(form, wrong)
+        return _show(form, task), 422
+    flash(f"Saved {saved.task.name} as revision {saved.number}.")
+    return redirect(url_for("tasks.edit", name=saved.task.name), 303)
+
+
+def _write(form: TaskForm, task: Task | None) -> TaskRevision:
+    form.check_readable()
+    with transaction(web.session()) as session:
+        if task:
+            form.check_base(task.current.number)
+        return tasks.save(session, form.draft(), web.current_account(), task)
+
+
+def _show(form: TaskForm, task: Task | None) -> str:
+    shown = _preview(form)
+    form.offer(backends.every(web.session()))
+    form.add_spare_rows()
+    return render_template("tasks/edit.html", form=form, task=task, **shown)
+
+
+def _preview(form: TaskForm) -> dict[str, Any]:
+    draft = form.draft()
+    return {
+        "command": tasks.shown_command(draft),
+        "language": plugins("languages").get(draft.language),
+        "drawn": drawn_parameters(draft),
+    }
+
+
+def _revision(task: Task, number: int) -> TaskRevision:
+    for each in task.revisions:
+        if each.number == number:
+            return each
+    raise NotFound(f"The task {task.name} has no revision {number}.")
+
+
+def _rows() -> list[dict[str, Any]]:
+    users: dict[str, list[str]] = {}
+    for job in jobs.every(web.session()):
+        for name in dict.fromkeys(step.task.name for step in job.current.steps):
+            users.setdefault(name, []).append(job.name)
+    return [_row(task.current, users.get(task.name, [])) for task in tasks.every(web.session())]
+
+
+def _row(current: TaskRevision, users: list[str]) -> dict[str, Any]:
+    language = plugins("languages").get(current.language)
+    return {
+        "name": current.task.name,
+        "description": current.description,
+        "language": language.label if language else current.language,
+        "backend": current.backend.name,
+        "inputs": current.inputs,
+        "outputs": [*current.outputs, *([current.stdout] if current.stdout else [])],
+        "revision": current.number,
+        "changed": current.created.isoformat(timespec="seconds"),
+        "jobs": users,
+    }
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: " ".join(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def _may_edit() -> bool:
+    account = web.current_account()
+    return account is not None and account.may(Action.EDIT_TASKS)
+
+
+def _only_for_writers() -> None:
+    if not _may_edit():
+        raise NotAllowed("Your account may run jobs, not write tasks: ask an administrator for the role of analyst.")

@@ -1,0 +1,157 @@
+"""Backends, and what the workers say that they can do for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal import queue
+from portal.database import clock, now
+from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.names import check_name
+from portal.domain.plugins import plugins
+from portal.models import Backend, TaskRevision, Worker
+
+SILENT_AFTER = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class BackendDraft:
+    """What a backend is to be."""
+
+    name: str
+    runner: str
+    queue: str
+    languages: tuple[str, ...]
+    root_directory: str = ""
+    wall_seconds: int = 3600
+    options: Mapping[str, str] = field(default_factory=dict)
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Whether a backend can run a language: `reason` says why not; `sure` is False until a worker has reported."""
+
+    language: str
+    label: str
+    reason: str | None
+    sure: bool
+
+
+def every(session: Session) -> Sequence[Backend]:
+    return session.scalars(select(Backend).order_by(Backend.name)).all()
+
+
+def get(session: Session, backend_id: int) -> Backend:
+    backend = session.get(Backend, backend_id)
+    if backend is None:
+        raise NotFound("There is no such backend.")
+    return backend
+
+
+def named(session: Session, name: str) -> Backend | None:
+    return session.scalar(select(Backend).where(Backend.name == name))
+
+
+def save(session: Session, draft: BackendDraft, backend: Backend | None = None) -> Backend:
+    """Make or change a backend. Raises Invalid naming the fields."""
+    _check(session, draft, backend)
+    backend = backend or Backend()
+    backend.name, backend.runner, backend.queue = draft.name, draft.runner, draft.queue
+    backend.languages, backend.options = list(draft.languages), dict(draft.options)
+    backend.root_directory, backend.wall_seconds = draft.root_directory, draft.wall_seconds
+    backend.enabled = draft.enabled
+    session.add(backend)
+    session.flush()
+    return backend
+
+
+def delete(session: Session, backend: Backend) -> None:
+    """Raises Conflict while a task has a revision that names it."""
+    if session.scalar(select(TaskRevision.id).where(TaskRevision.backend_id == backend.id).limit(1)):
+        raise Conflict(f"Tasks use the backend {backend.name}: switch it off instead.")
+    session.delete(backend)
+
+
+def report(session: Session, told: Worker) -> None:
+    """A worker's word about itself, in place of its last one."""
+    known = session.scalar(select(Worker).where(Worker.name == told.name)) or Worker(name=told.name)
+    known.queues, known.languages, known.runners = told.queues, told.languages, told.runners
+    known.seen = now()
+    session.add(known)
+
+
+def abilities(session: Session, backend: Backend) -> list[Ability]:
+    """What the backend can run, by what the workers of its queue last said."""
+    workers = _workers_of(session, backend)
+    return [_ability(backend, language, workers) for language in backend.languages]
+
+
+def obstacle(session: Session, backend: Backend, language: str) -> str | None:
+    """Why a task in this language cannot run on this backend now, or None."""
+    if not backend.enabled:
+        return f"The backend {backend.name} is switched off."
+    reason = _ability(backend, language, _workers_of(session, backend)).reason
+    return f"The backend {backend.name} cannot run it: {reason}" if reason else None
+
+
+def _workers_of(session: Session, backend: Backend) -> list[Worker]:
+    recent = clock(session) - SILENT_AFTER
+    workers = session.scalars(select(Worker).where(Worker.seen > recent))
+    return [each for each in workers if {backend.queue, queue.EVERY} & set(each.queues)]
+
+
+def _ability(backend: Backend, language: str, workers: Sequence[Worker]) -> Ability:
+    known = plugins("languages").get(language)
+    label = known.label if known else language
+    if known is None:
+        return Ability(language, label, f"the language {language} is not installed.", True)
+    reasons = [_reason(each, backend.runner, language) for each in workers]
+    if not reasons or None in reasons:
+        return Ability(language, label, None, bool(reasons))
+    return Ability(language, label, reasons[0], True)
+
+
+def _reason(worker: Worker, runner: str, language: str) -> str | None:
+    return worker.runners.get(runner) or worker.languages.get(language)
+
+
+def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> None:
+    wrong = {
+        "name": check_name(draft.name) or _taken(session, draft.name, backend),
+        "queue": None if _plain(draft.queue) else "Use letters, digits, _ and - for the queue's name.",
+        "runner": None if draft.runner in plugins("runners") else "Choose one of the installed runners.",
+        "languages": _unknown_languages(draft.languages),
+        "root_directory": _unusable(draft.root_directory),
+        "wall_seconds": None if 1 <= draft.wall_seconds <= 10_000_000 else "Give a time limit of at least 1 second.",
+    }
+    if found := {field_name: reason for field_name, reason in wrong.items() if reason}:
+        raise Invalid(**found)
+
+
+def _taken(session: Session, name: str, backend: Backend | None) -> str | None:
+    other = named(session, name)
+    return "A backend of this name exists: choose another." if other and other is not backend else None
+
+
+def _plain(name: str) -> bool:
+    return 0 < len(name) <= 80 and name.replace("_", "").replace("-", "").isalnum() and name.isascii()
+
+
+def _unknown_languages(languages: Sequence[str]) -> str | None:
+    unknown = [each for each in languages if each not in plugins("languages")]
+    if unknown:
+        return f"Not installed: {', '.join(unknown)}."
+    return None if languages else "Choose at least one language."
+
+
+def _unusable(directory: str) -> str | None:
+    if directory and not Path(directory).is_absolute():
+        return "Give the whole path of the directory, or leave it empty for the portal's own."
+    return None

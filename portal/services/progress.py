@@ -1,0 +1,344 @@
+"""The ONE way forward: claim, start, beat, end, give back, stop and advance.
+
+Every function that ends or begins something locks the Submission before its runs, always in this order: without that
+lock two parallel runs that end at one instant lose the next stage. Every write of a worker names its attempt: when it
+changes no row, the worker is a ghost and must discard what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Row, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from portal import mail, queue
+from portal.database import is_postgresql, now
+from portal.domain import plan, states
+from portal.domain.states import State
+from portal.domain.verdict import Outcome, Then, judge
+from portal.domain.work import Work
+from portal.models import Batch, Letter, LogChunk, Result, Run, Submission
+from portal.settings import settings
+from portal.storage import Blob
+
+BACK_OFF = 2.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up."""
+
+    run_id: int
+    submission_id: int
+    uuid: str
+    attempt: int
+    work: Work
+    handle: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file that a run gives: its public name and where its bytes already stand."""
+
+    name: str
+    blob: Blob
+
+
+@dataclass(frozen=True)
+class Written:
+    """Some bytes that a run wrote to a stream, from `start` on."""
+
+    stream: str
+    start: int
+    data: bytes
+
+
+class Answer(Enum):
+    """What a beat brings back."""
+
+    GO_ON = "go on"
+    STOP = "stop"
+    GHOST = "ghost"
+
+
+def claim(session: Session, queues: Sequence[str], worker: str, host: str) -> Claim | None:
+    """Take one run: one of this host whose worker was lost, else the next that is due. One statement, one commit."""
+    found = _take(session, _orphaned(host), worker, Run.started) or _take(session, _due(queues), worker, now())
+    return _claim(session, found) if found else None
+
+
+def _orphaned(host: str) -> Any:
+    """Runs that were started on this host and whose lease has run out: their processes may still live."""
+    return and_(Run.state == State.RUNNING, Run.lease < now(), Run.handle["host"].as_string() == host)
+
+
+def _due(queues: Sequence[str]) -> Any:
+    mine = and_(Run.state == State.QUEUED, Run.due <= now())
+    return mine if queue.EVERY in queues else and_(mine, Run.queue.in_(queues))
+
+
+def _take(session: Session, condition: Any, worker: str, since: Any) -> Row[Any] | None:
+    candidate = select(Run.id).where(condition).order_by(Run.priority.desc(), Run.due, Run.id).limit(1)
+    if is_postgresql(session):
+        candidate = candidate.with_for_update(skip_locked=True)
+    statement = (
+        update(Run)
+        .where(Run.id == candidate.scalar_subquery(), condition)
+        .values(
+            state=State.RUNNING,
+            attempt=Run.attempt + 1,
+            lease=now(settings().portal_lease_seconds),
+            worker=worker,
+            reason="",
+            started=since,
+        )
+        .returning(Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle)
+        .execution_options(synchronize_session=False)
+    )
+    return session.execute(statement).one_or_none()
+
+
+def _claim(session: Session, row: Row[Any]) -> Claim:
+    return Claim(row.id, row.submission_id, row.uuid, row.attempt, Work.from_json(row.work), row.handle)
+
+
+def started(session: Session, claim: Claim, handle: dict[str, Any]) -> bool:
+    """Keep the handle, before anything is started under it, and tell that the step runs. False: a ghost."""
+    run = _lock(session, claim)
+    if run is None:
+        return False
+    run.handle = handle
+    submission = run.submission
+    submission.started = submission.started or now()
+    submission.say(f"Running step: {run.stage}", run=run)
+    _summarise(session, submission)
+    return True
+
+
+def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Answer:
+    """Extend the lease, keep what the run wrote since the last beat, and learn whether a stop is asked."""
+    extended = session.execute(
+        update(Run).where(*_mine(claim)).values(lease=now(settings().portal_lease_seconds)).returning(Run.submission_id)
+    ).one_or_none()
+    if extended is None:
+        return Answer.GHOST
+    _keep_log(session, claim, written)
+    stop_asked = session.scalars(select(Submission.stop_asked).where(Submission.id == claim.submission_id)).one()
+    return Answer.STOP if stop_asked else Answer.GO_ON
+
+
+def finish(
+    session: Session, claim: Claim, outcome: Outcome, kept: Sequence[Kept] = (), missing: Sequence[str] = ()
+) -> bool:
+    """One transaction that ends a run: state, results, messages, the next stage or the end. False: a ghost."""
+    run = _lock(session, claim)
+    if run is None:
+        return False
+    run.exit_status, run.usage = outcome.exit_status, outcome.usage
+    _keep_results(session, run, claim, kept)
+    verdict = judge(claim.work.rules, outcome, missing)
+    if run.submission.stop_asked and outcome.reason == "stopped":
+        run.move(State.STOPPED, f"Stopped step: {run.stage}")
+    elif verdict.then is Then.FAIL:
+        run.move(State.ERROR, f"Step {run.stage} ({run.task_name}): {verdict.sentence}")
+    else:
+        run.move(State.COMPLETE, _completed(run, verdict.sentence))
+    if verdict.then is Then.FINISH:
+        _leave_out(run.submission, "The job ended early, as the task's rules say")
+    advance(session, run.submission)
+    return True
+
+
+def _completed(run: Run, sentence: str) -> str:
+    return f"Completed step: {run.stage} ({sentence})" if sentence else f"Completed step: {run.stage}"
+
+
+def give_back(session: Session, claim: Claim, why: str) -> bool:
+    """The machinery failed, not the user's program: queue the run again, later each time; too often is a crash."""
+    run = _lock(session, claim)
+    if run is None:
+        return False
+    _give_back(session, run, why)
+    return True
+
+
+def _give_back(session: Session, run: Run, why: str) -> None:
+    run.lost += 1
+    run.handle = None
+    if run.lost >= settings().portal_max_lost:
+        run.move(State.CRASH, f"Step {run.stage} ({run.task_name}) was given up after {run.lost} tries: {why}")
+        advance(session, run.submission)
+        return
+    run.move(State.QUEUED, f"Step {run.stage} ({run.task_name}) is tried again: {why}")
+    run.due = now(BACK_OFF * 2 ** (run.lost - 1))
+
+
+def crash(session: Session, claim: Claim, sentence: str) -> bool:
+    """The portal itself failed on this run, and would again."""
+    run = _lock(session, claim)
+    if run is None:
+        return False
+    run.move(State.CRASH, f"Step {run.stage} ({run.task_name}): {sentence}")
+    advance(session, run.submission)
+    return True
+
+
+def recover(session: Session, run_id: int) -> bool:
+    """Queue a run again whose lease ran out and that no worker of its host took up. For the sweep."""
+    submission_id = session.scalar(select(Run.submission_id).where(Run.id == run_id))
+    if submission_id is None or not _lock_submission(session, submission_id):
+        return False
+    run = session.scalar(select(Run).where(Run.id == run_id, lapsed()).with_for_update())
+    if run is None:
+        return False
+    _give_back(session, run, "its worker was lost")
+    return True
+
+
+def lapsed() -> Any:
+    """Leases that ran out: at once for what was never started, else after its launcher has surely fenced itself."""
+    patience = 1.5 * settings().portal_lease_seconds
+    never_started = and_(Run.handle.is_(None), Run.lease < now())
+    return and_(Run.state == State.RUNNING, or_(never_started, Run.lease < now(-patience)))
+
+
+def stop(session: Session, submission: Submission, by: str) -> None:
+    """Ask a submission to end: what waits never starts, what runs is ended by its worker. Harmless when repeated."""
+    locked = _lock_submission(session, submission.id)
+    if locked is None or locked.state.final or locked.stop_asked:
+        return
+    locked.stop_asked = True
+    locked.say("Stop asked")
+    for run in _fresh_runs(session, locked):
+        if run.state in (State.WAITING, State.QUEUED):
+            run.move(State.STOPPED)
+            run.reason = "Stopped before it began"
+    advance(session, locked)
+
+
+def advance(session: Session, submission: Submission) -> None:
+    """Queue what is due now, or end the submission. The caller holds the submission's lock."""
+    runs = {run.id: run for run in _fresh_runs(session, submission)}
+    if any(run.state in states.WORST_FIRST for run in runs.values()):
+        _leave_out(submission, "An earlier step did not complete")
+    for key in plan.due(_places(runs.values())):
+        run = runs[key]
+        run.move(State.QUEUED)
+        run.due = now()
+        queue.say(session, "wake", run.queue)
+    _summarise(session, submission)
+
+
+def _leave_out(submission: Submission, why: str) -> None:
+    for run in submission.runs:
+        if run.state is State.WAITING:
+            run.move(State.SKIPPED)
+            run.reason = why
+
+
+def _places(runs: Any) -> list[plan.Place]:
+    return [plan.Place(run.id, run.stage, run.state) for run in runs]
+
+
+def _summarise(session: Session, submission: Submission) -> None:
+    """Store the submission's state; at the end write its last message, once."""
+    session.flush()
+    state = states.summary(run.state for run in submission.runs)
+    if submission.state.final:
+        return
+    submission.state = state
+    if state.final:
+        submission.ended = now()
+        submission.say(_last_words(submission), kind="end")
+    _summarise_batch(session, submission)
+
+
+def _last_words(submission: Submission) -> str:
+    """The end's message; 'Completed job at step' are words that clients look for."""
+    done = [run for run in submission.runs if run.state is State.COMPLETE]
+    if submission.state is State.COMPLETE:
+        return f"Completed job at step #{max(run.stage for run in done)}"
+    if submission.state is State.STOPPED:
+        return "Stopped"
+    return next(run.reason for run in submission.runs if run.state is submission.state)
+
+
+def _summarise_batch(session: Session, submission: Submission) -> None:
+    """The batch's state, under its own lock, since its submissions may end side by side; at its end, a letter."""
+    session.flush()
+    batch = session.scalars(
+        select(Batch).where(Batch.id == submission.batch_id).with_for_update().execution_options(populate_existing=True)
+    ).one()
+    members = session.scalars(select(Submission.state).where(Submission.batch_id == batch.id)).all()
+    batch.state = states.batch_summary(members)
+    if all(state.final for state in members) and mail.on():
+        session.add(Letter(batch=batch))
+        queue.say(session, "tell")
+
+
+def _mine(claim: Claim) -> tuple[Any, ...]:
+    return Run.id == claim.run_id, Run.attempt == claim.attempt, Run.state == State.RUNNING
+
+
+def _lock_submission(session: Session, submission_id: int) -> Submission | None:
+    fresh = select(Submission).where(Submission.id == submission_id).with_for_update()
+    return session.scalar(fresh.execution_options(populate_existing=True))
+
+
+def _lock(session: Session, claim: Claim) -> Run | None:
+    """The claimed run with its submission locked, or None when it is this worker's no more."""
+    if _lock_submission(session, claim.submission_id) is None:
+        return None
+    fresh = select(Run).where(*_mine(claim)).with_for_update()
+    return session.scalar(fresh.execution_options(populate_existing=True))
+
+
+def _fresh_runs(session: Session, submission: Submission) -> Sequence[Run]:
+    session.flush()
+    fresh = select(Run).where(Run.submission_id == submission.id).order_by(Run.stage, Run.position).with_for_update()
+    return session.scalars(fresh.execution_options(populate_existing=True)).all()
+
+
+def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> None:
+    session.add_all(
+        LogChunk(run_id=claim.run_id, attempt=claim.attempt, stream=each.stream, start=each.start, data=each.data)
+        for each in written
+    )
+
+
+def _keep_results(session: Session, run: Run, claim: Claim, kept: Sequence[Kept]) -> None:
+    taken = set(session.scalars(select(Result.name).where(Result.submission_id == run.submission_id)))
+    for each in kept:
+        name = _free_name(each.name, run, taken)
+        taken.add(name)
+        session.add(
+            Result(
+                submission_id=run.submission_id,
+                run=run,
+                attempt=claim.attempt,
+                name=name,
+                key=each.blob.key,
+                size=each.blob.size,
+                sha256=each.blob.sha256,
+            )
+        )
+
+
+def _free_name(name: str, run: Run, taken: set[str]) -> str:
+    """The public name, with the step's place in it where an earlier step gave a file of the same name."""
+    if name not in taken:
+        return name
+    identity = run.submission.uuid
+    ending = name.removeprefix(identity)
+    return f"{identity}_{run.stage}-{run.position + 1}{ending}"
+
+
+def rescue(session: Session, submission_id: int) -> None:
+    """Go on with a submission that nothing moves any more. For the sweep; it should find none."""
+    submission = _lock_submission(session, submission_id)
+    if submission is not None and not submission.state.final:
+        advance(session, submission)

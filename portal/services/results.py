@@ -1,0 +1,167 @@
+"""What a run gave: its files, by unguessable public names, with previews; and what it wrote while it ran."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import PurePath
+from typing import BinaryIO
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from portal import storage
+from portal.domain.errors import NotFound
+from portal.domain.names import file_for
+from portal.models import LogChunk, Result, Run, Submission
+
+PREVIEW_BYTES = 200_000
+PREVIEW_ROWS = 200
+PREVIEW_COLUMNS = 50
+INPUT_NAME = re.compile(r"([0-9a-f-]{36})_input(\..*)?")
+
+IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
+TABLES = {".csv": ",", ".tsv": "\t"}
+TYPES = IMAGES | {".csv": "text/csv", ".tsv": "text/tab-separated-values", ".pdf": "application/pdf"}
+TEXTS = (".txt", ".log", ".stdout", ".stderr", ".md", ".report", ".fasta", ".fa", ".dat", ".out")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that can be fetched by its public name. `media_type` is never one that a browser would run."""
+
+    name: str
+    key: str
+    size: int
+    sha256: str
+
+    @property
+    def suffix(self) -> str:
+        return PurePath(self.name).suffix.lower()
+
+    @property
+    def media_type(self) -> str:
+        usual = "text/plain" if self.suffix in TEXTS else "application/octet-stream"
+        return TYPES.get(self.suffix, usual)
+
+    @property
+    def image(self) -> bool:
+        return self.suffix in IMAGES
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The beginning of a file as a page can show it; `cut` tells that there is more."""
+
+    kind: str
+    header: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    text: str = ""
+    cut: bool = False
+
+
+def of_submission(submission: Submission) -> list[Result]:
+    """The results in the contract's order: by step, then as the task names its outputs."""
+    return [result for run in submission.runs for result in run.results]
+
+
+def input_name(submission: Submission) -> str:
+    """The public name of a submission's upload: nobody can guess it, whatever the client called the file."""
+    inputs = submission.runs[0].work["inputs"] if submission.runs else []
+    return f"{submission.uuid}_input{file_for('', inputs[0]) if inputs else ''}"
+
+
+def find(session: Session, name: str) -> Stored:
+    """The kept file of this public name, a result or an input. Raises NotFound."""
+    result = session.scalar(select(Result).where(Result.name == name))
+    if result:
+        return Stored(result.name, result.key, result.size, result.sha256)
+    if found := INPUT_NAME.fullmatch(name):
+        return _input(session, found[1], name)
+    raise NotFound("There is no such file, or not yet.")
+
+
+def _input(session: Session, uuid: str, name: str) -> Stored:
+    submission = session.scalar(select(Submission).where(Submission.uuid == uuid))
+    if submission is None or not submission.batch.uploads or input_name(submission) != name:
+        raise NotFound("There is no such file, or not yet.")
+    upload = submission.batch.uploads[0]
+    return Stored(name, upload.key, upload.size, upload.sha256)
+
+
+def open_file(stored: Stored) -> BinaryIO:
+    return storage.open_blob(stored.key)
+
+
+def preview(stored: Stored) -> Preview:
+    """The beginning of the file as a table, text, JSON or image, as far as its content allows."""
+    if stored.image:
+        return Preview("image")
+    with open_file(stored) as stream:
+        head = stream.read(PREVIEW_BYTES)
+    cut = stored.size > len(head)
+    text = _text(head, cut)
+    if text is None:
+        return Preview("none")
+    if stored.suffix in TABLES:
+        return _table(text, TABLES[stored.suffix], cut)
+    return _json(text, cut) if stored.suffix == ".json" else Preview("text", text=text, cut=cut)
+
+
+def _text(head: bytes, cut: bool) -> str | None:
+    if b"\0" in head:
+        return None
+    try:
+        return head.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        at_the_cut = cut and wrong.start >= len(head) - 4
+        return head[: wrong.start].decode("utf-8-sig") if at_the_cut else None
+
+
+def _table(text: str, delimiter: str, cut: bool) -> Preview:
+    whole_lines = text[: text.rfind("\n") + 1] if cut else text
+    try:
+        rows = list(islice(csv.reader(io.StringIO(whole_lines), delimiter=delimiter), PREVIEW_ROWS + 2))
+    except csv.Error:
+        return Preview("text", text=text, cut=cut)
+    shown = [row[:PREVIEW_COLUMNS] for row in rows]
+    wide = any(len(row) > PREVIEW_COLUMNS for row in rows)
+    more = cut or wide or len(rows) > PREVIEW_ROWS + 1
+    return Preview("table", header=shown[0] if shown else [], rows=shown[1 : PREVIEW_ROWS + 1], cut=more)
+
+
+def _json(text: str, cut: bool) -> Preview:
+    if not cut:
+        try:
+            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        except (ValueError, RecursionError):
+            return Preview("text", text=text)
+    return Preview("json", text=text, cut=cut)
+
+
+def log(session: Session, run: Run, stream: str, attempt: int | None = None) -> bytes:
+    """What an attempt of the run (its last, if none is named) wrote to 'stdout' or 'stderr' so far."""
+    return b"".join(_chunks(session, run, stream, attempt or run.attempt))
+
+
+def log_tail(session: Session, run: Run, stream: str, lines: int = 200) -> str:
+    """The last lines as text, control characters made visible."""
+    text = log(session, run, stream)[-PREVIEW_BYTES:].decode("utf-8", "replace")
+    return "\n".join(visible(line) for line in text.splitlines()[-lines:])
+
+
+def visible(line: str) -> str:
+    """A line without characters that a page or a mail could take for anything but text."""
+    return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
+
+
+def _chunks(session: Session, run: Run, stream: str, attempt: int) -> Sequence[bytes]:
+    wanted = select(LogChunk.data).where(
+        LogChunk.run_id == run.id, LogChunk.attempt == attempt, LogChunk.stream == stream
+    )
+    return session.scalars(wanted.order_by(LogChunk.start)).all()

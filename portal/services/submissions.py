@@ -1,0 +1,296 @@
+"""submit(): the ONE way in, for form, API, schedule and command line. All is checked before anything is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+from uuid import uuid4
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from portal import queue, storage, validators
+from portal.database import is_postgresql, now, transaction
+from portal.domain import admission, plan
+from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
+from portal.domain.names import Priority, last_segment, queue_form
+from portal.domain.parameters import Argument, read
+from portal.domain.policy import Action
+from portal.domain.states import ACTIVE, State
+from portal.domain.verdict import Rules
+from portal.domain.work import Limits, Placement, Work
+from portal.models import Account, Batch, Job, Run, Submission, TaskRevision, Upload
+from portal.services import jobs
+from portal.settings import settings
+
+LONGEST_NAME = 64
+MOST_JOBS = 100
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A file on its way in: the client's name for it, and its bytes."""
+
+    name: str
+    stream: BinaryIO
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asks for. `values` are the parameters by public name, `address` is the client's."""
+
+    jobs: tuple[str, ...]
+    name: str
+    email: str
+    incoming: Incoming | None
+    values: Mapping[str, str] = field(default_factory=dict)
+    account: Account | None = None
+    address: str = ""
+    idempotency_key: str | None = None
+
+
+def submit(session: Session, order: Order) -> Batch:
+    """Accept an order: its commit is the promise. Raises NotFound, NotAllowed, TooMany, Unavailable or Invalid."""
+    if earlier := _earlier(session, order):
+        return earlier
+    chosen = [_job(session, order, name) for name in order.jobs]
+    arguments = _check(session, order, chosen)
+    blob = _store(order)
+    _validate(chosen, blob)
+    with transaction(session):
+        batch = _batch(session, order, blob)
+        priority = batch_priority(session, order)
+        batch.submissions = [_submission(job, at, arguments, priority) for at, job in enumerate(chosen)]
+        session.add(batch)
+        session.flush()
+        for submission in batch.submissions:
+            _begin(session, submission)
+    return batch
+
+
+def get(session: Session, uuid: str) -> Submission:
+    submission = session.scalar(select(Submission).where(Submission.uuid == uuid))
+    if submission is None:
+        raise NotFound("There is no such run.")
+    return submission
+
+
+def batch(session: Session, uuid: str) -> Batch:
+    found = session.scalar(select(Batch).where(Batch.uuid == uuid))
+    if found is None:
+        raise NotFound("There is no such batch.")
+    return found
+
+
+def listing(  # noqa: PLR0913 - its filters are keywords
+    session: Session,
+    account: Account,
+    *,
+    job: str | None = None,
+    state: State | None = None,
+    text: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[Submission]:
+    """Submissions that the account may see, newest first, from the one after `before` on."""
+    wanted = select(Submission).join(Submission.batch).order_by(Submission.id.desc()).limit(limit)
+    if not account.may(Action.SEE_ALL_RUNS):
+        wanted = wanted.where(Batch.account_id == account.id)
+    if job:
+        wanted = wanted.where(Submission.job_name == job)
+    if state:
+        wanted = wanted.where(Submission.state == state)
+    if text:
+        wanted = wanted.where(Batch.name.icontains(text, autoescape=True))
+    if before is not None:
+        wanted = wanted.where(Submission.id < before)
+    return session.scalars(wanted).all()
+
+
+def may_stop(account: Account | None, submission: Submission) -> bool:
+    if account is None:
+        return False
+    return account.may(Action.SEE_ALL_RUNS) or submission.batch.account_id == account.id
+
+
+def active(session: Session, order: Order) -> int:
+    """How many submissions of this account, or of this address, wait or run."""
+    count = select(func.count(Submission.id)).join(Submission.batch).where(Submission.state.in_(ACTIVE))
+    if order.account:
+        return session.scalars(count.where(Batch.account_id == order.account.id)).one()
+    return session.scalars(count.where(Batch.address == order.address, Batch.account_id.is_(None))).one()
+
+
+def batch_priority(session: Session, order: Order) -> Priority:
+    """The priority by the queue rules of the settings. Raises TooMany."""
+    chosen = settings()
+    usual = chosen.portal_logged_in_job_priority if order.account else chosen.portal_default_job_priority
+    limits = admission.Limits(chosen.portal_queue_hog_size, chosen.portal_queue_hard_limit)
+    return admission.priority(limits, active(session, order), Priority(usual))
+
+
+def _earlier(session: Session, order: Order) -> Batch | None:
+    """The batch that the same request made before, when its client asks again under the same key."""
+    if not order.idempotency_key:
+        return None
+    found = session.scalar(select(Batch).where(Batch.idempotency_key == order.idempotency_key))
+    if found and (found.name, found.account) != (order.name, order.account):
+        raise Conflict("This idempotency key was used for another request: choose a new one.")
+    return found
+
+
+def _job(session: Session, order: Order, name: str) -> Job:
+    job = jobs.named(session, name)
+    if job is None or not jobs.may_run(order.account, job):
+        raise NotFound(f"There is no job {name}.")
+    if not job.enabled:
+        raise NotAllowed(f"{job.name} is present but currently disabled.")
+    return job
+
+
+def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, Argument]:
+    """Everything that needs no file; gives the arguments by public name."""
+    if not 1 <= len(chosen) <= MOST_JOBS:
+        raise Invalid(job=f"Name between 1 and {MOST_JOBS} jobs.")
+    batch_priority(session, order)
+    for job in chosen:
+        if found := jobs.obstacles(session, job):
+            raise Unavailable(" ".join(found))
+    wrong: dict[str, str] = {}
+    arguments = _arguments(order, chosen, wrong)
+    _check_form(order, wrong)
+    if wrong:
+        raise Invalid(**wrong)
+    return arguments
+
+
+def _arguments(order: Order, chosen: Sequence[Job], wrong: dict[str, str]) -> dict[str, Argument]:
+    revisions = dict.fromkeys(step.task.current for job in chosen for step in job.current.steps)
+    found = {}
+    for revision in revisions:
+        for each in revision.parameters:
+            name = each.public_name(revision.task.name)
+            try:
+                text, value = read(name, each.rule, order.values.get(name))
+            except Invalid as refusal:
+                wrong.update(refusal.fields)
+                continue
+            found[name] = Argument(each.alias, each.flag, each.kind, text, value, each.spacing, each.switchless)
+    return found
+
+
+def _check_form(order: Order, wrong: dict[str, str]) -> None:
+    if reason := _name_fault(order.name):
+        wrong["submission_name"] = reason
+    if reason := _email_fault(order.email):
+        wrong["email"] = reason
+    if order.incoming is None:
+        wrong["input_data"] = "This field is required."
+
+
+def _name_fault(name: str) -> str | None:
+    if not name.strip():
+        return "This field is required."
+    if len(name) > LONGEST_NAME:
+        return f"Ensure this value has at most {LONGEST_NAME} characters (it has {len(name)})."
+    return None if name.isprintable() else "Control characters are not allowed."
+
+
+def _email_fault(email: str) -> str | None:
+    if not email.strip():
+        return "This field is required."
+    try:
+        validate_email(email, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return "Enter a valid email address."
+    return None if len(email) <= 256 else "Ensure this value has at most 256 characters."
+
+
+def _store(order: Order) -> storage.Blob:
+    if order.incoming is None:
+        raise Invalid(input_data="This field is required.")
+    blob = storage.put(f"uploads/{uuid4()}", order.incoming.stream, settings().portal_max_upload_bytes)
+    if blob.size == 0:
+        storage.delete(blob.key)
+        raise Invalid(input_data="The submitted file is empty.")
+    return blob
+
+
+def _validate(chosen: Sequence[Job], blob: storage.Blob) -> None:
+    """Let every validator of the jobs read the upload; nothing of a refused one is kept."""
+    for name in dict.fromkeys(each for job in chosen for each in job.current.validators):
+        with storage.open_blob(blob.key) as stream:
+            refusal = validators.check(name, stream)
+        if refusal:
+            storage.delete(blob.key)
+            raise Invalid(input_data=f"Input data could not be validated: {refusal}")
+
+
+def _batch(session: Session, order: Order, blob: storage.Blob) -> Batch:
+    incoming_name = order.incoming.name if order.incoming else ""
+    if is_postgresql(session):
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"admission {order.address}"))))
+    return Batch(
+        uuid=str(uuid4()),
+        name=order.name,
+        email=order.email.strip(),
+        address=order.address,
+        account_id=order.account.id if order.account else None,
+        idempotency_key=order.idempotency_key,
+        uploads=[Upload(name=last_segment(incoming_name), key=blob.key, size=blob.size, sha256=blob.sha256)],
+    )
+
+
+def _submission(job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority) -> Submission:
+    current = job.current
+    submission = Submission(
+        uuid=str(uuid4()), position=position, job=job, job_name=job.name, job_revision=current.number
+    )
+    stages = plan.stages(step.order for step in current.steps)
+    for place, step in enumerate(current.steps):
+        run = _run(step.task.current, submission.uuid, arguments, priority)
+        run.stage, run.position = stages[step.order], place
+        submission.runs.append(run)
+    submission.say("Submitted")
+    return submission
+
+
+def _run(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
+    return Run(
+        uuid=str(uuid4()),
+        task_id=revision.task_id,
+        task_name=revision.task.name,
+        task_revision=revision.number,
+        work=_work(revision, identity, arguments).to_json(),
+        queue=queue_form(revision.backend.queue, priority),
+        priority=priority,
+    )
+
+
+def _work(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument]) -> Work:
+    backend = revision.backend
+    return Work(
+        identity=identity,
+        task=revision.task.name,
+        language=revision.language,
+        code=revision.code,
+        placement=Placement(backend.name, backend.runner, backend.root_directory, dict(backend.options)),
+        inputs=tuple(revision.inputs),
+        outputs=tuple(revision.outputs),
+        stdout=revision.stdout,
+        arguments=tuple(arguments[each.public_name(revision.task.name)] for each in revision.parameters),
+        variables={each.name: each.value for each in revision.variables},
+        rules=Rules(tuple(revision.exit_statuses), revision.on_exit_status, revision.on_missing_output),
+        limits=Limits(wall_seconds=revision.wall_seconds or backend.wall_seconds),
+    )
+
+
+def _begin(session: Session, submission: Submission) -> None:
+    """Queue the first stage."""
+    for run in submission.runs:
+        if run.stage == 1:
+            run.move(State.QUEUED)
+            run.due = now()
+            queue.say(session, "wake", run.queue)

@@ -1,0 +1,157 @@
+"""Every setting, typed, from the environment, read once. A wrong value stops the start with one sentence."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from click import ClickException
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WrongSetting(ClickException):
+    """A setting that the portal cannot start with; the text names it. A command ends with it and status 2."""
+
+    exit_code = 2
+
+
+class Settings(BaseSettings):
+    """The portal's settings; each is the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    portal_url: str = Field(default="", description="Address in mails; http://HOST:PORT if empty.")
+    portal_data: Path = Path("var")
+    database_url: str = ""
+    broker_url: str = ""
+    secret_key: str = ""
+    portal_admin_name: str = "admin"
+    portal_admin_password: str = ""
+
+    portal_workers: int = Field(
+        default=4, ge=1, le=256, description="Runs at one time in the worker that `start` makes."
+    )
+    portal_lease_seconds: float = Field(default=30, ge=0.5)
+    portal_beat_seconds: float = Field(default=2, ge=0.05)
+    portal_poll_seconds: float = Field(default=5, ge=0.2)
+    portal_max_lost: int = Field(default=3, ge=1)
+
+    portal_max_upload_bytes: int = Field(default=1_000_000_000, ge=1)
+    portal_max_form_bytes: int = Field(
+        default=4_000_000, ge=1000, description="The text fields of one request together."
+    )
+    portal_trusted_proxies: int = Field(default=0, ge=0, description="How many proxies in front are believed.")
+    portal_sign_in_limit: str = "10 per minute"
+    portal_cors_origins: str = Field(
+        default="", description="Origins that may read the REST answers, with commas between."
+    )
+
+    portal_default_job_priority: int = Field(default=1, ge=0, le=2)
+    portal_logged_in_job_priority: int = Field(default=2, ge=0, le=2)
+    portal_queue_hog_size: int | None = 10
+    portal_queue_hard_limit: int | None = 15
+
+    mail_server: str = Field(default="", description="No mail is sent while this is empty.")
+    mail_port: int = Field(default=25, ge=1, le=65535)
+    mail_username: str = ""
+    mail_password: str = ""
+    mail_starttls: bool = False
+    mail_from: str = "portal@localhost"
+
+    @field_validator("portal_queue_hog_size", "portal_queue_hard_limit", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if value and len(value) < 32:
+            raise ValueError("it must have at least 32 characters")
+        return value
+
+    @field_validator("portal_data")
+    @classmethod
+    def _whole_path(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def database(self) -> str:
+        """The database's URL as SQLAlchemy takes it; SQLite under the data directory if none is set."""
+        if not self.database_url:
+            return f"sqlite:///{self.portal_data / 'portal.db'}"
+        scheme, rest = self.database_url.split("://", 1)
+        return f"postgresql+psycopg2://{rest}" if scheme in ("postgres", "postgresql") else self.database_url
+
+    @property
+    def broker_socket(self) -> Path:
+        """The embedded broker's socket; in the temporary directory where the data's own path is too long for one."""
+        socket = self.portal_data / "broker.sock"
+        if len(str(socket)) < 100:
+            return socket
+        name = sha256(str(self.portal_data).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"portal-{os.getuid()}-{name}" / "broker.sock"
+
+    @property
+    def broker(self) -> str:
+        return self.broker_url or f"redis+socket://{self.broker_socket}"
+
+    @property
+    def address(self) -> str:
+        """Where people reach the portal, without a slash at its end."""
+        return (self.portal_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def files_directory(self) -> Path:
+        return self.portal_data / "files"
+
+    @property
+    def runs_directory(self) -> Path:
+        return self.portal_data / "runs"
+
+    def signing_key(self) -> str:
+        """The key of sessions and forms: SECRET_KEY, or one made once and kept beside the data."""
+        if self.secret_key:
+            return self.secret_key
+        file = self.portal_data / "secret_key"
+        try:
+            self.portal_data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not file.exists():
+                _write_once(file, secrets.token_hex(32))
+            return file.read_text("ascii")
+        except OSError as failure:
+            raise WrongSetting(
+                f"The data directory {self.portal_data} cannot be used ({failure.strerror}): "
+                "set PORTAL_DATA to one that can be written."
+            ) from None
+
+
+def _write_once(file: Path, text: str) -> None:
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(text, "ascii")
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Raises WrongSetting naming the first variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        reason = first["msg"].removeprefix("Value error, ")
+        raise WrongSetting(f"The setting {name} is wrong: {reason[0].lower()}{reason[1:]}.") from None

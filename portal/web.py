@@ -1,0 +1,125 @@
+"""The Flask extensions, the headers that every answer carries, and the statuses that errors become."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Flask, Response, g, redirect, request, url_for
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect
+from htmx_flask import Htmx
+from sqlalchemy.orm import Session
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from portal import models
+from portal.database import Base
+from portal.domain import errors
+from portal.services import accounts
+from portal.settings import Settings
+
+db = SQLAlchemy(metadata=Base.metadata)
+migrate = Migrate(directory="migrations", render_as_batch=True)
+login = LoginManager()
+csrf = CSRFProtect()
+htmx = Htmx()
+limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
+
+STATUS: dict[type[errors.PortalError], int] = {
+    errors.NotFound: 404,
+    errors.NotAllowed: 403,
+    errors.Invalid: 422,
+    errors.Conflict: 409,
+    errors.TooMany: 429,
+    errors.Unavailable: 503,
+    errors.Lost: 500,
+}
+
+
+class SignedIn(UserMixin):
+    """The account of a request. Its id in the cookie is the account's session key, which a new password renews."""
+
+    def __init__(self, account: models.Account) -> None:
+        self.account = account
+
+    def get_id(self) -> str:
+        return self.account.session_key
+
+
+class Nobody(AnonymousUserMixin):
+    account = None
+
+
+def current_account() -> models.Account | None:
+    """Who is asking, or None."""
+    return current_user.account
+
+
+def session() -> Session:
+    """The request's own database session."""
+    return db.session()
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Put the extensions to work on an application."""
+    for extension in (db, login, csrf, htmx, limiter):
+        extension.init_app(app)
+    migrate.init_app(app, db)
+    login.anonymous_user = Nobody
+    app.after_request(_headers)
+    app.context_processor(_of_every_page)
+    if settings.portal_trusted_proxies:
+        count = settings.portal_trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+@login.user_loader
+def _account_of_session(session_key: str) -> SignedIn | None:
+    account = accounts.by_session_key(session(), session_key)
+    return SignedIn(account) if account else None
+
+
+@login.unauthorized_handler
+def _sign_in_first() -> Any:
+    """A fragment's request must not receive the sign-in page: htmx is told to go there."""
+    target = url_for("accounts.sign_in", next=request.full_path.rstrip("?") if request.method == "GET" else None)
+    if htmx:
+        return Response("Sign in first.", 401, {"HX-Redirect": url_for("accounts.sign_in")})
+    return redirect(target)
+
+
+def csp_nonce() -> str:
+    """This answer's nonce for the styles that the code editor makes."""
+    if "csp_nonce" not in g:
+        g.csp_nonce = secrets.token_urlsafe(16)
+    return str(g.csp_nonce)
+
+
+def _of_every_page() -> dict[str, Any]:
+    return {"csp_nonce": csp_nonce, "account": current_account()}
+
+
+def _headers(response: Response) -> Response:
+    """The security headers; an answer that set its own stricter policy keeps it."""
+    response.headers.setdefault("Content-Security-Policy", _policy())
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        response.vary.update(["HX-Request", "Cookie"])
+    return response
+
+
+def _policy() -> str:
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{csp_nonce()}'; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )

@@ -1,0 +1,222 @@
+"""The refusals of the first system's table, in its order, word for word."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from portal.database import transaction
+from portal.models import Account, Batch, Worker
+from portal.services import backends
+from portal.services.tasks import ParameterDraft
+from portal.settings import settings
+from tests.api.service import QUEUE, A, MakeJob, Send, upload
+
+MISSING = (
+    "Required Parameter for count_lines Missing.You are missing a required parameter in your web form submission. "
+    "GET /analytics_automated/endpoints to discover all required options"
+)
+
+
+def refused(answer: Any, status: int, body: dict[str, Any]) -> None:
+    assert (answer.status_code, answer.get_json()) == (status, body)
+
+
+def test_it_refuses_a_json_body(client: FlaskClient) -> None:
+    answer = client.post(f"{A}/submission.json", json={"job": "x"})
+    refused(answer, 415, {"detail": 'Unsupported media type "application/json" in request.'})
+
+
+def test_it_refuses_a_multipart_body_without_its_boundary(client: FlaskClient) -> None:
+    answer = client.post(f"{A}/submission.json", data=b"x", content_type="multipart/form-data")
+    refused(answer, 415, {"detail": 'Unsupported media type "multipart/form-data" in request.'})
+
+
+@pytest.mark.parametrize("name", ["job", "submission_name", "email"])
+def test_it_refuses_a_form_in_which_a_field_is_absent(send: Send, name: str) -> None:
+    refused(send(**{name: None}), 400, {"error": "Input does not contain all required fields"})
+
+
+@pytest.mark.parametrize("names", ["", "nothing", "Count_lines", "count_lines,", "count_lines, count_lines", "a\0b"])
+def test_it_refuses_a_job_that_does_not_exist(send: Send, make_job: MakeJob, names: str) -> None:
+    make_job("count_lines")
+    refused(send(job=names, email=""), 400, {"error": "Job name supplied does not exist"})
+
+
+def test_it_knows_no_private_job_without_an_account(send: Send, make_job: MakeJob) -> None:
+    make_job("count_lines", public=False)
+    refused(send(), 400, {"error": "Job name supplied does not exist"})
+
+
+def test_it_refuses_an_address_with_too_many_active_submissions(
+    send: Send, make_job: MakeJob, session: Session
+) -> None:
+    make_job("count_lines")
+    while (answer := send()).status_code == 201:
+        assert session.scalars(select(func.count(Batch.id))).one() < 20
+    sentence = (
+        "You have no authority to post jobs.Either you are not logged in you have too many, 15, concurrent jobs running"
+    )
+    refused(answer, 429, {"error": sentence})
+    assert int(answer.headers["Retry-After"]) > 0
+    assert send(job="nothing").status_code == 400
+    make_job("switched_off", enabled=False)
+    assert send(job="switched_off").status_code == 429
+
+
+def test_it_refuses_a_disabled_job(send: Send, make_job: MakeJob) -> None:
+    make_job("count_lines", enabled=False, steps=())
+    refused(send(email=""), 403, {"error": "count_lines is present but currently disabled."})
+
+
+def test_it_refuses_a_job_without_steps(send: Send, make_job: MakeJob) -> None:
+    make_job("count_lines", steps=())
+    refused(send(email=""), 400, {"error": "Job Requested: count_lines appears to have no Steps"})
+
+
+@pytest.mark.parametrize("given", [{}, {"count_all": "TRUE"}, {"count_number": "3"}])
+def test_it_refuses_a_form_in_which_a_parameter_is_absent(
+    send: Send, make_job: MakeJob, two_parameters: tuple[ParameterDraft, ...], given: dict[str, str]
+) -> None:
+    make_job("count_lines", parameters=two_parameters)
+    refused(send(email="", **given), 400, {"error": MISSING})
+
+
+@pytest.mark.parametrize("value", ["; id", "3.5", "NaN", "$(id)", ""])
+def test_it_refuses_a_parameter_that_cannot_be_valid_and_names_it(
+    send: Send, make_job: MakeJob, two_parameters: tuple[ParameterDraft, ...], value: str
+) -> None:
+    make_job("count_lines", parameters=two_parameters)
+    answer = send(email="", count_all="TRUE", count_number=value)
+    assert answer.status_code == 400
+    assert list(answer.get_json()["error"]) == ["count_number"]
+
+
+@pytest.mark.parametrize("name", ["submission_name", "email"])
+def test_it_refuses_a_blank_field(send: Send, make_job: MakeJob, name: str) -> None:
+    make_job("count_lines")
+    refused(send(**{name: " "}), 400, {"error": {name: ["This field is required."]}})
+
+
+def test_it_reports_what_is_wrong_with_the_form_together(send: Send, make_job: MakeJob) -> None:
+    make_job("count_lines")
+    answer = send(email="nobody", submission_name="x" * 65, input_data=upload(b""))
+    wrong = {
+        "email": ["Enter a valid email address."],
+        "submission_name": ["Ensure this value has at most 64 characters (it has 65)."],
+        "input_data": ["The submitted file is empty."],
+    }
+    refused(answer, 400, {"error": wrong})
+
+
+def test_it_refuses_an_empty_file(send: Send, make_job: MakeJob) -> None:
+    make_job("count_lines")
+    refused(send(input_data=upload(b"")), 400, {"error": {"input_data": ["The submitted file is empty."]}})
+
+
+@pytest.mark.parametrize("part", [None, "text, not a file"])
+def test_it_refuses_a_form_without_a_file(send: Send, make_job: MakeJob, part: str | None) -> None:
+    make_job("count_lines")
+    refused(send(input_data=part), 400, {"error": {"input_data": ["This field is required."]}})
+
+
+def test_it_refuses_what_a_validator_of_the_job_refuses(send: Send, make_job: MakeJob) -> None:
+    make_job("count_lines", validators=("csv",))
+    answer = send(input_data=upload(b"a,b\n1\n"))
+    refused(answer, 400, {"error": {"input_data": ["Input data could not be validated"]}})
+
+
+def test_it_refuses_a_file_beyond_the_limit(
+    send: Send, make_job: MakeJob, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_job("count_lines")
+    monkeypatch.setattr(settings(), "portal_max_upload_bytes", 3)
+    answer = send(input_data=upload(b"1234"))
+    assert answer.status_code == 413
+    assert list(answer.get_json()["error"]) == ["input_data"]
+    assert session.scalars(select(func.count(Batch.id))).one() == 0
+
+
+def test_it_refuses_text_fields_beyond_the_limit(send: Send, make_job: MakeJob, app: Flask) -> None:
+    make_job("count_lines")
+    app.config["MAX_FORM_MEMORY_SIZE"] = 1000
+    answer = send(submission_name="x" * 2000)
+    assert (answer.status_code, list(answer.get_json())) == (413, ["detail"])
+
+
+def test_it_says_later_when_no_worker_can_run_the_job_now(send: Send, make_job: MakeJob, session: Session) -> None:
+    make_job("count_lines")
+    with transaction(session):
+        backends.report(
+            session, Worker(name="w", queues=[QUEUE], languages={"command": "sh is not installed"}, runners={})
+        )
+    answer = send()
+    assert answer.status_code == 503
+    assert "sh is not installed" in answer.get_json()["error"]
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_it_makes_nothing_of_a_batch_when_one_of_its_jobs_is_refused(
+    send: Send, make_job: MakeJob, session: Session
+) -> None:
+    make_job("count_lines")
+    make_job("switched_off", enabled=False)
+    assert send(job="count_lines,switched_off").status_code == 403
+    assert session.scalars(select(func.count(Batch.id))).one() == 0
+
+
+def test_it_refuses_wrong_credentials_everywhere(client: FlaskClient, send: Send, admin: Account) -> None:
+    headers = {"Authorization": "Basic " + base64.b64encode(b"admin:wrong").decode()}
+    body = {"detail": "Invalid username/password."}
+    refused(send(headers=headers), 403, body)
+    refused(client.get(f"{A}/endpoints.json", headers=headers), 403, body)
+
+
+def test_it_refuses_to_go_on_guessing_passwords(client: FlaskClient, app: Flask, admin: Account) -> None:
+    wrong = {"Authorization": "Basic " + base64.b64encode(b"admin:guess").decode()}
+    statuses = [client.get(f"{A}/endpoints.json", headers=wrong).status_code for _ in range(15)]
+    assert statuses[0] == 403 and statuses[-1] == 429
+    assert client.get(f"{A}/endpoints.json").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_it_refuses_other_methods(client: FlaskClient, method: str) -> None:
+    answer = client.open(f"{A}/submission/x.json", method=method)
+    refused(answer, 405, {"detail": f'Method "{method}" not allowed.'})
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_it_takes_submissions_by_post_only(client: FlaskClient) -> None:
+    refused(client.get(f"{A}/submission.json"), 405, {"detail": 'Method "GET" not allowed.'})
+    assert client.head(f"{A}/submission/").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path", ["submission/f175c10a-0000-4000-8000-000000000000", "submission/single/x", "job/nothing", "submission/%00"]
+)
+def test_it_knows_what_it_does_not_know(client: FlaskClient, path: str) -> None:
+    refused(client.get(f"{A}/{path}?format=json"), 404, {"detail": "Not found."})
+
+
+def test_it_has_no_xml(client: FlaskClient) -> None:
+    assert client.get(f"{A}/job/", headers={"Accept": "application/xml"}).status_code == 406
+    assert client.get(f"{A}/job/?format=xml").status_code == 404
+
+
+def test_it_tells_nothing_of_an_unexpected_error_but_its_id(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr("portal.services.jobs.runnable_by", break_down)
+    answer = client.get(f"{A}/endpoints.json")
+    assert answer.status_code == 500
+    identity = answer.get_json()["error"].split()[-1].rstrip(".")
+    assert identity in caplog.text and "secret" not in answer.text

@@ -1,0 +1,104 @@
+"""What tests stand on: a migrated database of their own, a signed-in client, and real servers where they are named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session, sessionmaker
+
+from app import create_app
+from portal import database, queue
+from portal.database import transaction
+from portal.domain.policy import Role
+from portal.models import Account
+from portal.services import accounts, configuration, progress
+from portal.settings import settings
+from tests.servers import migrate
+
+PASSWORD = "correct horse battery"
+
+
+def forget_settings() -> None:
+    database.forget()
+    settings.cache_clear()
+    queue._line.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database, made by the migrations once."""
+    directory = tmp_path_factory.mktemp("migrated")
+    migrate({"PORTAL_DATA": str(directory)})
+    return directory / "portal.db"
+
+
+@pytest.fixture
+def data(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data directory with an empty portal; the broker is away, which only makes things slower."""
+    shutil.copy(migrated, tmp_path / "portal.db")
+    monkeypatch.setenv("PORTAL_DATA", str(tmp_path))
+    for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "MAIL_SERVER"):
+        monkeypatch.delenv(name, raising=False)
+    forget_settings()
+    yield tmp_path
+    forget_settings()
+
+
+@pytest.fixture
+def session(data: Path) -> Iterator[Session]:
+    with sessionmaker(database.engine())() as opened:
+        yield opened
+
+
+@pytest.fixture
+def admin(session: Session) -> Account:
+    with transaction(session):
+        return accounts.create(session, "admin", PASSWORD, Role.ADMINISTRATOR, "admin@example.org")
+
+
+@pytest.fixture
+def examples(session: Session) -> configuration.Loaded:
+    """The bundled example backends, tasks and jobs."""
+    with transaction(session):
+        return configuration.load_examples(session, None)
+
+
+@pytest.fixture
+def app(data: Path) -> Flask:
+    made = create_app()
+    made.config.update(TESTING=False, WTF_CSRF_ENABLED=False, RATELIMIT_ENABLED=False)
+    return made
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def signed_in(client: FlaskClient, admin: Account) -> FlaskClient:
+    answer = client.post("/sign-in", data={"name": "admin", "password": PASSWORD})
+    assert answer.status_code in (302, 303)
+    return client
+
+
+@pytest.fixture
+def work(session: Session) -> Callable[[], None]:
+    """Does what is due, as a worker would, in this process: the launchers and the analysts' programs are real."""
+    from workers.execution import perform
+
+    def until_nothing_is_due() -> None:
+        session.rollback()
+        while True:
+            with transaction() as claiming:
+                claim = progress.claim(claiming, [queue.EVERY], "test", "here")
+            if claim is None:
+                return
+            perform(claim)
+
+    return until_nothing_is_due

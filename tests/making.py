@@ -1,0 +1,53 @@
+"""Short ways for tests to make tasks, jobs and submissions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from portal.database import transaction
+from portal.models import Account, Backend, Submission, TaskRevision
+from portal.services import backends, jobs, submissions, tasks
+
+LANGUAGES = ("command", "python", "r")
+
+
+def make_backend(session: Session, name: str = "here", **more: Any) -> Backend:
+    with transaction(session):
+        known = backends.named(session, name)
+        return known or backends.save(session, backends.BackendDraft(name, "local", name, LANGUAGES, **more))
+
+
+def make_task(session: Session, name: str, language: str, code: str, **more: Any) -> TaskRevision:
+    backend = make_backend(session)
+    with transaction(session):
+        return tasks.save(session, tasks.TaskDraft(name, language, backend.name, code, **more), None)
+
+
+def make_job(session: Session, name: str, steps: Sequence[tuple[int, str]], **more: Any) -> None:
+    drafts = tuple(jobs.StepDraft(order, task) for order, task in steps)
+    with transaction(session):
+        jobs.save(session, jobs.JobDraft(name, steps=drafts, public=True, **more), None)
+
+
+def order(
+    *names: str, content: bytes = b"x\n", values: Mapping[str, str] | None = None, account: Account | None = None
+) -> submissions.Order:
+    return submissions.Order(
+        jobs=names,
+        name="a test",
+        email="ann@example.org",
+        incoming=submissions.Incoming("in.txt", io.BytesIO(content)),
+        values=values or {},
+        account=account,
+        address="127.0.0.1",
+    )
+
+
+def submitted(
+    session: Session, job: str, content: bytes = b"x\n", values: Mapping[str, str] | None = None
+) -> Submission:
+    return submissions.submit(session, order(job, content=content, values=values)).submissions[0]

@@ -1,0 +1,220 @@
+"""Real servers on loopback, each started for the tests that name it and ended after them."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+
+ROOT = Path(__file__).resolve().parents[1]
+OWN = re.compile(r"^(PORT|PORTAL_\w+|DATABASE_URL|BROKER_URL|SECRET_KEY|MAIL_\w+)$")
+ADMIN_PASSWORD = "correct horse battery"
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without any setting of a portal, then what is given."""
+    return {name: value for name, value in os.environ.items() if not OWN.match(name)} | dict(extra)
+
+
+def migrate(extra: Mapping[str, str]) -> None:
+    """Bring a database to the newest migration by the command that an administrator uses."""
+    flask("db", "upgrade", extra=extra)
+
+
+def flask(*words: str, extra: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "app", *words],
+        cwd=ROOT, env=environment(extra), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(condition: Callable[[], object], seconds: float = 60, pause: float = 0.1) -> object:
+    """Wait for something to become true, and give it; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not in {seconds} s: {condition}"
+        time.sleep(pause)
+    return found
+
+
+@contextmanager
+def process(command: Sequence[str], extra: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a group of its own, its output in a file; ended by SIGTERM, then by force."""
+    with log.open("ab") as output:
+        started = subprocess.Popen(
+            command, cwd=ROOT, env=environment(extra), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield started
+    finally:
+        end(started)
+
+
+def end(started: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 10)):
+        if started.poll() is None:
+            os.killpg(started.pid, number)
+            try:
+                started.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A cluster of its own; gives the URL of an empty database in it."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+    directory = Path(tempfile.mkdtemp(prefix="portal-pg-"))
+    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    if user:
+        shutil.chown(directory, "postgres")
+    port = free_port()
+    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c max_connections=100"
+    control = [*user, str(programs / "pg_ctl"), "-D", str(directory / "data"), "-w", "-s"]
+    initdb = [
+        *user,
+        str(programs / "initdb"),
+        "-D",
+        str(directory / "data"),
+        "-U",
+        "portal",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+    ]
+    try:
+        subprocess.run(initdb, check=True, capture_output=True, cwd="/")
+        subprocess.run([*control, "-o", settings, "-l", str(directory / "log"), "start"], check=True, cwd="/")
+        yield f"postgresql://portal@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, cwd="/")
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def new_database(cluster: str) -> Iterator[str]:
+    """An empty database of a cluster, dropped afterwards."""
+    name = f"portal_{secrets.token_hex(4)}"
+    _execute(cluster, f"CREATE DATABASE {name}")
+    try:
+        yield cluster.rpartition("/")[0] + f"/{name}"
+    finally:
+        _execute(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(url: str, statement: str) -> None:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Debian's Redis with a password; gives its URL."""
+    port, password = free_port(), secrets.token_hex(8)
+    with tempfile.TemporaryDirectory(prefix="portal-redis-") as directory:
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--requirepass", password, "--save", "",
+                   "--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", directory]  # fmt: skip
+        with process(command, {}, Path(directory) / "log"):
+            eventually(lambda: _listens(port))
+            yield f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass(frozen=True)
+class Portal:
+    """A running portal: its address, its data, and the settings that its processes have."""
+
+    url: str
+    data: Path
+    settings: dict[str, str]
+    log: Path
+    starter: subprocess.Popen[bytes] | None = None
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/sign-in", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def settings_for(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "PORT": str(free_port()),
+        "PORTAL_DATA": str(data),
+        "PORTAL_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "PORTAL_BEAT_SECONDS": "0.5",
+        "PORTAL_POLL_SECONDS": "1",
+        "PORTAL_SIGN_IN_LIMIT": "1000 per minute",
+        "PORTAL_QUEUE_HOG_SIZE": "",
+        "PORTAL_QUEUE_HARD_LIMIT": "",
+        **extra,
+    }
+
+
+@contextmanager
+def portal_in_one(data: Path, extra: Mapping[str, str] | None = None) -> Iterator[Portal]:
+    """What `make run` starts: SQLite, the embedded broker, and all processes under one."""
+    chosen = settings_for(data, extra or {})
+    log = data / "log"
+    data.mkdir(parents=True, exist_ok=True)
+    with process([sys.executable, "-m", "flask", "--app", "app", "start"], chosen, log) as starter:
+        portal = Portal(f"http://127.0.0.1:{chosen['PORT']}", data, chosen, log, starter)
+        eventually(lambda: portal.answers() or starter.poll() is not None)
+        assert starter.poll() is None, log.read_text()
+        yield portal
+
+
+@contextmanager
+def portal_apart(data: Path, database: str, broker: str, extra: Mapping[str, str] | None = None) -> Iterator[Portal]:
+    """What an administrator starts apart: gunicorn, celery worker and beat on PostgreSQL and an external Redis."""
+    chosen = settings_for(data, {"DATABASE_URL": database, "BROKER_URL": broker, **(extra or {})})
+    data.mkdir(parents=True, exist_ok=True)
+    flask("setup", extra=chosen)
+    celery = [sys.executable, "-m", "celery", "-A", "workers.celery_app"]
+    bind = f"127.0.0.1:{chosen['PORT']}"
+    queues = "chores,high_localhost,localhost,low_localhost,high_R,R,low_R"
+    with ExitStack() as stack:
+        for command in (
+            [sys.executable, "-m", "gunicorn", "app:create_app()", "-b", bind, "-k", "gthread", "-w", "2", "--threads",
+             "8", "--no-control-socket"],
+            [*celery, "worker", "-Q", queues, "-c", "4", "--loglevel", "info"],
+            [*celery, "beat", "--pidfile=", "--loglevel", "info"],
+        ):  # fmt: skip
+            stack.enter_context(process(command, chosen, data / "log"))
+        portal = Portal(f"http://{bind}", data, chosen, data / "log")
+        eventually(portal.answers)
+        yield portal

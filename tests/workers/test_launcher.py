@@ -1,0 +1,465 @@
+"""The launcher with real processes: what becomes of a run, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LAUNCHER = Path(__file__).parents[2] / "workers" / "launcher.py"
+COMMAND = [sys.executable, "-I", "-S", str(LAUNCHER)]
+PATIENCE = 30
+
+
+class Launch:
+    """One run's directory, and the launchers started on it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.work = directory / "work"
+        self.work.mkdir()
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def write(self, argv: list[str], **changes: Any) -> None:
+        limits = {"wall_seconds": PATIENCE, "log_bytes": 1_000_000, **changes.pop("limits", {})}
+        spec = {
+            "argv": argv,
+            "environment": {"PATH": os.environ["PATH"]},
+            "work": str(self.work),
+            "limits": limits,
+            "grace_seconds": 0.3,
+            "patience_seconds": PATIENCE,
+            **changes,
+        }
+        (self.directory / "launch.json").write_text(json.dumps(spec))
+
+    def start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [*COMMAND, str(self.directory)], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, argv: list[str], **changes: Any) -> dict[str, Any]:
+        """The outcome of a run that nobody disturbs."""
+        self.write(argv, **changes)
+        assert self.start().wait(PATIENCE) == 0
+        return self.outcome()
+
+    def python(self, code: str, **changes: Any) -> dict[str, Any]:
+        return self.run([sys.executable, "-c", code], **changes)
+
+    def outcome(self) -> dict[str, Any]:
+        outcome: dict[str, Any] = json.loads((self.directory / "outcome.json").read_text())
+        return outcome
+
+    def handle(self) -> int:
+        launched = self.directory / "launched.json"
+        until(launched.exists)
+        pid: int = json.loads(launched.read_text())["pid"]
+        return pid
+
+    def pid(self, name: str) -> int:
+        """The process that wrote its number into that file of the work directory."""
+        file = self.work / name
+        until(lambda: file.exists() and file.read_text().endswith("\n"))
+        return int(file.read_text())
+
+    def stdout(self) -> bytes:
+        return (self.directory / "stdout").read_bytes()
+
+    def stderr(self) -> bytes:
+        return (self.directory / "stderr").read_bytes()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to pass"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    made = Launch(tmp_path)
+    yield made
+    for process in made.started:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("status", [0, 1, 7, 255])
+def test_it_reports_the_exit_status(launch: Launch, status: int) -> None:
+    outcome = launch.run(["sh", "-c", f"echo out; echo err >&2; exit {status}"])
+    assert (outcome["reason"], outcome["exit_status"], outcome["signal"]) == ("exited", status, None)
+    assert outcome["detail"] == ""
+    assert (launch.stdout(), launch.stderr()) == (b"out\n", b"err\n")
+    assert (outcome["stdout_bytes"], outcome["stderr_bytes"]) == (4, 4)
+    assert (outcome["stdout_cut"], outcome["stderr_cut"]) == (False, False)
+
+
+def test_it_reports_what_the_run_used(launch: Launch) -> None:
+    outcome = launch.python("kept = bytearray(80_000_000)\nwhile __import__('time').process_time() < 0.3: pass")
+    assert outcome["usage"]["cpu_seconds"] >= 0.3
+    assert outcome["usage"]["max_memory_bytes"] > 80_000_000
+    assert outcome["usage"]["wall_seconds"] >= 0.3
+    assert outcome["ended_at"] > outcome["started_at"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
+def test_it_reports_the_signal_that_ended_the_process(launch: Launch, number: int) -> None:
+    outcome = launch.run(["sh", "-c", f"kill -{number:d} $$"])
+    assert (outcome["reason"], outcome["exit_status"], outcome["signal"]) == ("signalled", None, number)
+    assert f"signal {number:d}" in outcome["detail"]
+
+
+def test_it_ends_a_run_at_its_time_limit(launch: Launch) -> None:
+    outcome = launch.run(["sleep", "60"], limits={"wall_seconds": 0.3})
+    assert (outcome["reason"], outcome["signal"]) == ("wall_time", signal.SIGTERM)
+    assert "0.3 s" in outcome["detail"]
+
+
+def test_it_ends_a_frozen_run_at_its_time_limit(launch: Launch) -> None:
+    outcome = launch.run(["sh", "-c", "kill -STOP $$; sleep 60"], limits={"wall_seconds": 0.3})
+    assert outcome["reason"] == "wall_time"
+
+
+def test_it_lets_a_frozen_run_tidy_up(launch: Launch) -> None:
+    code = "trap 'echo tidied; exit 3' TERM; kill -STOP $$; sleep 60"
+    outcome = launch.run(["sh", "-c", code], limits={"wall_seconds": 0.3}, grace_seconds=20)
+    assert (outcome["reason"], outcome["exit_status"]) == ("wall_time", 3)
+    assert launch.stdout() == b"tidied\n"
+
+
+def test_it_keeps_what_a_run_says_on_being_told_to_end(launch: Launch) -> None:
+    code = "trap 'echo tidied; exit 3' TERM; echo ready; while :; do sleep 0.02; done"
+    outcome = launch.run(["sh", "-c", code], limits={"wall_seconds": 0.5}, grace_seconds=20)
+    assert (outcome["reason"], outcome["exit_status"]) == ("wall_time", 3)
+    assert launch.stdout() == b"ready\ntidied\n"
+
+
+DOUBLE_FORK = """
+import os, signal, time
+def write(name):
+    open(name + ".new", "w").write(f"{os.getpid()}\\n")
+    os.rename(name + ".new", name)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        write("hidden")
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_it_stops_a_hidden_descendant_that_ignores_the_polite_signal(launch: Launch) -> None:
+    launch.write([sys.executable, "-c", DOUBLE_FORK + "write('main')\ntime.sleep(600)"])
+    launcher = launch.start()
+    hidden, main = launch.pid("hidden"), launch.pid("main")
+    launcher.terminate()
+    assert launcher.wait(PATIENCE) == 0
+    assert not is_alive(hidden)
+    assert not is_alive(main)
+    assert launch.outcome()["reason"] == "stopped"
+
+
+def test_it_says_stopped_when_the_process_exits_after_ignoring_the_stop(launch: Launch) -> None:
+    launch.write(["sh", "-c", "trap '' TERM; echo $$ > main; while [ ! -e go ]; do :; done"], grace_seconds=20)
+    launcher = launch.start()
+    launch.pid("main")
+    launcher.terminate()
+    (launch.work / "go").touch()
+    assert launcher.wait(PATIENCE) == 0
+    assert (launch.outcome()["reason"], launch.outcome()["exit_status"]) == ("stopped", 0)
+
+
+def test_it_does_not_wait_for_a_background_child_that_holds_the_output(launch: Launch) -> None:
+    code = "sh -c 'trap \"\" TERM; echo $$ > child; while :; do sleep 0.1; done' & "
+    code += "while [ ! -s child ]; do :; done; echo done"
+    outcome = launch.run(["sh", "-c", code])
+    assert (outcome["reason"], outcome["exit_status"]) == ("exited", 0)
+    assert launch.stdout() == b"done\n"
+    assert not is_alive(launch.pid("child"))
+
+
+def test_it_ends_a_hidden_descendant_after_the_process_exited(launch: Launch) -> None:
+    outcome = launch.python(DOUBLE_FORK + "while not os.path.exists('hidden'): time.sleep(0.01)")
+    assert outcome["reason"] == "exited"
+    assert not is_alive(launch.pid("hidden"))
+
+
+SPREAD = """
+import os, time
+def spread(depth):
+    for _ in range(3):
+        if depth and os.fork() == 0:
+            os.setsid()
+            spread(depth - 1)
+            time.sleep(600)
+spread(3)
+open("spread", "w").write(f"{os.getpid()}\\n")
+time.sleep(600)
+"""
+
+
+def test_it_ends_a_whole_tree_of_processes(launch: Launch) -> None:
+    launch.write([sys.executable, "-c", SPREAD])
+    launcher = launch.start()
+    launch.pid("spread")
+    launcher.terminate()
+    assert launcher.wait(PATIENCE) == 0
+    assert launch.outcome()["reason"] == "stopped"
+    assert not processes_in(launch.work)
+
+
+def processes_in(directory: Path) -> list[int]:
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "cwd").readlink() == directory:
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_it_cuts_a_long_output_and_reads_on(launch: Launch) -> None:
+    code = "import sys\nfor _ in range(80): sys.stdout.write('x' * 65536)\nsys.exit(4)"
+    outcome = launch.python(code, limits={"log_bytes": 1000})
+    assert (outcome["reason"], outcome["exit_status"]) == ("exited", 4)
+    assert launch.stdout() == b"x" * 1000 + b"\n[output cut: more than 1000 bytes]\n"
+    assert (outcome["stdout_bytes"], outcome["stdout_cut"]) == (80 * 65536, True)
+    assert outcome["stderr_cut"] is False
+
+
+def test_it_leaves_an_output_of_exactly_the_cap_whole(launch: Launch) -> None:
+    outcome = launch.python("print('x' * 999)", limits={"log_bytes": 1000})
+    assert launch.stdout() == b"x" * 999 + b"\n"
+    assert outcome["stdout_cut"] is False
+
+
+def test_it_keeps_the_last_words_of_a_process_that_has_gone(launch: Launch) -> None:
+    code = "import fcntl, os\nfcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\nos.write(1, b'x' * (1 << 20))\nos._exit(2)"
+    outcome = launch.python(code, limits={"log_bytes": None})
+    assert outcome["exit_status"] == 2
+    assert launch.stdout() == b"x" * (1 << 20)
+
+
+def test_it_keeps_bytes_that_are_no_text(launch: Launch) -> None:
+    launch.run(["printf", r"\377\376\000a\n"])
+    assert launch.stdout() == b"\xff\xfe\x00a\n"
+
+
+def test_it_gives_every_argument_unchanged(launch: Launch) -> None:
+    words = ["", "a b", "$HOME", "ü \udcff", "*", "-n\n"]
+    launch.run([sys.executable, "-c", "import os, sys; print([os.fsencode(word) for word in sys.argv[1:]])", *words])
+    assert launch.stdout().decode().strip() == str([os.fsencode(word) for word in words])
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("no-such-program", "was not found"),
+        ("./no-such-program", "was not found"),
+        ("./plain", "is not executable"),
+        ("./formless", "a script needs a first line"),
+    ],
+)
+def test_it_says_why_a_program_cannot_start(launch: Launch, program: str, sentence: str) -> None:
+    (launch.work / "plain").write_text("echo")
+    (launch.work / "formless").write_text("echo")
+    (launch.work / "formless").chmod(0o700)
+    outcome = launch.run([program])
+    assert (outcome["reason"], outcome["exit_status"], outcome["signal"]) == ("cannot_start", None, None)
+    assert sentence in outcome["detail"]
+    assert program in outcome["detail"]
+
+
+def test_it_says_that_the_work_directory_is_missing(launch: Launch) -> None:
+    launch.work.rmdir()
+    outcome = launch.run(["true"])
+    assert outcome["reason"] == "cannot_start"
+    assert "work directory" in outcome["detail"]
+
+
+def test_it_gives_the_process_only_the_environment_it_was_given(launch: Launch) -> None:
+    launch.run(["/usr/bin/env"], environment={"COLOUR": "blue\nand ü", "EMPTY": ""})
+    assert launch.stdout().decode() == "COLOUR=blue\nand ü\nEMPTY=\n"
+
+
+STANDING = """
+import json, os, resource, signal
+print(json.dumps({
+    "open": sorted(int(fd) for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")),
+    "stdin": os.readlink("/proc/self/fd/0"), "leads": os.getsid(0) == os.getpid() == os.getpgrp(),
+    "umask": os.umask(0), "cwd": os.getcwd(), "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+    "memory": resource.getrlimit(resource.RLIMIT_AS)[0], "processes": resource.getrlimit(resource.RLIMIT_NPROC)[0],
+    "status": dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if ":\\t" in line),
+}))
+"""
+
+
+def test_it_starts_the_process_private_and_limited(launch: Launch) -> None:
+    launch.write([sys.executable, "-c", STANDING], limits={"memory_bytes": 2_000_000_000, "processes": 500})
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    process = subprocess.Popen([*COMMAND, str(launch.directory)], stdin=subprocess.DEVNULL, close_fds=False)
+    os.close(writing)
+    assert process.wait(PATIENCE) == 0
+    standing = json.loads(launch.stdout())
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+    assert standing["open"] == [0, 1, 2]
+    assert standing["stdin"] == "/dev/null"
+    assert standing["leads"]
+    assert standing["umask"] == 0o077
+    assert standing["cwd"] == str(launch.work)
+    assert (standing["core"], standing["memory"], standing["processes"]) == (0, 2_000_000_000, 500)
+    assert standing["status"]["NoNewPrivs"] == "1"
+    assert int(standing["status"]["SigBlk"], 16) == 0
+
+
+def test_it_leaves_no_signal_ignored_or_blocked_for_the_process(launch: Launch) -> None:
+    launch.run(["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"])
+    assert [int(line.split()[1], 16) for line in launch.stdout().splitlines()] == [0, 0]
+
+
+def test_it_starts_a_run_only_once(launch: Launch) -> None:
+    launch.write(["sh", "-c", "echo started >> marks; sleep 0.3"])
+    launchers = [launch.start() for _ in range(6)]
+    assert [launcher.wait(PATIENCE) for launcher in launchers] == [0] * 6
+    assert launch.start().wait(PATIENCE) == 0
+    (launch.directory / "launched.json").unlink()
+    assert launch.start().wait(PATIENCE) == 0
+    assert (launch.work / "marks").read_text() == "started\n"
+
+
+def test_it_can_be_found_by_its_handle_before_the_process_starts(launch: Launch) -> None:
+    launcher_of_run = launch.run(["cp", "../launched.json", "seen.json"])
+    assert launcher_of_run["exit_status"] == 0
+    handle = json.loads((launch.work / "seen.json").read_text())
+    assert handle["pid"] == launch.started[0].pid
+    assert handle["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert handle["started"] > 0
+
+
+def test_it_gives_up_a_run_whose_beat_stops(launch: Launch) -> None:
+    (launch.directory / "beat").touch()
+    outcome = launch.run(["sleep", "60"], patience_seconds=0.3)
+    assert outcome["reason"] == "abandoned"
+
+
+def test_it_gives_up_a_run_that_never_had_a_beat(launch: Launch) -> None:
+    assert launch.run(["sleep", "60"], patience_seconds=0.3)["reason"] == "abandoned"
+
+
+def test_it_keeps_a_run_while_the_beat_changes_whatever_the_clock_says(launch: Launch) -> None:
+    beat = launch.directory / "beat"
+    launch.write(["sh", "-c", "while [ ! -e go ]; do sleep 0.05; done"], patience_seconds=2)
+    launcher = launch.start()
+    for jump in (1, -2, 3, -4, 5, -6, 7, -8, 9):
+        beat.touch()
+        os.utime(beat, (1e9 + jump * 1e8, 1e9 + jump * 1e8))
+        time.sleep(0.4)
+    (launch.work / "go").touch()
+    assert launcher.wait(PATIENCE) == 0
+    assert launch.outcome()["reason"] == "exited"
+
+
+def test_it_takes_the_process_with_it_when_killed(launch: Launch) -> None:
+    launch.write(["sh", "-c", "echo $$ > main; exec sleep 600"])
+    launcher = launch.start()
+    main = launch.pid("main")
+    launcher.kill()
+    until(lambda: not is_alive(main))
+    assert not (launch.directory / "outcome.json").exists()
+
+
+def test_it_outlives_the_one_who_started_it(launch: Launch) -> None:
+    launch.write(["sh", "-c", "echo $$ > main; while [ ! -e go ]; do sleep 0.02; done; exit 5"])
+    code = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:], start_new_session=True); time.sleep(600)"
+    starter = subprocess.Popen([sys.executable, "-c", code, *COMMAND, str(launch.directory)], start_new_session=True)
+    launch.pid("main")
+    os.killpg(starter.pid, signal.SIGKILL)
+    starter.wait(PATIENCE)
+    (launch.work / "go").touch()
+    until((launch.directory / "outcome.json").exists)
+    assert launch.outcome()["exit_status"] == 5
+
+
+def test_it_rests_when_the_process_closes_its_streams(launch: Launch) -> None:
+    code = "import os, time\nfor fd in (0, 1, 2): os.close(fd)\ntime.sleep(1)\nopen('late', 'w').close()\nos._exit(6)"
+    launch.write([sys.executable, "-c", code])
+    launcher = launch.start()
+    launcher.returncode = 0
+    used = os.wait4(launcher.pid, 0)[2]
+    assert launch.outcome()["exit_status"] == 6
+    assert (launch.work / "late").exists()
+    assert used.ru_utime + used.ru_stime < 0.6
+
+
+def test_it_does_not_take_input(launch: Launch) -> None:
+    assert launch.run(["cat"])["exit_status"] == 0
+
+
+def test_it_ends_a_run_that_writes_too_much(launch: Launch) -> None:
+    code = "import time\nopen('big', 'wb').write(b'x' * 2_000_000)\ntime.sleep(60)"
+    outcome = launch.python(code, limits={"output_bytes": 1_000_000})
+    assert outcome["reason"] == "output_limit"
+    assert "1000000 bytes" in outcome["detail"]
+
+
+def test_it_finds_too_many_files_even_when_the_process_was_quick(launch: Launch) -> None:
+    code = "import os\nfor n in range(30):\n    os.mkdir(str(n))\n    open(f'{n}/{n}', 'w').close()"
+    outcome = launch.python(code, limits={"files": 50})
+    assert (outcome["reason"], outcome["exit_status"]) == ("output_limit", 0)
+    assert "50 files" in outcome["detail"]
+
+
+def test_it_names_the_processor_time_limit(launch: Launch) -> None:
+    outcome = launch.run(["sh", "-c", "while :; do :; done"], limits={"cpu_seconds": 1})
+    assert (outcome["reason"], outcome["signal"]) == ("cpu_time", signal.SIGXCPU)
+    assert "1 s" in outcome["detail"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_it_names_the_file_size_limit(launch: Launch, wrapped: bool) -> None:
+    command = ["head", "-c", "100000", "/dev/zero"]
+    shell = " ".join(command) + " > big" + ("; exit $?" if wrapped else "")
+    outcome = launch.run(["sh", "-c", shell], limits={"file_bytes": 1000})
+    assert outcome["reason"] == "file_size"
+    assert (launch.work / "big").stat().st_size == 1000
+
+
+def test_it_leaves_no_verdict_when_it_cannot_read_what_to_do(launch: Launch) -> None:
+    launch.write(["true"], limits={"wall_secnods": 5})
+    assert launch.start().wait(PATIENCE) == 1
+    assert b"wall_secnods" in (launch.directory / "launcher.log").read_bytes()
+    assert not (launch.directory / "launched.json").exists()
+    assert not (launch.directory / "outcome.json").exists()
+
+
+def test_it_leaves_no_verdict_and_no_process_when_it_fails_itself(launch: Launch) -> None:
+    launch.write(["sh", "-c", "sleep 600 & echo something; wait"])
+    (launch.directory / "stdout").symlink_to("/dev/full")
+    assert launch.start().wait(PATIENCE) == 1
+    assert not processes_in(launch.work)
+    assert not (launch.directory / "outcome.json").exists()
+    assert b"No space left" in (launch.directory / "launcher.log").read_bytes()

@@ -1,0 +1,31 @@
+"""How a task is written: one file a language, its name the language's name.
+
+A file here states LABEL, EDITOR (the editor's mode), EXTENSION and HINT (what the code finds), and has
+`unavailable(options) -> str | None`, why this machine cannot run it, and `prepare(work, space) -> list[str]`, which
+writes what is needed into the run's directory and gives the command to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from portal.domain.errors import Unavailable
+from portal.domain.plugins import plugins
+from portal.domain.work import Work
+
+
+class Language(Protocol):
+    def unavailable(self, options: Mapping[str, str]) -> str | None: ...
+
+    def prepare(self, work: Work, space: Path) -> list[str]: ...
+
+
+def language(name: str) -> Language:
+    """The language of this name. Raises Unavailable if it is not installed."""
+    if name not in plugins("languages"):
+        raise Unavailable(f"The language {name} is not installed.")
+    module: Language = import_module(f"workers.languages.{name}")
+    return module

@@ -1,0 +1,29 @@
+"""A command, or several lines of them, for sh. A value is always one word, never syntax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from portal.domain import command
+from portal.domain.work import Work, bindings
+
+LABEL = "Command"
+EDITOR = "shell"
+EXTENSION = ".sh"
+HINT = (
+    "Write it as for sh; pipes, several lines and redirections work. $I1, $I2 are the input files and $O1, $O2 the "
+    "output files, in the order of their endings; $P1, $P2 the parameters with their flags; $VALUE the parameter whose "
+    "flag is VALUE; $ID the run's identity, $TMP the directory above the working directory."
+)
+SHELL = "/bin/sh"
+
+
+def unavailable(options: Mapping[str, str]) -> str | None:
+    return None if Path(SHELL).exists() else f"{SHELL} is missing on this machine."
+
+
+def prepare(work: Work, space: Path) -> list[str]:
+    script = space / "task.sh"
+    script.write_text(command.script(work.code, bindings(work, str(space))), "utf-8")
+    return [SHELL, str(script)]

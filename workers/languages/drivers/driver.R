@@ -1,0 +1,58 @@
+# Runs an analyst's R code in the global environment: its values as data, its errors with its own line numbers.
+local({
+  space <- commandArgs(trailingOnly = TRUE)[[1]]
+
+  decode <- function(text) {
+    plain <- utils::URLdecode(text)
+    Encoding(plain) <- "UTF-8"
+    plain
+  }
+  typed <- function(kind, text) {
+    switch(kind, integer = as.integer(text), numeric = as.numeric(text), logical = as.logical(text), text)
+  }
+  give <- function(lists, line) {
+    part <- strsplit(line, "\t", fixed = TRUE)[[1]]
+    lists[[part[1]]][[decode(part[2])]] <- typed(part[3], decode(part[4]))
+    lists
+  }
+
+  empty <- list(inputs = list(), outputs = list(), params = list())
+  lists <- Reduce(give, readLines(file.path(space, "values.tsv")), empty)
+  for (name in names(lists)) assign(name, lists[[name]], envir = globalenv())
+
+  options(warn = 1, keep.source = TRUE)
+  lines <- readLines(file.path(space, "task.R"), encoding = "UTF-8", warn = FALSE)
+  file <- srcfilecopy("task.R", lines)
+  code <- tryCatch(
+    parse(text = lines, srcfile = file, keep.source = TRUE),
+    error = function(wrong) {
+      cat("Error: ", conditionMessage(wrong), "\n", sep = "", file = stderr())
+      quit(save = "no", status = 1)
+    }
+  )
+  places <- attr(code, "srcref")
+
+  line_of <- function(calls, current) {
+    for (call in rev(calls)) {
+      place <- attr(call, "srcref")
+      if (!is.null(place) && identical(attr(place, "srcfile"), file)) return(place[1])
+    }
+    places[[current]][1]
+  }
+  fail <- function(wrong, current) {
+    where <- conditionCall(wrong)
+    inside <- if (is.null(where)) "" else paste0(" in ", deparse(where, nlines = 1)[1])
+    line <- line_of(sys.calls(), current)
+    cat("Error", inside, " (task.R, line ", line, "): ", conditionMessage(wrong), "\n", sep = "", file = stderr())
+    quit(save = "no", status = 1)
+  }
+  for (current in seq_along(code)) {
+    withCallingHandlers(
+      {
+        result <- withVisible(eval(code[[current]], globalenv()))
+        if (result$visible) print(result$value)
+      },
+      error = function(wrong) fail(wrong, current)
+    )
+  }
+})

@@ -1,0 +1,45 @@
+"""Python code, run as a program of its own by a small driver that hands it its values as data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from portal.domain.work import Work
+
+LABEL = "Python"
+EDITOR = "python"
+EXTENSION = ".py"
+HINT = (
+    "The code finds inputs (path by ending: inputs['.csv']), outputs (the path to write, by ending) and params (typed "
+    "values by name). It runs in a directory of its own; any file in it that matches an output ending is kept."
+)
+DRIVER = Path(__file__).parent / "drivers" / "driver.py"
+
+
+def unavailable(options: Mapping[str, str]) -> str | None:
+    interpreter = _interpreter(options)
+    return None if shutil.which(interpreter) else f"the interpreter {interpreter} is not installed on this machine."
+
+
+def prepare(work: Work, space: Path) -> list[str]:
+    (space / "task.py").write_text(work.code, "utf-8")
+    (space / "values.json").write_text(json.dumps(_values(work)), "utf-8")
+    shutil.copyfile(DRIVER, space / "driver.py")
+    return [_interpreter(work.placement.options), "-s", "-u", str(space / "driver.py")]
+
+
+def _interpreter(options: Mapping[str, str]) -> str:
+    """The backend's own interpreter, or the portal's, which has numpy and scipy."""
+    return options.get("python") or sys.executable
+
+
+def _values(work: Work) -> dict[str, dict[str, object]]:
+    return {
+        "inputs": {ending: work.file(ending) for ending in work.inputs},
+        "outputs": {ending: work.file(ending) for ending in work.outputs},
+        "params": {argument.name: argument.value for argument in work.arguments},
+    }

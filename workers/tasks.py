@@ -1,0 +1,112 @@
+"""The words that workers hear: wake, tell and sweep. A worker process that hears nothing looks for itself.
+
+Each pool process works through what is due under one lock, on a word or on its own slow poll, so that a dead broker
+only makes things slower.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+
+from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
+
+from portal import database
+from portal.database import transaction
+from portal.domain.plugins import plugins
+from portal.models import Worker
+from portal.queue import CHORES
+from portal.services import backends, letters, progress
+from portal.settings import settings
+from workers.celery_app import app
+from workers.execution import perform
+from workers.languages import language
+from workers.runners import runner
+from workers.sweep import sweep as sweep_once
+
+HOST = socket.gethostname()
+REPORT_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+_at_work = threading.Lock()
+
+
+@app.task(name="wake")
+def wake() -> None:
+    """There is work in a queue."""
+    work_through()
+
+
+@app.task(name="tell")
+def tell() -> None:
+    """A batch has ended: letters are due."""
+    letters.send_due()
+
+
+@app.task(name="sweep")
+def sweep() -> None:
+    """The clock's word: say again what was lost."""
+    sweep_once()
+
+
+def work_through() -> None:
+    """Claim and do what is due, one run after another, until nothing is."""
+    if not _at_work.acquire(blocking=False):
+        return
+    try:
+        while claim := _claim():
+            perform(claim)
+    finally:
+        _at_work.release()
+
+
+def _claim() -> progress.Claim | None:
+    with transaction() as session:
+        return progress.claim(session, queues(), _name(), HOST)
+
+
+def queues() -> list[str]:
+    """The queues of runs that this worker was started for."""
+    return [name for name in app.amqp.queues.consume_from if name != CHORES]
+
+
+def _name() -> str:
+    return f"{HOST}:{os.getpid()}"
+
+
+def report() -> None:
+    """Say which queues this process serves, and what it cannot run, and why."""
+    told = Worker(
+        name=_name(),
+        queues=queues(),
+        languages={name: language(name).unavailable({}) for name in plugins("languages")},
+        runners={name: runner(name).unavailable({}) for name in plugins("runners")},
+    )
+    with transaction() as session:
+        backends.report(session, told)
+
+
+@signals.worker_process_init.connect
+def _begin(**_: object) -> None:
+    """In each new pool process: no connection of its parent's, and a thread that looks for work by itself."""
+    database.forget()
+    threading.Thread(target=_look_around, daemon=True, name="look-around").start()
+
+
+def _look_around() -> None:
+    reported = -REPORT_SECONDS
+    while True:
+        try:
+            if time.monotonic() - reported >= REPORT_SECONDS:
+                report()
+                reported = time.monotonic()
+            sweep_once()
+            letters.send_due()
+            work_through()
+        except SQLAlchemyError as failure:
+            log.warning("the database does not answer: %s", type(failure).__name__)
+        time.sleep(settings().portal_poll_seconds)
