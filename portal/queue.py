@@ -45,7 +45,13 @@ class Line:
         self.app.conf.update(
             task_ignore_result=True,
             broker_connection_timeout=1,
-            broker_transport_options={"socket_timeout": 1, "socket_connect_timeout": 1},
+            broker_transport_options={
+                "socket_timeout": 1,
+                "socket_connect_timeout": 1,
+                "max_retries": 1,
+                "interval_start": 0,
+                "interval_step": 0,
+            },
         )
         self.silent_until = 0.0
 

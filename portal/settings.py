@@ -14,6 +14,10 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+DATABASES = ("postgresql://", "postgres://", "postgresql+psycopg2://", "sqlite:///")
+BROKERS = ("redis://", "rediss://", "redis+socket://")
+
+
 class WrongSetting(ClickException):
     """A setting that the portal cannot start with; the text names it. A command ends with it and status 2."""
 
@@ -77,6 +81,16 @@ class Settings(BaseSettings):
             raise ValueError("it must have at least 32 characters")
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        return _of_kind(value, DATABASES)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, value: str) -> str:
+        return _of_kind(value, BROKERS)
+
     @field_validator("portal_data")
     @classmethod
     def _whole_path(cls, value: Path) -> Path:
@@ -131,6 +145,12 @@ class Settings(BaseSettings):
                 f"The data directory {self.portal_data} cannot be used ({failure.strerror}): "
                 "set PORTAL_DATA to one that can be written."
             ) from None
+
+
+def _of_kind(url: str, kinds: tuple[str, ...]) -> str:
+    if url and not url.startswith(kinds):
+        raise ValueError(f"it must begin with {' or '.join(kinds)}")
+    return url
 
 
 def _write_once(file: Path, text: str) -> None:

@@ -5,10 +5,15 @@ Celery carries words only: no payload, no result, no retry. What it loses, the s
 
 from __future__ import annotations
 
+import warnings
+
 from celery import Celery
+from celery.platforms import SecurityWarning
 
 from portal.queue import CHORES
 from portal.settings import settings
+
+warnings.simplefilter("ignore", SecurityWarning)  # it warns root of pickled messages, which are refused below
 
 app = Celery("workers", broker=settings().broker, include=["workers.tasks"])
 app.conf.update(

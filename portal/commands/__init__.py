@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
+from portal.commands.load import load
 from portal.commands.setup import setup
 from portal.commands.start import start
 
 
 def register(app: Flask) -> None:
-    app.cli.add_command(start)
-    app.cli.add_command(setup)
+    for command in (start, setup, load):
+        app.cli.add_command(command)

@@ -60,7 +60,7 @@ def _check_port(chosen: Settings) -> None:
 
 
 def _children(chosen: Settings) -> Iterator[Child]:
-    celery = (sys.executable, "-m", "celery", "-A", "workers.celery_app")
+    celery = (sys.executable, "-m", "celery", "--quiet", "-A", "workers.celery_app")
     quiet = ("--loglevel", "warning")
     if not chosen.broker_url:
         yield Child("broker", _broker(chosen.broker_socket))
@@ -84,7 +84,8 @@ def _broker(path: Path) -> list[str]:
     server = shutil.which("redis-server") or shutil.which("valkey-server") or _bundled_broker()
     return [
         server, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600", "--save", "", "--appendonly", "no",
-        "--maxmemory-policy", "noeviction", "--dir", str(path.parent), "--loglevel", "warning", "--daemonize", "no",
+        "--maxmemory-policy", "noeviction", "--dir", str(path.parent), "--loglevel", "warning", "--logfile",
+        str(path.parent / "broker.log"), "--daemonize", "no",
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import chain
@@ -111,7 +112,14 @@ def _value_field(field: jobs.Field, number: int) -> UnboundField:
 
 
 def _explained(field: jobs.Field) -> str:
-    return " ".join(part for part in (field.help, _bounds(field.rule)) if part)
+    """The parameter's help, and its bounds unless the help speaks of them."""
+    spoken = set(re.findall(r"[0-9.]*[0-9]", field.help))
+    bounds = "" if spoken.issuperset(_bounds_of(field.rule)) else _bounds(field.rule)
+    return " ".join(part for part in (field.help, bounds) if part)
+
+
+def _bounds_of(rule: Rule) -> list[str]:
+    return [f"{bound:.15g}" for bound in (rule.minimum, rule.maximum) if bound is not None]
 
 
 def _bounds(rule: Rule) -> str:

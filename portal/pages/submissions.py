@@ -19,7 +19,7 @@ from portal.pages.accounts import signed_in
 from portal.services import jobs, progress, results, submissions, views
 from portal.web import current_account, session
 
-pages = Blueprint("submissions", __name__, url_prefix="/runs")
+pages = Blueprint("submissions", __name__)
 
 PAGE = 50
 TWIN = 1000
@@ -60,7 +60,7 @@ class Step:
     tails: dict[str, str]
 
 
-@pages.get("")
+@pages.get("/runs")
 @login_required
 def index() -> str:
     filters = Filters.of_request()
@@ -75,29 +75,29 @@ def index() -> str:
     )
 
 
-@pages.get(".json")
+@pages.get("/runs.json")
 @login_required
 def index_json() -> Response:
     return jsonify(runs=[_row(submission) for submission in _found(Filters.of_request(), TWIN)])
 
 
-@pages.get(".csv")
+@pages.get("/runs.csv")
 @login_required
 def index_csv() -> Response:
     return sheets.csv_of("runs.csv", [_row(submission) for submission in _found(Filters.of_request(), TWIN)], COLUMNS)
 
 
-@pages.get("/<uuid>")
+@pages.get("/runs/<uuid>")
 def show(uuid: str) -> str:
     return render_template("submissions/show.html", **_shown(submissions.get(session(), uuid)))
 
 
-@pages.get("/<uuid>/progress", endpoint="progress")
+@pages.get("/runs/<uuid>/progress", endpoint="progress")
 def follow(uuid: str) -> Response:
     return fragments.polled("submissions/_progress.html", **_shown(submissions.get(session(), uuid)))
 
 
-@pages.post("/<uuid>/stop")
+@pages.post("/runs/<uuid>/stop")
 def stop(uuid: str) -> Any:
     account = current_account()
     if account is None or not submissions.may_stop(account, submissions.get(session(), uuid)):
@@ -109,18 +109,18 @@ def stop(uuid: str) -> Any:
     return redirect(url_for("submissions.show", uuid=uuid))
 
 
-@pages.get("/<uuid>/steps/<run_uuid>/<any(stdout, stderr):stream>")
+@pages.get("/runs/<uuid>/steps/<run_uuid>/<any(stdout, stderr):stream>")
 def log(uuid: str, run_uuid: str, stream: str) -> Response:
     run = _run(submissions.get(session(), uuid), run_uuid)
     return files.text(f"{run.task_name}.{stream}.txt", results.log(session(), run, stream))
 
 
-@pages.get("/<uuid>/results/<name>")
+@pages.get("/runs/<uuid>/results/<name>")
 def download(uuid: str, name: str) -> Response:
     return files.attachment(_stored(uuid, name))
 
 
-@pages.get("/<uuid>/results/<name>/preview")
+@pages.get("/runs/<uuid>/results/<name>/preview")
 def preview(uuid: str, name: str) -> str:
     stored = _stored(uuid, name)
     template = "submissions/_preview.html" if request.htmx else "submissions/preview.html"

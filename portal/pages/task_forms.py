@@ -170,6 +170,12 @@ class FormWithRows(FlaskForm):
     def rows(self) -> list[Rows]:
         return [field for field in self if isinstance(field, Rows)]
 
+    @property
+    def errors(self) -> dict[str | None, list[str]]:
+        """What is wrong by field name; those of the rows as well."""
+        own: dict[str | None, list[str]] = {None: self.form_errors} if self.form_errors else {}
+        return own | {field.name: list(field.errors) for field in _leaves(self) if field.errors}
+
     def check_base(self, current: int) -> None:
         """Raise Invalid, once, when somebody else saved a revision since this writing started."""
         started_from, self.revision.data = self.revision.data, str(current)
@@ -181,8 +187,12 @@ class FormWithRows(FlaskForm):
 
     def check_readable(self) -> None:
         """Raise Invalid for what cannot even be read, such as a word where a number goes."""
-        if not self.validate():
-            raise Invalid(**dict(_unreadable(self)))
+        self.validate()
+        wrong = {field: field.errors for field in _leaves(self) if field.errors}
+        for field in wrong:
+            field.errors = []
+        if wrong:
+            raise Invalid(**{field.name: " ".join(errors) for field, errors in wrong.items()})
 
     def rearrange(self, words: str) -> None:
         """Do what a row's button says, such as 'steps-2-up'."""
@@ -200,14 +210,14 @@ class FormWithRows(FlaskForm):
             rows.add_spare()
 
 
-def _unreadable(form: Any) -> Iterator[tuple[str, str]]:
+def _leaves(form: Any) -> Iterator[Field]:
+    """The fields that a person fills in, also those of the rows."""
     for field in form:
         if isinstance(field, FieldList):
             for row in field:
-                yield from _unreadable(row.form)
-        elif field.errors:
-            yield field.name, " ".join(field.errors)
-            field.errors = []
+                yield from _leaves(row.form)
+        else:
+            yield field
 
 
 class ParameterRow(Row):

@@ -115,8 +115,8 @@ def _write(form: TaskForm, task: Task | None) -> TaskRevision:
 
 
 def _show(form: TaskForm, task: Task | None) -> str:
-    shown = _preview(form)
     form.offer(backends.every(web.session()))
+    shown = _preview(form)
     form.add_spare_rows()
     return render_template("tasks/edit.html", form=form, task=task, **shown)
 

@@ -1,0 +1,115 @@
+"""Backends: what each can run now, and changing them."""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from portal.database import transaction
+from portal.domain.policy import Role
+from portal.models import Worker
+from portal.services import accounts, backends
+from tests.conftest import PASSWORD
+from tests.making import make_backend, make_task
+
+FILLED = {
+    "name": "grid",
+    "runner": "local",
+    "queue": "grid",
+    "languages": ["command", "r"],
+    "wall_seconds": "60",
+    "options": "project=bio\nmemory = 4G",
+    "enabled": "y",
+}
+
+
+def test_it_says_which_languages_are_unavailable_and_why(signed_in: FlaskClient, session: Session) -> None:
+    make_backend(session)
+    with transaction(session):
+        languages = {"r": "Rscript is not installed.", "python": None, "command": None}
+        backends.report(session, Worker(name="w", queues=["here"], languages=languages, runners={}))
+
+    assert "unavailable on this machine: Rscript is not installed." in signed_in.get("/backends").text
+
+
+def test_it_says_when_no_worker_has_reported(signed_in: FlaskClient, session: Session) -> None:
+    make_backend(session)
+
+    assert "no worker has reported yet" in signed_in.get("/backends").text
+
+
+def test_it_keeps_what_was_filled_in(signed_in: FlaskClient, session: Session) -> None:
+    answer = signed_in.post("/backends/new", data=FILLED)
+
+    assert answer.status_code == 302
+    kept = backends.named(session, "grid")
+    assert kept is not None
+    assert (kept.languages, kept.wall_seconds, kept.enabled) == (["command", "r"], 60, True)
+    assert kept.options == {"project": "bio", "memory": "4G"}
+
+
+def test_it_shows_what_is_kept_and_changes_it(signed_in: FlaskClient, session: Session) -> None:
+    backend = make_backend(session, "here", options={"project": "bio"})
+    page = signed_in.get(f"/backends/{backend.id}").text
+    assert "project=bio" in page and 'value="here"' in page
+
+    signed_in.post(f"/backends/{backend.id}", data=FILLED | {"name": "there", "enabled": ""})
+
+    session.rollback()
+    assert (backend.name, backend.enabled) == ("there", False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("name", "", "Give the backend a name."),
+        ("queue", "two words", "Use letters, digits"),
+        ("wall_seconds", "0", "Give a whole number of seconds"),
+        ("wall_seconds", "soon", "Not a valid integer"),
+        ("options", "project", "is not of the form name=value"),
+        ("languages", [], "Choose at least one language."),
+        ("root_directory", "here", "Give the whole path"),
+    ],
+)
+def test_it_names_the_field_that_is_wrong(field: str, value: object, sentence: str, signed_in: FlaskClient) -> None:
+    answer = signed_in.post("/backends/new", data=FILLED | {field: value})
+
+    assert answer.status_code == 422
+    assert sentence in answer.text
+
+
+def test_it_deletes_one_that_no_task_uses(signed_in: FlaskClient, session: Session) -> None:
+    backend = make_backend(session)
+
+    assert signed_in.post(f"/backends/{backend.id}/delete").status_code == 302
+    session.rollback()
+    assert backends.every(session) == []
+
+
+def test_it_keeps_one_that_a_task_uses(signed_in: FlaskClient, session: Session) -> None:
+    make_task(session, "count", "command", "wc -l")
+    [backend] = backends.every(session)
+
+    answer = signed_in.post(f"/backends/{backend.id}/delete")
+
+    assert answer.status_code == 409
+    assert "switch it off instead" in answer.text
+
+
+@pytest.mark.parametrize("address", ["/backends/new", "/backends/{}", "/backends/{}/delete"])
+def test_it_refuses_changes_by_an_analyst(address: str, client: FlaskClient, session: Session) -> None:
+    backend = make_backend(session)
+    with transaction(session):
+        accounts.create(session, "ann", PASSWORD, Role.ANALYST)
+    client.post("/sign-in", data={"name": "ann", "password": PASSWORD})
+
+    assert client.get("/backends").status_code == 200
+    assert client.post(address.format(backend.id), data=FILLED).status_code == 403
+
+
+def test_it_asks_to_sign_in_first(client: FlaskClient) -> None:
+    answer = client.get("/backends")
+
+    assert answer.status_code == 302
+    assert answer.location == "/sign-in?next=/backends"

@@ -1,0 +1,132 @@
+"""The job composer: steps are ordered, drawn, checked and kept."""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from portal.services import jobs
+from tests.pages.sent_back import fields_of
+
+NEW = {
+    "name": "birds",
+    "description": "Cleans, then fits.",
+    "public": "y",
+    "enabled": "y",
+    "validators": "csv",
+    "steps-0-order": "1",
+    "steps-0-task": "clean",
+    "steps-1-order": "2",
+    "steps-1-task": "body_mass",
+    "steps-2-order": "2",
+    "steps-2-task": "bill_length",
+}
+SPARE = {"steps-3-order": "3", "steps-3-task": "", "steps-4-order": "4", "steps-4-task": ""}
+
+
+def steps_of(session: Session, name: str) -> list[tuple[int, str]]:
+    session.rollback()
+    return [(step.order, step.task) for step in jobs.draft_of(jobs.get(session, name)).steps]
+
+
+def test_it_lists_each_job_with_its_steps(signed_in: FlaskClient, examples: object) -> None:
+    page = signed_in.get("/jobs").text
+    assert "body_mass + bill_length" in page
+    assert 'href="/jobs/penguins/run"' in page
+    assert 'href="/runs?job=penguins"' in page
+
+
+def test_it_gives_the_list_as_json_and_csv(signed_in: FlaskClient, examples: object) -> None:
+    listed = signed_in.get("/jobs.json").json["jobs"]
+    penguins = next(job for job in listed if job["name"] == "penguins")
+    assert penguins["steps"] == [["clean"], ["body_mass", "bill_length"], ["report"]]
+    assert "clean > body_mass + bill_length > report" in signed_in.get("/jobs.csv").text
+
+
+def test_it_saves_a_job_with_its_steps(signed_in: FlaskClient, examples: object, session: Session) -> None:
+    answer = signed_in.post("/jobs/new", data={**NEW, **SPARE})
+    assert (answer.status_code, answer.location) == (303, "/jobs/birds")
+    assert steps_of(session, "birds") == [(1, "clean"), (2, "body_mass"), (2, "bill_length")]
+    draft = jobs.draft_of(jobs.get(session, "birds"))
+    assert (draft.public, draft.enabled, draft.validators) == (True, True, ("csv",))
+
+
+def test_it_saves_a_job_unchanged_when_its_form_is_sent_back(
+    signed_in: FlaskClient, examples: object, session: Session
+) -> None:
+    before = jobs.draft_of(jobs.get(session, "penguins"))
+    signed_in.post("/jobs/penguins", data=fields_of(signed_in.get("/jobs/penguins").text, "job-form"))
+    session.rollback()
+    assert jobs.get(session, "penguins").current.number == 2
+    assert jobs.draft_of(jobs.get(session, "penguins")) == before
+
+
+def test_it_switches_a_job_off(signed_in: FlaskClient, examples: object, session: Session) -> None:
+    signed_in.post("/jobs/new", data={key: value for key, value in NEW.items() if key != "enabled"})
+    assert not jobs.draft_of(jobs.get(session, "birds")).enabled
+    assert "Switched off" in signed_in.get("/jobs").text
+    page = signed_in.get("/jobs/birds/run").text
+    assert "The job birds is switched off." in page
+    assert "disabled" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": "new"}, "The name new is the portal"),
+        ({"steps-1-task": "nobody"}, "Choose one of the tasks."),
+        ({"steps-1-order": "second"}, "“second” is not a whole number"),
+        ({"steps-1-order": ""}, "Give the step its order number."),
+    ],
+)
+def test_it_says_what_is_wrong_and_keeps_what_was_typed(
+    signed_in: FlaskClient, examples: object, change: dict[str, str], sentence: str
+) -> None:
+    answer = signed_in.post("/jobs/new", data={**NEW, **change})
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert "Cleans, then fits." in answer.text
+
+
+def test_it_moves_a_step_up_and_leaves_the_numbers(signed_in: FlaskClient, examples: object) -> None:
+    answer = signed_in.post("/jobs/new", data={**NEW, "rearrange": "steps-1-up"})
+    assert answer.status_code == 200
+    sent_back = fields_of(answer.text, "job-form")
+    assert [sent_back[f"steps-{row}-task"] for row in range(3)] == ["body_mass", "clean", "bill_length"]
+    assert [sent_back[f"steps-{row}-order"] for row in range(3)] == ["1", "2", "2"]
+
+
+def test_it_removes_a_step(signed_in: FlaskClient, examples: object) -> None:
+    answer = signed_in.post("/jobs/new", data={**NEW, "rearrange": "steps-0-remove"})
+    sent_back = fields_of(answer.text, "job-form")
+    assert [sent_back[f"steps-{row}-task"] for row in range(3)] == ["body_mass", "bill_length", ""]
+
+
+def test_it_draws_the_steps_as_they_are_chosen(signed_in: FlaskClient, examples: object) -> None:
+    fragment = signed_in.post("/jobs/graph", data={**NEW, **SPARE}).text
+    assert "<svg" in fragment
+    assert "Side by side:" in fragment
+    assert "<html" not in fragment
+
+
+def test_its_graph_bears_with_a_step_that_cannot_be_read_yet(signed_in: FlaskClient, examples: object) -> None:
+    fragment = signed_in.post("/jobs/graph", data={**NEW, "steps-1-order": "x", "steps-2-task": "nobody"})
+    assert fragment.status_code == 200
+    assert "body_mass" not in fragment.text
+
+
+def test_it_warns_of_an_input_that_no_earlier_step_gives(signed_in: FlaskClient, examples: object) -> None:
+    lonely = {**NEW, "steps-3-order": "3", "steps-3-task": "word_count"}
+    fragment = signed_in.post("/jobs/graph", data=lonely).text
+    assert "word_count takes .txt, which no earlier step gives." in fragment
+
+
+def test_it_deletes_a_job(signed_in: FlaskClient, examples: object) -> None:
+    assert signed_in.post("/jobs/fibonacci/delete").location == "/jobs"
+    assert signed_in.get("/jobs/fibonacci").status_code == 404
+
+
+def test_it_asks_to_sign_in(client: FlaskClient, examples: object) -> None:
+    for address in ("/jobs", "/jobs.json", "/jobs.csv", "/jobs/new", "/jobs/penguins"):
+        assert client.get(address).location.startswith("/sign-in")

@@ -1,0 +1,176 @@
+"""The run form: made from a job's parameters, it submits what stands in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from portal import storage
+from portal.database import transaction
+from portal.domain.parameters import Kind
+from portal.models import Batch
+from portal.pages import snippets
+from portal.services import jobs, tasks
+
+TABLE = b"species,island\nAdelie,Torgersen\n"
+
+
+@pytest.fixture
+def typed(examples: object, session: Session) -> str:
+    """A private job with a parameter of each type."""
+    parameters = (
+        tasks.ParameterDraft("greeting", label="Greeting", default="hello", maximum=20),
+        tasks.ParameterDraft("loud", flag="-l", kind=Kind.BOOLEAN, default="TRUE"),
+        tasks.ParameterDraft("times", kind=Kind.INTEGER, required=True, minimum=1, maximum=9),
+        tasks.ParameterDraft("colour", kind=Kind.CHOICE, choices=("red", "sea green"), default="red"),
+    )
+    with transaction(session):
+        draft = tasks.TaskDraft("greet", "command", "localhost", "cat $I1", inputs=(".txt",), parameters=parameters)
+        tasks.save(session, draft, None)
+        jobs.save(session, jobs.JobDraft("greet", steps=(jobs.StepDraft(1, "greet"),)), None)
+    return "/jobs/greet/run"
+
+
+def order(**more: object) -> dict[str, object]:
+    return {"submission_name": "a run", "email": "ann@example.org", "input_data": (io.BytesIO(TABLE), "a.csv"), **more}
+
+
+def only_batch(session: Session) -> Batch:
+    session.rollback()
+    return session.query(Batch).one()
+
+
+def values_of(batch: Batch) -> dict[str, object]:
+    return {each["name"]: each["value"] for run in batch.submissions[0].runs for each in run.work["arguments"]}
+
+
+def test_it_draws_each_parameter_with_its_default_and_bounds(client: FlaskClient, examples: object) -> None:
+    page = client.get("/jobs/penguins/run").text
+    assert "Significance level" in page
+    assert 'max="1" min="0" name="p.bill_length_alpha" step="any" type="number" value="0.05"' in page
+    assert 'value="Body mass by flipper length"' in page
+
+
+def test_it_runs_a_public_job_without_an_account(client: FlaskClient, examples: object, session: Session) -> None:
+    answer = client.post("/jobs/penguins/run", data=order(**{"p.bill_length_alpha": "0.01"}))
+    batch = only_batch(session)
+    assert (answer.status_code, answer.location) == (303, f"/runs/{batch.submissions[0].uuid}")
+    assert batch.account is None
+    assert values_of(batch) == {"title": "Body mass by flipper length", "alpha": 0.01, "rows": 10}
+
+
+def test_it_sends_each_type_of_value(signed_in: FlaskClient, typed: str, session: Session) -> None:
+    values = {"p.greet_greeting": "hi; rm -rf ~", "p.greet_times": "3", "p.greet_colour": "sea green"}
+    assert signed_in.post(typed, data=order(**values, **{"p.greet_loud": "FALSE"})).status_code == 303
+    batch = only_batch(session)
+    assert batch.account.name == "admin"
+    assert values_of(batch) == {"greeting": "hi; rm -rf ~", "loud": False, "times": 3, "colour": "sea green"}
+
+
+def test_it_takes_pasted_text_for_a_file(client: FlaskClient, examples: object, session: Session) -> None:
+    pasted = TABLE.decode().replace("\n", "\r\n")
+    answer = client.post("/jobs/penguins/run", data=order(input_data=(io.BytesIO(), ""), pasted=pasted))
+    assert answer.status_code == 303
+    [upload] = only_batch(session).uploads
+    assert upload.name == "pasted.csv"
+    with storage.open_blob(upload.key) as stream:
+        assert stream.read() == TABLE
+
+
+def test_it_says_what_is_wrong_and_keeps_what_was_typed(signed_in: FlaskClient, typed: str, session: Session) -> None:
+    values = {"p.greet_times": "99", "p.greet_greeting": "hi <b>", "p.greet_loud": "FALSE", "pasted": "some\nlines"}
+    answer = signed_in.post(typed, data=order(**values, email="nobody", input_data=(io.BytesIO(), "")))
+    assert answer.status_code == 422
+    assert "99 is too large, the largest is 9" in answer.text
+    assert "Enter a valid email address." in answer.text
+    for kept in ('value="99"', 'value="hi &lt;b&gt;"', "some\nlines", 'value="nobody"'):
+        assert kept in answer.text
+    assert 'checked id="value-1"' not in answer.text
+    assert session.query(Batch).count() == 0
+
+
+def test_it_asks_for_a_file(client: FlaskClient, examples: object) -> None:
+    answer = client.post("/jobs/penguins/run", data=order(input_data=(io.BytesIO(), "")))
+    assert answer.status_code == 422
+    assert 'id="input_data-error"' in answer.text
+
+
+def test_its_address_fills_it_in(signed_in: FlaskClient, typed: str) -> None:
+    page = signed_in.get(f"{typed}?p.greet_greeting=good+day&p.greet_loud=FALSE&p.greet_colour=sea+green").text
+    assert 'value="good day"' in page
+    assert 'checked id="value-1"' not in page
+    assert '<option selected value="sea green">' in page
+    assert 'checked id="value-1"' in signed_in.get(typed).text
+
+
+def test_it_fills_in_the_accounts_address(signed_in: FlaskClient, typed: str) -> None:
+    assert 'value="admin@example.org"' in signed_in.get(typed).text
+
+
+def test_it_says_why_a_job_cannot_run(signed_in: FlaskClient, session: Session, examples: object) -> None:
+    with transaction(session):
+        jobs.save(session, jobs.JobDraft("bare"), None)
+    page = signed_in.get("/jobs/bare/run").text
+    assert "The job bare has no steps yet." in page
+    assert 'class="button primary" disabled' in page
+    assert signed_in.post("/jobs/bare/run", data=order(pasted="kept")).status_code == 503
+    assert "kept" in signed_in.post("/jobs/bare/run", data=order(pasted="kept")).text
+
+
+def test_it_tells_strangers_nothing_of_private_jobs(client: FlaskClient, typed: str) -> None:
+    private, missing = client.get(typed), client.get("/jobs/missing/run")
+    assert private.status_code == missing.status_code == 302
+    assert private.location.startswith("/sign-in")
+
+
+def test_it_is_not_found_for_a_job_that_does_not_exist(signed_in: FlaskClient) -> None:
+    assert signed_in.get("/jobs/missing/run").status_code == 404
+
+
+def test_it_shows_the_call_with_the_values_of_the_form(client: FlaskClient, examples: object) -> None:
+    page = client.get("/jobs/penguins/run?p.bill_length_alpha=0.2").text
+    assert "-F bill_length_alpha=0.2" in page
+    assert "-F input_data=@input.csv" in page
+    assert "/analytics_automated/submission.json" in page
+
+
+HARD = {"job": "a b", "first": "it's; \"1\" > 'é' \\n", "second": "@file", "third": "<x", "fourth": "two\nlines"}
+REQUEST = snippets.Request("http://127.0.0.1:9/submission.json", HARD, "in put.csv")
+
+
+def test_its_curl_line_passes_any_text_as_it_is() -> None:
+    words = shlex.split(snippets.curl(REQUEST))
+    sent = dict(word.split("=", 1) for word in words if "=" in word)
+    assert sent == {**HARD, "input_data": "@in put.csv"}
+    taken_literally = [words[at + 1].split("=")[0] for at, word in enumerate(words) if word == "--form-string"]
+    assert taken_literally == ["first", "second", "third"]
+
+
+def test_its_python_snippet_sends_the_fields(tmp_path: Path) -> None:
+    (tmp_path / "in put.csv").write_bytes(TABLE)
+    (tmp_path / "requests.py").write_text(
+        "import json\n"
+        "class Answer:\n"
+        "    def __init__(self, sent): self.sent = sent\n"
+        "    def raise_for_status(self): pass\n"
+        "    def json(self): return {'UUID': json.dumps(self.sent)}\n"
+        "def post(url, data, files, timeout):\n"
+        "    return Answer([url, data, files['input_data'].read().decode()])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", snippets.python(REQUEST)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [REQUEST.url, HARD, TABLE.decode()]

@@ -1,0 +1,226 @@
+"""Runs: the list, the page that follows a run to its end, and its files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from portal.models import Account, Submission
+from portal.services import results, submissions
+from tests.making import make_job, make_task, order, submitted
+
+Work = Callable[[], None]
+INPUT = b"name,value\nflipper,200\n"
+
+
+@pytest.fixture
+def ended(session: Session, work: Work) -> Submission:
+    """A run of two steps that has ended; it gave a table, a page of HTML, and words on both streams."""
+    code = "cp $I1 $O1; echo '<script>alert(1)</script>' > page.html; echo out; echo err >&2"
+    make_task(session, "copy", "command", code, inputs=(".txt",), outputs=(".csv", "page.html"))
+    make_task(session, "count", "command", "wc -l < $I1", inputs=(".csv",), stdout=".count")
+    make_job(session, "table", [(1, "copy"), (2, "count")])
+    submission = submitted(session, "table", INPUT)
+    work()
+    session.expire_all()
+    return submission
+
+
+def queued(session: Session, account: Account | None = None) -> Submission:
+    make_task(session, "wait", "command", "sleep 60")
+    make_job(session, "waiting", [(1, "wait")])
+    return submissions.submit(session, order("waiting", account=account)).submissions[0]
+
+
+def address(submission: Submission, ending: str) -> str:
+    return f"/runs/{submission.uuid}/results/{submission.uuid}{ending}"
+
+
+def test_it_shows_every_step_with_its_state(client: FlaskClient, ended: Submission) -> None:
+    page = client.get(f"/runs/{ended.uuid}").text
+
+    assert page.count("Complete") >= 3
+    assert all(word in page for word in ("copy", "count", "Completed job at step #2"))
+
+
+def test_it_draws_the_graph_and_says_it_in_words(client: FlaskClient, ended: Submission) -> None:
+    page = client.get(f"/runs/{ended.uuid}").text
+
+    assert page.count('class="graph-node state-complete"') == 2
+    assert re.search(r"<li>\s*copy \(Complete, [0-9.]+ s\)\.", page)
+
+
+def test_it_is_asked_for_again_until_the_end(client: FlaskClient, session: Session, ended: Submission) -> None:
+    running = queued(session)
+
+    assert 'hx-trigger="every 2s"' in client.get(f"/runs/{running.uuid}/progress").text
+    assert "hx-trigger" not in client.get(f"/runs/{ended.uuid}/progress").text
+
+
+def test_it_answers_an_unchanged_fragment_with_304(client: FlaskClient, session: Session) -> None:
+    where = f"/runs/{queued(session).uuid}/progress"
+    first = client.get(where)
+
+    again = client.get(where, headers={"If-None-Match": first.headers["ETag"]})
+
+    assert again.status_code == 304
+    assert "no-cache" in again.headers["Cache-Control"]
+
+
+def test_it_stops_a_run_of_ones_own(signed_in: FlaskClient, session: Session, admin: Account) -> None:
+    submission = queued(session, admin)
+    assert "Stop" in signed_in.get(f"/runs/{submission.uuid}").text
+
+    signed_in.post(f"/runs/{submission.uuid}/stop")
+
+    page = signed_in.get(f"/runs/{submission.uuid}").text
+    assert "Stopped before it began" in page and "Stop asked" in page
+
+
+def test_it_does_not_stop_somebody_elses_run(client: FlaskClient, session: Session, admin: Account) -> None:
+    submission = queued(session, admin)
+
+    assert client.post(f"/runs/{submission.uuid}/stop").status_code == 403
+    assert "Queued" in client.get(f"/runs/{submission.uuid}").text
+
+
+def test_it_gives_a_result_to_save(client: FlaskClient, ended: Submission) -> None:
+    answer = client.get(address(ended, ".csv"))
+
+    assert answer.data == INPUT
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+
+
+def test_it_never_gives_a_page_as_a_page(client: FlaskClient, ended: Submission) -> None:
+    [page] = [result.name for result in results.of_submission(ended) if result.name.endswith(".html")]
+
+    answer = client.get(f"/runs/{ended.uuid}/results/{page}")
+
+    assert answer.mimetype == "application/octet-stream"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+def test_it_gives_a_part_of_a_result(client: FlaskClient, ended: Submission) -> None:
+    answer = client.get(address(ended, ".csv"), headers={"Range": "bytes=0-3"})
+
+    assert (answer.status_code, answer.data) == (206, b"name")
+
+
+def test_it_spares_a_result_that_is_known_already(client: FlaskClient, ended: Submission) -> None:
+    etag = client.get(address(ended, ".csv")).headers["ETag"]
+
+    assert client.get(address(ended, ".csv"), headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_it_gives_the_input_back(client: FlaskClient, ended: Submission) -> None:
+    name = results.input_name(ended)
+
+    assert name in client.get(f"/runs/{ended.uuid}").text
+    assert client.get(f"/runs/{ended.uuid}/results/{name}").data == INPUT
+
+
+def test_it_previews_a_table_as_a_fragment_and_as_a_page(client: FlaskClient, ended: Submission) -> None:
+    where = address(ended, ".csv") + "/preview"
+
+    fragment = client.get(where, headers={"HX-Request": "true"}).text
+    page = client.get(where).text
+
+    assert "<td>flipper</td>" in fragment and "<html" not in fragment
+    assert "<td>flipper</td>" in page and "<html" in page
+
+
+def test_it_previews_html_as_text(client: FlaskClient, ended: Submission) -> None:
+    [page] = [result.name for result in results.of_submission(ended) if result.name.endswith(".html")]
+
+    text = client.get(f"/runs/{ended.uuid}/results/{page}/preview").text
+
+    assert "&lt;script&gt;alert(1)" in text and "<script>alert(1)" not in text
+
+
+def test_it_gives_what_a_step_wrote(client: FlaskClient, ended: Submission) -> None:
+    run = ended.runs[0]
+
+    answer = client.get(f"/runs/{ended.uuid}/steps/{run.uuid}/stderr")
+
+    assert (answer.text, answer.mimetype) == ("err\n", "text/plain")
+    assert "err" in client.get(f"/runs/{ended.uuid}").text
+
+
+def test_it_gives_no_file_of_another_run(client: FlaskClient, session: Session, ended: Submission) -> None:
+    other = queued(session)
+
+    answer = client.get(f"/runs/{other.uuid}/results/{ended.uuid}.csv")
+
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("where", ["", "/progress", "/steps/x/stdout", "/results/x.csv"])
+def test_it_knows_no_run_of_a_guessed_name(where: str, client: FlaskClient, admin: Account) -> None:
+    answer = client.get(f"/runs/00000000-0000-4000-8000-000000000000{where}")
+
+    assert answer.status_code == 404
+    assert "There is no such run." in answer.text
+
+
+def test_it_lists_by_state_and_name(signed_in: FlaskClient, session: Session, admin: Account) -> None:
+    queued(session, admin)
+
+    assert "a test" in signed_in.get("/runs?state=QUEUED&text=TEST&job=waiting").text
+    assert "No run is like this" in signed_in.get("/runs?state=ERROR").text
+    assert "No run is like this" in signed_in.get("/runs?text=other").text
+
+
+@pytest.mark.parametrize("before", ["0", "-1", "99999999999999999999999999", "x"])
+def test_it_survives_an_odd_place_to_go_on_from(before: str, signed_in: FlaskClient) -> None:
+    assert signed_in.get(f"/runs?before={before}").status_code == 200
+
+
+def test_it_goes_on_to_older_runs(signed_in: FlaskClient, session: Session, admin: Account) -> None:
+    last = queued(session, admin)
+    older = submissions.submit(session, order("waiting", account=admin)).submissions[0]
+
+    page = signed_in.get(f"/runs?before={older.id}").text
+
+    assert last.uuid in page and older.uuid not in page
+
+
+def test_it_lists_the_same_as_json(signed_in: FlaskClient, session: Session, admin: Account) -> None:
+    submission = queued(session, admin)
+
+    [row] = signed_in.get("/runs.json?job=waiting").get_json()["runs"]
+
+    assert (row["id"], row["state"], row["job"]) == (submission.uuid, "QUEUED", "waiting")
+
+
+def test_it_gives_no_formula_to_a_spreadsheet(signed_in: FlaskClient, session: Session, admin: Account) -> None:
+    queued(session, admin).batch.name = "=1+1"
+    session.commit()
+
+    answer = signed_in.get("/runs.csv")
+
+    assert answer.mimetype == "text/csv"
+    assert ",'=1+1," in answer.text
+
+
+def test_it_shows_all_runs_of_a_batch(client: FlaskClient, session: Session) -> None:
+    make_task(session, "wait", "command", "sleep 60")
+    make_job(session, "first", [(1, "wait")])
+    make_job(session, "second", [(1, "wait")])
+    batch = submissions.submit(session, order("first", "second"))
+
+    page = client.get(f"/batches/{batch.uuid}").text
+
+    assert all(submission.uuid in page for submission in batch.submissions)
+
+
+def test_it_keeps_to_its_policy(signed_in: FlaskClient, ended: Submission) -> None:
+    for where in ("/", "/runs", "/backends/new", f"/runs/{ended.uuid}", f"/batches/{ended.batch.uuid}", "/nowhere"):
+        page = signed_in.get(where).text
+
+        assert not re.search(r"<script(?![^>]*\ssrc=)|\son\w+=|\sstyle=|<style", page), where

@@ -1,0 +1,83 @@
+"""Two parallel runs that end at one instant: the next stage is queued once, never lost and never doubled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from portal import database
+from portal.database import transaction
+from portal.domain.states import State
+from portal.domain.verdict import Outcome
+from portal.models import Run, Submission
+from portal.services import progress
+from portal.services.progress import Claim
+from tests import making
+from tests.conftest import forget_settings
+from tests.servers import migrate, new_database
+
+pytestmark = pytest.mark.real
+
+TRIALS = 200
+
+
+@pytest.fixture
+def session(cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A session on PostgreSQL."""
+    with new_database(cluster) as url:
+        for name, value in {"DATABASE_URL": url, "PORTAL_DATA": str(tmp_path), "PORTAL_QUEUE_HARD_LIMIT": ""}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("PORTAL_QUEUE_HOG_SIZE", "")
+        migrate({"DATABASE_URL": url, "PORTAL_DATA": str(tmp_path)})
+        forget_settings()
+        with sessionmaker(database.engine())() as opened:
+            yield opened
+        database.engine().dispose()
+        forget_settings()
+
+
+def claimed() -> Claim:
+    with transaction() as session:
+        claim = progress.claim(session, ["every"], "test", "here")
+    assert claim is not None
+    return claim
+
+
+def finish_together(claims: list[Claim]) -> None:
+    gate = threading.Barrier(len(claims))
+
+    def finish(claim: Claim) -> None:
+        gate.wait()
+        with transaction() as session:
+            assert progress.finish(session, claim, Outcome("exited", 0))
+
+    threads = [threading.Thread(target=finish, args=(claim,)) for claim in claims]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_the_next_stage_is_queued_exactly_once(session: Session) -> None:
+    for name in ("left", "right", "after"):
+        making.make_task(session, name, "command", "true")
+    making.make_job(session, "fork", [(1, "left"), (1, "right"), (2, "after")])
+
+    for _ in range(TRIALS):
+        submission = making.submitted(session, "fork")
+        finish_together([claimed(), claimed()])
+        last = claimed()
+        assert last.work.task == "after"
+        with transaction() as ending:
+            assert progress.claim(ending, ["every"], "test", "here") is None
+            assert progress.finish(ending, last, Outcome("exited", 0))
+        session.expire_all()
+        assert session.get_one(Submission, submission.id).state is State.COMPLETE
+
+    session.rollback()
+    assert set(session.scalars(select(Run.attempt))) == {1}

@@ -1,0 +1,145 @@
+"""`make run`'s command: one process with its children, clear refusals, and a second start that finds everything."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.examples.running import PENGUINS
+from tests.real.rest import Client
+from tests.servers import (
+    ADMIN_PASSWORD,
+    ROOT,
+    Portal,
+    environment,
+    eventually,
+    flask,
+    portal_in_one,
+    settings_for,
+)
+
+pytestmark = pytest.mark.real
+
+
+def start(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Start a portal that should refuse to."""
+    command = [sys.executable, "-m", "flask", "--app", "app", "start"]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(settings), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def descendants(pid: int) -> set[int]:
+    """The process and all below it."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    sentences = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(sentences) == 1, done.stderr
+    for word in words:
+        assert word in sentences[0]
+
+
+def test_it_refuses_a_port_in_use(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        done = start({"PORTAL_DATA": str(tmp_path), "PORT": str(port)})
+
+    assert_refused(done, f"Port {port}", "PORT")
+
+
+def test_it_refuses_a_data_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+
+    done = start(settings_for(tmp_path / "file" / "var", {}))
+
+    assert_refused(done, "PORTAL_DATA")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "many"), ("PORTAL_WORKERS", "0"), ("SECRET_KEY", "short"), ("PORTAL_ADMIN_PASSWORD", "short"),
+     ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none"), ("DATABASE_URL", "nonsense")],
+)  # fmt: skip
+def test_it_refuses_a_broken_setting(tmp_path: Path, name: str, value: str) -> None:
+    done = start(settings_for(tmp_path, {name: value}))
+
+    assert_refused(done, name)
+
+
+def test_ctrl_c_ends_every_child_and_a_second_start_finds_everything(tmp_path: Path) -> None:
+    with portal_in_one(tmp_path / "var") as first:
+        eventually(lambda: "An example runs at" in first.log.read_text())
+        run = re.search(r"/runs/([0-9a-f-]{36})", first.log.read_text())
+        assert run
+        single = f"submission/single/{run[1]}.json"
+        eventually(lambda: Client(first.url).get(single)["state"] == "Complete")
+        start_a_long_run(first)
+        eventually(lambda: any("launcher.py" in command(pid) for pid in descendants(first.starter.pid)))
+        pids = descendants(first.starter.pid)
+        os.kill(first.starter.pid, signal.SIGINT)
+        assert first.starter.wait(30) == 0
+    assert not alive(pids)
+
+    with portal_in_one(tmp_path / "var") as second:
+        assert Client(second.url).get(single)["state"] == "Complete"
+        assert "shown only now" not in second.log.read_text()
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def start_a_long_run(portal: Portal) -> None:
+    load(portal, "sleep", "sleep 300")
+    Client(portal.url).post(PENGUINS, job="sleep", submission_name="long", email="ann@example.org")
+
+
+def load(portal: Portal, name: str, line: str) -> None:
+    """Give the portal a public one-step job, by the command of its administrators."""
+    file = portal.data / f"{name}.yaml"
+    file.write_text(
+        f"tasks:\n  - {{name: {name}, language: command, backend: localhost, code: '{line}', inputs: [.txt]}}\n"
+        f"jobs:\n  - {{name: {name}, public: true, steps: [{{order: 1, task: {name}}}]}}\n"
+    )
+    flask("load", str(file), extra=portal.settings)
+
+
+def test_it_makes_up_a_password_once_when_none_is_given(tmp_path: Path) -> None:
+    settings = {"PORTAL_DATA": str(tmp_path)}
+
+    first, second = flask("setup", extra=settings), flask("setup", extra=settings)
+
+    assert "with the password" in first
+    assert ADMIN_PASSWORD not in first
+    assert second == ""
