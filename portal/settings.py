@@ -13,7 +13,6 @@ from click import ClickException
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
 DATABASES = ("postgresql://", "postgres://", "postgresql+psycopg2://", "sqlite:///")
 BROKERS = ("redis://", "rediss://", "redis+socket://")
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from flask import Flask, Response, g, redirect, request, url_for
+from flask import Flask, Response, g, redirect, url_for
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user
+from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from htmx_flask import Htmx
+from htmx_flask import Htmx, request
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from portal import models
 from portal.database import Base
 from portal.domain import errors
+from portal.domain.policy import Action
 from portal.services import accounts
 from portal.settings import Settings
+
+View = Callable[..., Any]
 
 db = SQLAlchemy(metadata=Base.metadata)
 migrate = Migrate(directory="migrations", render_as_batch=True)
@@ -59,6 +64,28 @@ def current_account() -> models.Account | None:
     return current_user.account
 
 
+def may(action: Action) -> bool:
+    """Whether whoever asks may do this."""
+    account = current_account()
+    return account is not None and account.may(action)
+
+
+def only_for(action: Action) -> Callable[[View], View]:
+    """A view for accounts that may do an action; others are asked to sign in, or refused."""
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        @login_required
+        def guarded(**parts: Any) -> Any:
+            if not may(action):
+                raise errors.NotAllowed(f"Your account may not {action}: ask an administrator for another role.")
+            return view(**parts)
+
+        return guarded
+
+    return guard
+
+
 def session() -> Session:
     """The request's own database session."""
     return db.session()
@@ -87,7 +114,7 @@ def _account_of_session(session_key: str) -> SignedIn | None:
 def _sign_in_first() -> Any:
     """A fragment's request must not receive the sign-in page: htmx is told to go there."""
     target = url_for("accounts.sign_in", next=request.full_path.rstrip("?") if request.method == "GET" else None)
-    if htmx:
+    if request.htmx:
         return Response("Sign in first.", 401, {"HX-Redirect": url_for("accounts.sign_in")})
     return redirect(target)
 

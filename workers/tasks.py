@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from portal import database
 from portal.database import transaction
-from portal.domain.plugins import plugins
-from portal.models import Worker
+from portal.domain.errors import Unavailable
+from portal.models import Backend, Worker
 from portal.queue import CHORES
 from portal.services import backends, letters, progress
 from portal.settings import settings
@@ -79,15 +79,21 @@ def _name() -> str:
 
 
 def report() -> None:
-    """Say which queues this process serves, and what it cannot run, and why."""
-    told = Worker(
-        name=_name(),
-        queues=queues(),
-        languages={name: language(name).unavailable({}) for name in plugins("languages")},
-        runners={name: runner(name).unavailable({}) for name in plugins("runners")},
-    )
+    """Say which queues this process serves, and what of each backend it cannot run, and why."""
     with transaction() as session:
-        backends.report(session, told)
+        found = {backend.name: _obstacles(backend) for backend in backends.every(session)}
+        backends.report(session, Worker(name=_name(), queues=queues(), obstacles=found))
+
+
+def _obstacles(backend: Backend) -> dict[str, str | None]:
+    return {name: _obstacle(backend, name) for name in backend.languages}
+
+
+def _obstacle(backend: Backend, name: str) -> str | None:
+    try:
+        return runner(backend.runner).unavailable(backend.options) or language(name).unavailable(backend.options)
+    except Unavailable as missing:
+        return str(missing)
 
 
 @signals.worker_process_init.connect

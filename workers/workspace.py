@@ -70,9 +70,10 @@ class Workspace:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
         kept, missing = [], []
         for ending in self._kept_endings():
-            names = [name for name in self._own_files() if fits(name, ending)]
-            kept += [each for name in names if (each := self._keep(name)) and each not in kept]
-            if not names:
+            names = [name for name in self._own_files() if fits(name, ending)][:MOST_FILES]
+            found = [each for name in names if (each := self._keep(name))]
+            kept += [each for each in found if each not in kept]
+            if not found:
                 missing.append(ending)
         return kept, missing
 
@@ -145,7 +146,7 @@ class Workspace:
     def _own_files(self) -> list[str]:
         """The files that the run wrote or changed, by name; what it was given is not its own."""
         staged = json.loads((self.space / "staged.json").read_text("utf-8"))
-        entries = sorted(os.scandir(self.directory), key=lambda entry: entry.name)[:MOST_FILES]
+        entries = sorted(os.scandir(self.directory), key=lambda entry: entry.name)
         return [
             entry.name
             for entry in entries
@@ -161,7 +162,7 @@ class Workspace:
             if stream is None:
                 return None
             public = public_file(self.work.identity, name)
-            return Kept(public, storage.put(f"runs/{self.claim.uuid}/{self.claim.attempt}/{public}", stream))
+            return Kept(public, storage.put(f"runs/{self.claim.uuid}/{self.claim.attempt}/{name}", stream))
 
 
 class _open_plain:  # noqa: N801 - reads as the function that it is

@@ -74,8 +74,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("queues", sa.JSON(), nullable=False),
-        sa.Column("languages", sa.JSON(), nullable=False),
-        sa.Column("runners", sa.JSON(), nullable=False),
+        sa.Column("obstacles", sa.JSON(), nullable=False),
         sa.Column("seen", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_worker")),
         sa.UniqueConstraint("name", name=op.f("uq_worker_name")),
@@ -355,12 +354,12 @@ def upgrade() -> None:
         "step",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("revision_id", sa.Integer(), nullable=False),
-        sa.Column("task_id", sa.Integer(), nullable=False),
+        sa.Column("task_id", sa.Integer(), nullable=True),
         sa.Column("ordering", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["revision_id"], ["job_revision.id"], name=op.f("fk_step_revision_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(["task_id"], ["task.id"], name=op.f("fk_step_task_id"), ondelete="RESTRICT"),
+        sa.ForeignKeyConstraint(["task_id"], ["task.id"], name=op.f("fk_step_task_id"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_step")),
     )
     op.create_table(

@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from flask import Blueprint, Flask, Response, current_app, g, redirect, request, send_file
+from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from portal import web
+from portal import downloads, web
 from portal.api import negotiation, order, sender, shapes
 from portal.api.negotiation import Refused, answer
 from portal.domain import errors
@@ -83,18 +83,7 @@ def single(name: str) -> Response:
 def file(name: str) -> AnyResponse:
     """A file's bytes; never as something that a browser would run."""
     stored = results.find(web.session(), _storable(name))
-    response = send_file(
-        results.open_file(stored),
-        mimetype=stored.media_type,
-        as_attachment=not stored.image,
-        download_name=stored.name,
-        conditional=False,
-        etag=stored.sha256,
-    )
-    response.content_length = stored.size
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response.make_conditional(request, accept_ranges=True, complete_length=stored.size)
+    return downloads.file(stored, as_attachment=not stored.image)
 
 
 def _shown_email(batch: Batch) -> str:

@@ -16,7 +16,9 @@ from portal.domain.errors import Invalid
 
 PLACE = re.compile(r"\$(?:(?P<kind>[PIO])(?P<number>[1-9][0-9]*)|(?P<word>VALUE|ID|TMP)(?![A-Za-z0-9]))", re.ASCII)
 BRACED = re.compile(r"\$\{((?:[PIO][1-9][0-9]*)|VALUE|ID|TMP)\}", re.ASCII)
-HEREDOC = re.compile(r"<<-?[ \t]*(['\"\\]?)([A-Za-z0-9_]+)", re.ASCII)
+HEREDOC = re.compile(
+    r"""<<(?P<tabs>-?)[ \t]*(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)"|(?P<bare>[^\s;&|<>()'"`]+))"""
+)
 
 
 class Quoting(Enum):
@@ -27,6 +29,7 @@ class Quoting(Enum):
     SINGLE = "single"
     BACKTICK = "backtick"
     BRACE = "brace"
+    ARITHMETIC = "arithmetic"
     COMMENT = "comment"
     HEREDOC = "here-document"
     LITERAL = "literal here-document"
@@ -50,6 +53,19 @@ class Binding:
     spacing: bool = True
 
 
+@dataclass(frozen=True)
+class Heredoc:
+    """A here-document: the line that begins it and the one that ends it, whether it is `<<-`, and quoted."""
+
+    line: int
+    delimiter: str
+    tabs: bool
+    literal: bool
+
+    def ends_with(self, line: str) -> bool:
+        return (line.lstrip("\t") if self.tabs else line) == self.delimiter
+
+
 Piece = str | Place
 _Spelling = Callable[[Place, str], str]
 
@@ -61,7 +77,8 @@ class _Reader:
         self.line = line
         self.at = 0
         self.stack = [Quoting.BARE]
-        self.heredocs: list[tuple[str, bool]] = []
+        self.awaited: list[Heredoc] = []
+        self.bodies: list[Heredoc] = []
 
     def pieces(self) -> Iterator[Piece]:
         while self.at < len(self.line):
@@ -81,9 +98,12 @@ class _Reader:
         found = PLACE.match(self.line, self.at) or BRACED.match(self.line, self.at)
         if not found:
             return None
-        here = self.line.count("\n", 0, self.at) + 1
+        here = self._line_number()
         self.at = found.end()
         return Place(found[0].strip("${}"), here, self.stack[-1])
+
+    def _line_number(self) -> int:
+        return self.line.count("\n", 0, self.at) + 1
 
     def _open(self, quoting: Quoting, length: int = 1) -> int:
         self.stack.append(quoting)
@@ -99,11 +119,11 @@ class _Reader:
 
     def bare(self) -> int:
         char = self.line[self.at]
-        if char == "\n" and self.heredocs:
-            return self._heredoc_bodies()
+        if char == "\n" and self.awaited:
+            return self._open_heredoc()
         if char == "<" and (found := HEREDOC.match(self.line, self.at)):
-            self.heredocs.append((found[2], bool(found[1])))
-            return found.end() - self.at
+            self.awaited.append(self._heredoc(found))
+            return len(found[0])
         if char == "#" and (self.at == 0 or self.line[self.at - 1] in " \t\n;|&("):
             return self._open(Quoting.COMMENT)
         if char == "'":
@@ -134,7 +154,15 @@ class _Reader:
     def brace(self) -> int:
         return self._close() if self._looking_at("}") else self._inside_any()
 
+    def arithmetic(self) -> int:
+        if self._looking_at("("):
+            return self._open(Quoting.ARITHMETIC)
+        return self._close() if self._looking_at(")") else self._inside_any()
+
     def _inside_any(self) -> int:
+        if self._looking_at("$(("):
+            self._open(Quoting.ARITHMETIC)
+            return self._open(Quoting.ARITHMETIC, 3)
         if self._looking_at("$("):
             return self._open(Quoting.BARE, 2)
         if self._looking_at("${"):
@@ -146,16 +174,23 @@ class _Reader:
     def _escaped(self) -> int:
         return 2 if self._looking_at("\\") else 1
 
-    def _heredoc_bodies(self) -> int:
-        return self._open(Quoting.LITERAL if self.heredocs[0][1] else Quoting.HEREDOC)
+    def _heredoc(self, found: re.Match[str]) -> Heredoc:
+        bare = found["bare"] or ""
+        delimiter = found["single"] or found["double"] or bare.replace("\\", "")
+        return Heredoc(self._line_number(), delimiter, bool(found["tabs"]), delimiter != bare)
+
+    def _open_heredoc(self) -> int:
+        self.bodies.append(self.awaited.pop(0))
+        return self._open(Quoting.LITERAL if self.bodies[-1].literal else Quoting.HEREDOC)
 
     def heredoc(self) -> int:
-        end = (self.line + "\n").index("\n", self.at)
-        if self.line[self.at - 1] == "\n" and self.line[self.at : end].strip("\t") == self.heredocs[0][0]:
-            self.heredocs.pop(0)
-            self.stack.pop()
-            return end - self.at
-        return 1
+        if self.line[self.at - 1] == "\n":
+            line = self.line[self.at :].partition("\n")[0]
+            if self.bodies[-1].ends_with(line):
+                self.bodies.pop()
+                self.stack.pop()
+                return len(line)
+        return 1 if self.stack[-1] is Quoting.LITERAL else self._inside_any()
 
 
 _STEPS = {
@@ -164,6 +199,7 @@ _STEPS = {
     Quoting.SINGLE: _Reader.single,
     Quoting.BACKTICK: _Reader.backtick,
     Quoting.BRACE: _Reader.brace,
+    Quoting.ARITHMETIC: _Reader.arithmetic,
     Quoting.COMMENT: _Reader.comment,
     Quoting.HEREDOC: _Reader.heredoc,
     Quoting.LITERAL: _Reader.heredoc,
@@ -171,16 +207,24 @@ _STEPS = {
 UNUSABLE = {
     Quoting.BACKTICK: "between backticks: write $( ) instead",
     Quoting.BRACE: "inside ${ }: write it outside",
+    Quoting.ARITHMETIC: "inside $(( )): give it to a variable first, and name that",
     Quoting.LITERAL: "in a here-document with a quoted delimiter: leave the quotes out",
 }
 
 
 def pieces(line: str) -> list[Piece]:
     """The line as literal text and places, in order; a place in a comment is text."""
-    return [
+    return _read(line)[0]
+
+
+def _read(line: str) -> tuple[list[Piece], list[Heredoc]]:
+    """The pieces of a line, and the here-documents that do not end in it."""
+    reader = _Reader(line.replace("\r", ""))
+    found = [
         f"${piece.name}" if isinstance(piece, Place) and piece.quoting is Quoting.COMMENT else piece
-        for piece in _Reader(line.replace("\r", "")).pieces()
+        for piece in reader.pieces()
     ]
+    return found, reader.bodies + reader.awaited
 
 
 def places(line: str) -> list[Place]:
@@ -188,12 +232,18 @@ def places(line: str) -> list[Place]:
 
 
 def check(line: str, known: set[str]) -> None:
-    """Raise Invalid(code=...) for a place that nothing is bound to, or that stands where no value can go."""
+    """Raise Invalid(code=...) for a place that nothing is bound to, or that stands where no value can go.
+
+    A here-document without an end is refused too: nobody can tell how what follows it is quoted.
+    """
     for place in places(line):
         if place.name not in known:
             raise Invalid(code=f"Line {place.line}: ${place.name} stands for nothing here. {_remedy(place.name)}")
         if place.quoting in UNUSABLE:
             raise Invalid(code=f"Line {place.line}: ${place.name} cannot stand {UNUSABLE[place.quoting]}.")
+    for endless in _read(line)[1]:
+        end = f"write {endless.delimiter} alone on the line after its last"
+        raise Invalid(code=f"Line {endless.line}: the here-document never ends: {end}.")
 
 
 def _remedy(name: str) -> str:

@@ -27,13 +27,12 @@ class Backend(Base):
 
 
 class Worker(Base):
-    """A worker's own word: which queues it serves, and which languages and runners it cannot offer, and why."""
+    """A worker's own word: which queues it serves; and by backend and language, why it cannot run it (None: it can)."""
 
     __tablename__ = "worker"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     queues: Mapped[list[str]] = mapped_column(JSON, default=list)
-    languages: Mapped[dict[str, str | None]] = mapped_column(JSON, default=dict)
-    runners: Mapped[dict[str, str | None]] = mapped_column(JSON, default=dict)
+    obstacles: Mapped[dict[str, dict[str, str | None]]] = mapped_column(JSON, default=dict)
     seen: Mapped[datetime] = mapped_column(Moment, default=now())

@@ -54,13 +54,16 @@ class JobRevision(Base):
 
 
 class Step(Base):
-    """One task's place in a job: steps of the same order number run side by side."""
+    """One task's place in a job: steps of the same order number run side by side.
+
+    Only a step of an old revision can have lost its task; a task in a job's current revision cannot be deleted.
+    """
 
     __tablename__ = "step"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     revision_id: Mapped[int] = mapped_column(ForeignKey("job_revision.id", ondelete="CASCADE"))
-    task_id: Mapped[int] = mapped_column(ForeignKey("task.id", ondelete="RESTRICT"))
+    task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="SET NULL"))
     order: Mapped[int] = mapped_column("ordering")
 
     task: Mapped[Task] = relationship()

@@ -8,13 +8,13 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask_login import login_required
 
 from portal.database import transaction
-from portal.domain.errors import Invalid, NotAllowed
+from portal.domain.errors import Invalid
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Backend
 from portal.pages.forms import BackendForm, blame
 from portal.services import backends
-from portal.web import current_account, session
+from portal.web import may, only_for, session
 
 pages = Blueprint("backends", __name__, url_prefix="/backends")
 
@@ -23,25 +23,25 @@ pages = Blueprint("backends", __name__, url_prefix="/backends")
 @login_required
 def index() -> str:
     known = [(backend, backends.abilities(session(), backend)) for backend in backends.every(session())]
-    return render_template("backends/index.html", known=known, runners=plugins("runners"), may_edit=_may_edit())
+    may_edit = may(Action.EDIT_BACKENDS)
+    return render_template("backends/index.html", known=known, runners=plugins("runners"), may_edit=may_edit)
 
 
 @pages.route("/new", methods=["GET", "POST"])
-@login_required
+@only_for(Action.EDIT_BACKENDS)
 def new() -> Any:
     return _edit(None)
 
 
 @pages.route("/<int:backend_id>", methods=["GET", "POST"])
-@login_required
+@only_for(Action.EDIT_BACKENDS)
 def edit(backend_id: int) -> Any:
     return _edit(backends.get(session(), backend_id))
 
 
 @pages.post("/<int:backend_id>/delete")
-@login_required
+@only_for(Action.EDIT_BACKENDS)
 def delete(backend_id: int) -> Any:
-    _check_allowed()
     with transaction(session()) as writing:
         backend = backends.get(writing, backend_id)
         name = backend.name
@@ -51,7 +51,6 @@ def delete(backend_id: int) -> Any:
 
 
 def _edit(backend: Backend | None) -> Any:
-    _check_allowed()
     form = BackendForm.of(backend)
     if not form.is_submitted():
         return _show(form, backend)
@@ -70,13 +69,3 @@ def _edit(backend: Backend | None) -> Any:
 def _show(form: BackendForm, backend: Backend | None, status: int = 200) -> tuple[str, int]:
     abilities = backends.abilities(session(), backend) if backend else []
     return render_template("backends/edit.html", form=form, backend=backend, abilities=abilities), status
-
-
-def _may_edit() -> bool:
-    account = current_account()
-    return account is not None and account.may(Action.EDIT_BACKENDS)
-
-
-def _check_allowed() -> None:
-    if not _may_edit():
-        raise NotAllowed("Only an administrator may change backends.")

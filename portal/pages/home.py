@@ -37,7 +37,7 @@ def latest() -> Response:
 
 
 def _runs_of(account: Account) -> dict[str, Sequence[Submission]]:
-    newest = submissions.listing(session(), account, limit=LATEST)
+    newest = submissions.listing(session(), account, submissions.Wanted(own=True, limit=LATEST))
     return {"latest": newest, "failed": _failed(account)}
 
 
@@ -45,6 +45,6 @@ def _failed(account: Account) -> list[Submission]:
     found = [
         submission
         for state in (State.ERROR, State.CRASH)
-        for submission in submissions.listing(session(), account, state=state, limit=LATELY)
+        for submission in submissions.listing(session(), account, submissions.Wanted(state=state, limit=LATELY))
     ]
     return sorted(found, key=lambda submission: submission.id, reverse=True)[:LATELY]

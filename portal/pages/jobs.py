@@ -12,7 +12,7 @@ from flask_login import login_required
 from portal import web
 from portal.database import transaction
 from portal.domain import values
-from portal.domain.errors import Invalid, NotAllowed, NotFound, TooMany, Unavailable
+from portal.domain.errors import Invalid, NotFound, TooMany, Unavailable
 from portal.domain.policy import Action
 from portal.models import Batch, Job, JobRevision
 from portal.pages import sheets, snippets
@@ -28,7 +28,7 @@ COLUMNS = ("name", "description", "public", "enabled", "steps", "validators", "r
 @pages.get("/jobs")
 @login_required
 def index() -> str:
-    return render_template("jobs/index.html", jobs=_rows(), may_edit=_may_edit())
+    return render_template("jobs/index.html", jobs=_rows(), may_edit=web.may(Action.EDIT_TASKS))
 
 
 @pages.get("/jobs.json")
@@ -44,16 +44,14 @@ def index_csv() -> Response:
 
 
 @pages.route("/jobs/new", methods=["GET", "POST"])
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def new() -> Any:
-    _only_for_writers()
     return _save(None) if request.method == "POST" else _show(JobForm(), None)
 
 
 @pages.route("/jobs/<name>", methods=["GET", "POST"])
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def edit(name: str) -> Any:
-    _only_for_writers()
     job = jobs.get(web.session(), name)
     if request.method == "POST":
         return _save(job)
@@ -61,19 +59,17 @@ def edit(name: str) -> Any:
 
 
 @pages.post("/jobs/graph")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def graph() -> str:
     """The graph of the form's steps, as a fragment."""
-    _only_for_writers()
     form = JobForm()
     form.drop_empty_rows()
     return render_template("jobs/_graph.html", **_picture(form))
 
 
 @pages.post("/jobs/<name>/delete")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def delete(name: str) -> Any:
-    _only_for_writers()
     with transaction(web.session()) as session:
         jobs.delete(session, jobs.get(session, name))
     flash(f"The job {name} is deleted. What it has run stays.")
@@ -128,11 +124,7 @@ def _first_values(job: Job) -> dict[str, str]:
 
 
 def _show_run(form: RunForm, job: Job) -> str:
-    asked = snippets.Request(
-        url=f"{current_app.config['PORTAL'].address}/analytics_automated/submission.json",
-        fields=_asked_fields(form, job),
-        file=f"input{_input_ending(job)}",
-    )
+    asked = _asked(form, job)
     form.input_data.description = _about_input(job)
     return render_template(
         "jobs/run.html",
@@ -141,7 +133,7 @@ def _show_run(form: RunForm, job: Job) -> str:
         obstacles=_obstacles(job),
         snippets={"curl": snippets.curl(asked), "Python": snippets.python(asked), "R": snippets.r(asked)},
         drawing=jobs.drawing(web.session(), jobs.draft_of(job)),
-        may_edit=_may_edit(),
+        may_edit=web.may(Action.EDIT_TASKS),
     )
 
 
@@ -150,10 +142,16 @@ def _about_input(job: Job) -> str:
     return f"The first step takes {_input_ending(job)}; at most {largest}."
 
 
-def _asked_fields(form: RunForm, job: Job) -> dict[str, str]:
-    values = {name: text for name, text in form.values.texts().items() if text}
+def _asked(form: RunForm, job: Job) -> snippets.Request:
+    account = web.current_account()
     name, email = form.submission_name.data or job.name, form.email.data or "you@example.org"
-    return {"job": job.name, "submission_name": name, "email": email, **values}
+    values_given = {name: text for name, text in form.values.texts().items() if text}
+    return snippets.Request(
+        url=f"{current_app.config['PORTAL'].address}/analytics_automated/submission.json",
+        fields={"job": job.name, "submission_name": name, "email": email, **values_given},
+        file=f"input{_input_ending(job)}",
+        account=account.name if account and not job.public else "",
+    )
 
 
 def _obstacles(job: Job) -> list[str]:
@@ -224,13 +222,3 @@ def _row(job: Job) -> dict[str, Any]:
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
     steps = " > ".join(" + ".join(stage) for stage in row["steps"])
     return {**row, "steps": steps, "validators": " ".join(row["validators"])}
-
-
-def _may_edit() -> bool:
-    account = web.current_account()
-    return account is not None and account.may(Action.EDIT_TASKS)
-
-
-def _only_for_writers() -> None:
-    if not _may_edit():
-        raise NotAllowed("Your account may run jobs, not write them: ask an administrator for the role of analyst.")

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Request:
-    """One REST submission: its address, its text fields in order, and the name of the file that it sends."""
+    """One REST submission: its address, its text fields in order, the name of the file that it sends, and, for a job
+    that is not public, the account that each program will ask the password of."""
 
     url: str
     fields: Mapping[str, str]
     file: str
+    account: str = ""
 
 
 def curl(request: Request) -> str:
     """One line a field."""
     fields = [_curl_field(name, text) for name, text in request.fields.items()]
-    parts = [*fields, f"-F input_data=@{shlex.quote(request.file)}", shlex.quote(request.url)]
+    account = [f"-u {shlex.quote(request.account)}"] if request.account else []
+    parts = [*account, *fields, f"-F input_data=@{shlex.quote(request.file)}", shlex.quote(request.url)]
     return " \\\n  ".join(["curl", *parts])
 
 
@@ -32,11 +35,13 @@ def _curl_field(name: str, text: str) -> str:
 
 def python(request: Request) -> str:
     fields = "".join(f"            {_literal(name)}: {_literal(text)},\n" for name, text in request.fields.items())
+    account = f"        auth=({_literal(request.account)}, getpass()),\n" if request.account else ""
     return (
-        "import requests\n\n"
+        ("from getpass import getpass\n\n" if account else "") + "import requests\n\n"
         f'with open({_literal(request.file)}, "rb") as file:\n'
         "    answer = requests.post(\n"
         f"        {_literal(request.url)},\n"
+        f"{account}"
         f"        data={{\n{fields}        }},\n"
         '        files={"input_data": file},\n'
         "        timeout=60,\n"
@@ -48,9 +53,11 @@ def python(request: Request) -> str:
 
 def r(request: Request) -> str:
     fields = "".join(f"    `{name}` = {_literal(text)},\n" for name, text in request.fields.items())
+    account = f"  req_auth_basic({_literal(request.account)}) |>\n" if request.account else ""
     return (
         "library(httr2)\n\n"
         f"answer <- request({_literal(request.url)}) |>\n"
+        f"{account}"
         "  req_body_multipart(\n"
         f"{fields}"
         f"    input_data = curl::form_file({_literal(request.file)})\n"

@@ -10,11 +10,12 @@ from flask import Blueprint, Response, flash, jsonify, redirect, render_template
 from flask_login import login_required
 from htmx_flask import request
 
+from portal import downloads
 from portal.database import transaction
 from portal.domain.errors import NotAllowed, NotFound
 from portal.domain.states import State
 from portal.models import Result, Run, Submission, Upload
-from portal.pages import files, fragments, sheets
+from portal.pages import fragments, sheets
 from portal.pages.accounts import signed_in
 from portal.services import jobs, progress, results, submissions, views
 from portal.web import current_account, session
@@ -112,12 +113,12 @@ def stop(uuid: str) -> Any:
 @pages.get("/runs/<uuid>/steps/<run_uuid>/<any(stdout, stderr):stream>")
 def log(uuid: str, run_uuid: str, stream: str) -> Response:
     run = _run(submissions.get(session(), uuid), run_uuid)
-    return files.text(f"{run.task_name}.{stream}.txt", results.log(session(), run, stream))
+    return downloads.text(f"{run.task_name}.{stream}.txt", results.log(session(), run, stream))
 
 
 @pages.get("/runs/<uuid>/results/<name>")
 def download(uuid: str, name: str) -> Response:
-    return files.attachment(_stored(uuid, name))
+    return downloads.file(_stored(uuid, name))
 
 
 @pages.get("/runs/<uuid>/results/<name>/preview")
@@ -130,15 +131,8 @@ def preview(uuid: str, name: str) -> str:
 
 
 def _found(filters: Filters, limit: int) -> Sequence[Submission]:
-    return submissions.listing(
-        session(),
-        signed_in(),
-        job=filters.job or None,
-        state=filters.state,
-        text=filters.text or None,
-        before=filters.before,
-        limit=limit,
-    )
+    wanted = submissions.Wanted(filters.job, filters.state, filters.text, filters.before, limit=limit)
+    return submissions.listing(session(), signed_in(), wanted)
 
 
 COLUMNS = ("id", "name", "job", "revision", "state", "submitted", "started", "ended", "batch", "url")

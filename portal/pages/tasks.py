@@ -9,7 +9,7 @@ from flask_login import login_required
 
 from portal import web
 from portal.database import transaction
-from portal.domain.errors import Invalid, NotAllowed, NotFound
+from portal.domain.errors import Invalid, NotFound
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Task, TaskRevision
@@ -26,7 +26,7 @@ COLUMNS = ("name", "description", "language", "backend", "inputs", "outputs", "r
 @pages.get("/tasks")
 @login_required
 def index() -> str:
-    return render_template("tasks/index.html", tasks=_rows(), may_edit=_may_edit())
+    return render_template("tasks/index.html", tasks=_rows(), may_edit=web.may(Action.EDIT_TASKS))
 
 
 @pages.get("/tasks.json")
@@ -42,20 +42,18 @@ def index_csv() -> Response:
 
 
 @pages.route("/tasks/new", methods=["GET", "POST"])
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def new() -> Any:
     """?language=r and ?backend=R choose them beforehand."""
-    _only_for_writers()
     if request.method == "POST":
         return _save(None)
     return _show(TaskForm(data={name: request.args.get(name) for name in ("name", "language", "backend")}), None)
 
 
 @pages.route("/tasks/<name>", methods=["GET", "POST"])
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def edit(name: str) -> Any:
     """?revision=2 opens an old revision, to save it as a new one."""
-    _only_for_writers()
     task = tasks.get(web.session(), name)
     if request.method == "POST":
         return _save(task)
@@ -64,27 +62,24 @@ def edit(name: str) -> Any:
 
 
 @pages.post("/tasks/preview")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def preview() -> str:
     """What the form would run and draw, as a fragment."""
-    _only_for_writers()
     form = TaskForm()
     form.drop_empty_rows()
     return render_template("tasks/_preview.html", **_preview(form))
 
 
 @pages.get("/tasks/<name>/revisions/<int:number>")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def revision(name: str, number: int) -> str:
-    _only_for_writers()
     found = _revision(tasks.get(web.session(), name), number)
     return render_template("tasks/revision.html", revision=found, language=plugins("languages").get(found.language))
 
 
 @pages.post("/tasks/<name>/delete")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def delete(name: str) -> Any:
-    _only_for_writers()
     with transaction(web.session()) as session:
         tasks.delete(session, tasks.get(session, name))
     flash(f"The task {name} is deleted.")
@@ -162,13 +157,3 @@ def _row(current: TaskRevision, users: list[str]) -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
     return {name: " ".join(value) if isinstance(value, list) else value for name, value in row.items()}
-
-
-def _may_edit() -> bool:
-    account = web.current_account()
-    return account is not None and account.may(Action.EDIT_TASKS)
-
-
-def _only_for_writers() -> None:
-    if not _may_edit():
-        raise NotAllowed("Your account may run jobs, not write tasks: ask an administrator for the role of analyst.")

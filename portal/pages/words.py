@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from portal.domain import durations, values
+from portal.models import Run, Submission
 from portal.services import views
 
 
@@ -17,11 +17,9 @@ def moment(when: datetime, seconds: bool = False) -> str:
     return when.astimezone(UTC).strftime("%-d %b %Y, %H:%M:%S UTC" if seconds else "%-d %b %Y, %H:%M UTC")
 
 
-def elapsed(thing: Any) -> str:
-    """How long a submission or a run took, or has been running for; nothing before it started."""
-    if not thing.started:
-        return ""
-    return durations.words(((thing.ended or datetime.now(UTC)) - thing.started).total_seconds())
+def elapsed(thing: Submission | Run) -> str:
+    """How long it took, or has taken so far; nothing before it began."""
+    return views.elapsed(thing.started, thing.ended, datetime.now(UTC))
 
 
 FILTERS = {

@@ -82,8 +82,7 @@ def delete(session: Session, backend: Backend) -> None:
 def report(session: Session, told: Worker) -> None:
     """A worker's word about itself, in place of its last one."""
     known = session.scalar(select(Worker).where(Worker.name == told.name)) or Worker(name=told.name)
-    known.queues, known.languages, known.runners = told.queues, told.languages, told.runners
-    known.seen = now()
+    known.queues, known.obstacles, known.seen = told.queues, told.obstacles, now()
     session.add(known)
 
 
@@ -112,14 +111,11 @@ def _ability(backend: Backend, language: str, workers: Sequence[Worker]) -> Abil
     label = known.label if known else language
     if known is None:
         return Ability(language, label, f"the language {language} is not installed.", True)
-    reasons = [_reason(each, backend.runner, language) for each in workers]
+    told = [each.obstacles.get(backend.name, {}) for each in workers]
+    reasons = [each[language] for each in told if language in each]
     if not reasons or None in reasons:
         return Ability(language, label, None, bool(reasons))
     return Ability(language, label, reasons[0], True)
-
-
-def _reason(worker: Worker, runner: str, language: str) -> str | None:
-    return worker.runners.get(runner) or worker.languages.get(language)
 
 
 def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain, count
 from typing import Any
 
 from sqlalchemy import Row, and_, or_, select, update
@@ -169,6 +170,10 @@ def give_back(session: Session, claim: Claim, why: str) -> bool:
 def _give_back(session: Session, run: Run, why: str) -> None:
     run.lost += 1
     run.handle = None
+    if run.submission.stop_asked:
+        run.move(State.STOPPED, f"Stopped step: {run.stage}")
+        advance(session, run.submission)
+        return
     if run.lost >= settings().portal_max_lost:
         run.move(State.CRASH, f"Step {run.stage} ({run.task_name}) was given up after {run.lost} tries: {why}")
         advance(session, run.submission)
@@ -329,12 +334,12 @@ def _keep_results(session: Session, run: Run, claim: Claim, kept: Sequence[Kept]
 
 
 def _free_name(name: str, run: Run, taken: set[str]) -> str:
-    """The public name, with the step's place in it where an earlier step gave a file of the same name."""
-    if name not in taken:
-        return name
+    """The public name, with the step's place in it where another file has the same name already."""
     identity = run.submission.uuid
     ending = name.removeprefix(identity)
-    return f"{identity}_{run.stage}-{run.position + 1}{ending}"
+    place = f"{run.stage}-{run.position + 1}"
+    further = (f"{identity}_{place}-{number}{ending}" for number in count(2))
+    return next(each for each in chain([name, f"{identity}_{place}{ending}"], further) if each not in taken)
 
 
 def rescue(session: Session, submission_id: int) -> None:

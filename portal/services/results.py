@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import BinaryIO
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from portal import storage
@@ -151,7 +151,7 @@ def log(session: Session, run: Run, stream: str, attempt: int | None = None) -> 
 
 def log_tail(session: Session, run: Run, stream: str, lines: int = 200) -> str:
     """The last lines as text, control characters made visible."""
-    text = log(session, run, stream)[-PREVIEW_BYTES:].decode("utf-8", "replace")
+    text = _last_bytes(session, run, stream).decode("utf-8", "replace")
     return "\n".join(visible(line) for line in text.splitlines()[-lines:])
 
 
@@ -160,8 +160,16 @@ def visible(line: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
 
 
-def _chunks(session: Session, run: Run, stream: str, attempt: int) -> Sequence[bytes]:
-    wanted = select(LogChunk.data).where(
-        LogChunk.run_id == run.id, LogChunk.attempt == attempt, LogChunk.stream == stream
-    )
+def _last_bytes(session: Session, run: Run, stream: str) -> bytes:
+    """The end of a log, without reading the rest of it."""
+    end = session.scalar(select(func.max(LogChunk.start)).where(*_of(run, stream, run.attempt))) or 0
+    return b"".join(_chunks(session, run, stream, run.attempt, end - PREVIEW_BYTES))[-PREVIEW_BYTES:]
+
+
+def _chunks(session: Session, run: Run, stream: str, attempt: int, start: int = 0) -> Sequence[bytes]:
+    wanted = select(LogChunk.data).where(*_of(run, stream, attempt), LogChunk.start >= start)
     return session.scalars(wanted.order_by(LogChunk.start)).all()
+
+
+def _of(run: Run, stream: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    return LogChunk.run_id == run.id, LogChunk.attempt == attempt, LogChunk.stream == stream

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 from uuid import uuid4
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session, contains_eager
 
 from portal import queue, storage, validators
 from portal.database import is_postgresql, now, transaction
@@ -84,29 +84,36 @@ def batch(session: Session, uuid: str) -> Batch:
     return found
 
 
-def listing(  # noqa: PLR0913 - its filters are keywords
-    session: Session,
-    account: Account,
-    *,
-    job: str | None = None,
-    state: State | None = None,
-    text: str | None = None,
-    before: int | None = None,
-    limit: int = 50,
-) -> Sequence[Submission]:
-    """Submissions that the account may see, newest first, from the one after `before` on."""
-    wanted = select(Submission).join(Submission.batch).order_by(Submission.id.desc()).limit(limit)
-    if not account.may(Action.SEE_ALL_RUNS):
-        wanted = wanted.where(Batch.account_id == account.id)
-    if job:
-        wanted = wanted.where(Submission.job_name == job)
-    if state:
-        wanted = wanted.where(Submission.state == state)
-    if text:
-        wanted = wanted.where(Batch.name.icontains(text, autoescape=True))
-    if before is not None:
-        wanted = wanted.where(Submission.id < before)
-    return session.scalars(wanted).all()
+@dataclass(frozen=True)
+class Wanted:
+    """Which submissions a list shows: those with all of this, older than the one with the id `before`."""
+
+    job: str | None = None
+    state: State | None = None
+    text: str | None = None
+    before: int | None = None
+    own: bool = False
+    limit: int = 50
+
+
+def listing(session: Session, account: Account, wanted: Wanted) -> Sequence[Submission]:
+    """The wanted submissions that the account may see, newest first."""
+    found = select(Submission).join(Submission.batch).where(*_conditions(account, wanted))
+    loaded = contains_eager(Submission.batch).joinedload(Batch.account)
+    return session.scalars(found.options(loaded).order_by(Submission.id.desc()).limit(wanted.limit)).all()
+
+
+def _conditions(account: Account, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.own or not account.may(Action.SEE_ALL_RUNS):
+        yield Batch.account_id == account.id
+    if wanted.job:
+        yield Submission.job_name == wanted.job
+    if wanted.state:
+        yield Submission.state == wanted.state
+    if wanted.text:
+        yield Batch.name.icontains(wanted.text, autoescape=True)
+    if wanted.before is not None:
+        yield Submission.id < wanted.before
 
 
 def may_stop(account: Account | None, submission: Submission) -> bool:

@@ -16,7 +16,18 @@ from portal.domain.parameters import Argument, Kind, Rule, check_default
 from portal.domain.plugins import plugins
 from portal.domain.verdict import Then
 from portal.domain.work import Placement, Work, bindings
-from portal.models import Account, Backend, Configuration, Parameter, Step, Task, TaskRevision, Variable
+from portal.models import (
+    Account,
+    Backend,
+    Configuration,
+    Job,
+    JobRevision,
+    Parameter,
+    Step,
+    Task,
+    TaskRevision,
+    Variable,
+)
 from portal.services import backends
 
 ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,79}")
@@ -25,6 +36,7 @@ OWN_VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|IFS|ENV|BASH_ENV|SHELLOPTS|PYTHON(STARTUP|PATH|HOME|INSPECT)|R_(PROFILE|ENVIRON|HOME)\w*|LD_\w+"
 )
 LONGEST_CODE = 1_000_000
+NEEDS_A_VALUE = (Kind.INTEGER, Kind.DECIMAL, Kind.CHOICE)
 
 
 @dataclass(frozen=True)
@@ -111,10 +123,16 @@ def save(session: Session, draft: TaskDraft, author: Account | None, task: Task 
 
 
 def delete(session: Session, task: Task) -> None:
-    """Raises Conflict while a job has a step of it."""
-    if session.scalar(select(Step.id).where(Step.task_id == task.id).limit(1)):
-        raise Conflict(f"Jobs use the task {task.name}: take it out of them first.")
+    """Raises Conflict while a job's current revision has a step of it."""
+    if using := _jobs_using(session, task):
+        raise Conflict(f"The task {task.name} is a step of {', '.join(using)}: take it out there first.")
     session.delete(task)
+
+
+def _jobs_using(session: Session, task: Task) -> list[str]:
+    steps = select(JobRevision.job_id).join(JobRevision.steps).where(Step.task_id == task.id)
+    candidates = session.scalars(select(Job).where(Job.id.in_(steps)).order_by(Job.name))
+    return [job.name for job in candidates if task in [step.task for step in job.current.steps]]
 
 
 def draft_of(revision: TaskRevision) -> TaskDraft:
@@ -254,15 +272,16 @@ def _known_places(draft: TaskDraft) -> Iterator[str]:
     yield from (f"I{number}" for number in range(1, len(draft.inputs) + 1))
     yield from (f"O{number}" for number in range(1, len(draft.outputs) + 1))
     yield from (f"P{number}" for number in range(1, len(draft.parameters) - len(valued) + 1))
-    if valued:
+    if any(each.kind is not Kind.BOOLEAN for each in valued):
         yield "VALUE"
 
 
 def _ending_faults(draft: TaskDraft) -> Iterator[Fault]:
     for name, endings in (("inputs", draft.inputs), ("outputs", draft.outputs), ("stdout", (draft.stdout or ".x",))):
-        if bad := next((each for each in endings if not ENDING.fullmatch(each)), None):
+        bad = next((each for each in endings if not ENDING.fullmatch(each)), None)
+        if bad is not None:
             yield name, f"“{bad[:40]}” is not an ending such as .csv or a file name such as graph.out."
-        elif len(set(endings)) < len(endings):
+        elif len(set(_endings(endings))) < len(endings):
             yield name, "Each ending is named once."
 
 
@@ -275,6 +294,8 @@ def _parameter_faults(parameters: Sequence[ParameterDraft]) -> Iterator[Fault]:
             yield f"parameters-{index}-alias", "Another parameter has this name: choose a different one."
         if each.kind is Kind.CHOICE and not each.choices:
             yield f"parameters-{index}-choices", "List the values to choose from."
+        elif each.default is None and not each.required and each.kind in NEEDS_A_VALUE:
+            yield f"parameters-{index}-default", "Give a default, or make the parameter required."
         elif reason := check_default(each.rule):
             yield f"parameters-{index}-default", f"The default is not a valid value: {reason.removeprefix('default: ')}"
         if each.minimum is not None and each.maximum is not None and each.minimum > each.maximum:

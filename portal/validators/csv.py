@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 LABEL = "CSV table"
-LONGEST_FIELD = 131_072
 
 
 def check(stream: BinaryIO) -> str | None:
-    rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), strict=True)
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    rows = csv.reader(_decoded(text), strict=True)
     try:
         return _check(rows)
-    except UnicodeDecodeError:
+    except UnicodeEncodeError:
         return f"line {rows.line_num + 1} is not UTF-8 text."
     except csv.Error as wrong:
         return f"line {rows.line_num}: {wrong}."
+
+
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    """The lines up to the first that is no text: a stream, which decodes in blocks, cannot tell which that is."""
+    for line in lines:
+        line.encode("utf-8")
+        yield line
 
 
 def _check(rows: csv._reader) -> str | None:  # type: ignore[name-defined]

@@ -154,7 +154,7 @@ def test_it_says_later_when_no_worker_can_run_the_job_now(send: Send, make_job: 
     make_job("count_lines")
     with transaction(session):
         backends.report(
-            session, Worker(name="w", queues=[QUEUE], languages={"command": "sh is not installed"}, runners={})
+            session, Worker(name="w", queues=[QUEUE], obstacles={"contract": {"command": "sh is not installed"}})
         )
     answer = send()
     assert answer.status_code == 503

@@ -28,7 +28,7 @@ def test_it_says_which_languages_are_unavailable_and_why(signed_in: FlaskClient,
     make_backend(session)
     with transaction(session):
         languages = {"r": "Rscript is not installed.", "python": None, "command": None}
-        backends.report(session, Worker(name="w", queues=["here"], languages=languages, runners={}))
+        backends.report(session, Worker(name="w", queues=["here"], obstacles={"here": languages}))
 
     assert "unavailable on this machine: Rscript is not installed." in signed_in.get("/backends").text
 

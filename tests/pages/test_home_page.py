@@ -38,7 +38,7 @@ def test_it_says_why_a_job_cannot_run_now(client: FlaskClient, session: Session)
     make_task(session, "fit", "r", "1")
     make_job(session, "fits", [(1, "fit")])
     with transaction(session):
-        told = Worker(name="w", queues=["here"], languages={"r": "Rscript is not installed."}, runners={})
+        told = Worker(name="w", queues=["here"], obstacles={"here": {"r": "Rscript is not installed."}})
         backends.report(session, told)
 
     assert "Rscript is not installed." in client.get("/").text

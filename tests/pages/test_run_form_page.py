@@ -143,6 +143,14 @@ def test_it_shows_the_call_with_the_values_of_the_form(client: FlaskClient, exam
     assert "/analytics_automated/submission.json" in page
 
 
+def test_it_shows_the_account_in_the_call_of_a_private_job(signed_in: FlaskClient, typed: str) -> None:
+    page = signed_in.get(typed).text
+    assert "-u admin" in page
+    assert "auth=(&#34;admin&#34;, getpass())" in page
+    assert "req_auth_basic(&#34;admin&#34;)" in page
+    assert "-u admin" not in signed_in.get("/jobs/penguins/run").text
+
+
 HARD = {"job": "a b", "first": "it's; \"1\" > 'é' \\n", "second": "@file", "third": "<x", "fourth": "two\nlines"}
 REQUEST = snippets.Request("http://127.0.0.1:9/submission.json", HARD, "in put.csv")
 

@@ -130,6 +130,7 @@ def test_it_puts_a_rows_sentence_beside_its_row_when_empty_rows_come_first(
     answer = signed_in.post("/tasks/new", data={**typed, "parameters-2-default": "many", "parameters-0-alias": ""})
     assert answer.status_code == 422
     assert 'id="parameters-0-default-error"' in answer.text
+    assert "Some fields need another look" in answer.text
 
 
 def test_it_removes_and_moves_rows_without_a_script(signed_in: FlaskClient, examples: object) -> None:
@@ -196,7 +197,7 @@ def test_it_deletes_a_task_that_no_job_uses(signed_in: FlaskClient, examples: ob
 def test_it_keeps_a_task_that_a_job_uses(signed_in: FlaskClient, examples: object, session: Session) -> None:
     answer = signed_in.post("/tasks/clean/delete")
     assert answer.status_code == 409
-    assert "Jobs use the task clean" in answer.text
+    assert "is a step of penguins" in answer.text
     assert tasks.get(session, "clean")
     assert jobs.get(session, "penguins")
 

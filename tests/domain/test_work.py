@@ -1,0 +1,62 @@
+"""The frozen Work of a run, and what each place of its command stands for."""
+
+from __future__ import annotations
+
+import json
+
+from portal.domain.command import Binding
+from portal.domain.parameters import Argument, Kind
+from portal.domain.verdict import Rules, Then
+from portal.domain.work import Limits, Placement, Work, bindings
+
+WORK = Work(
+    identity="0d9f",
+    task="fit",
+    language="command",
+    code="fit $I1 > $O1\n# 'é' 😀",
+    placement=Placement("here", "local", "/srv/runs", {"python": "/usr/bin/python3"}),
+    inputs=(".csv", "graph.out"),
+    outputs=(".fit.csv",),
+    stdout=".log",
+    arguments=(
+        Argument("name", "--name", Kind.TEXT, "a 'b' 😀\n", "a 'b' 😀\n"),
+        Argument("value", "VALUE", Kind.TEXT, "human", "human"),
+        Argument("rows", "-n", Kind.INTEGER, "10", 10, spacing=False),
+        Argument("quiet", "-q", Kind.BOOLEAN, "FALSE", False),
+        Argument("all", "-a", Kind.BOOLEAN, "TRUE", True),
+        Argument("alpha", "--alpha", Kind.DECIMAL, "1e-5", 1e-5, switchless=True),
+    ),
+    variables={"SPECIES": "a 'b'"},
+    rules=Rules((2, 3), Then.FINISH, Then.CONTINUE),
+    limits=Limits(wall_seconds=7, memory_bytes=10**9),
+)
+
+
+def test_it_comes_back_from_json_as_it_was() -> None:
+    assert Work.from_json(json.loads(json.dumps(WORK.to_json()))) == WORK
+
+
+def test_it_names_files_by_identity_and_ending() -> None:
+    bound = bindings(WORK, "/srv/runs/x")
+
+    assert [bound[name].value for name in ("I1", "I2", "O1")] == ["0d9f.csv", "0d9f.graph.out", "0d9f.fit.csv"]
+    assert (bound["ID"].value, bound["TMP"].value) == ("0d9f", "/srv/runs/x")
+
+
+def test_it_numbers_the_parameters_without_the_one_whose_flag_is_value() -> None:
+    bound = bindings(WORK, "/run")
+
+    assert bound["VALUE"] == Binding(value="human")
+    assert bound["P1"] == Binding(("--name",), "a 'b' 😀\n")
+    assert bound["P2"] == Binding(("-n",), "10", spacing=False)
+    assert "P6" not in bound
+
+
+def test_it_keeps_the_number_of_a_boolean_that_is_off() -> None:
+    bound = bindings(WORK, "/run")
+
+    assert (bound["P3"], bound["P4"]) == (Binding(), Binding(("-a",)))
+
+
+def test_it_leaves_the_flag_out_of_a_parameter_without_a_switch() -> None:
+    assert bindings(WORK, "/run")["P5"] == Binding((), "1e-5")
