@@ -1,0 +1,165 @@
+"""Composing jobs, and what a person must know to run one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from portal.database import transaction
+from portal.domain.errors import Invalid, NotFound
+from portal.domain.parameters import Kind
+from portal.domain.policy import Role
+from portal.models import Account, Worker
+from portal.services import backends, jobs
+from portal.services.jobs import JobDraft, StepDraft
+from portal.services.tasks import ParameterDraft
+from tests.making import make_backend, make_job, make_task
+
+
+@pytest.fixture
+def three_tasks(session: Session) -> None:
+    make_task(session, "clean", "python", "pass", inputs=(".csv",), outputs=(".clean.csv",))
+    level = ParameterDraft("alpha", "Level", "Help.", "--alpha", Kind.DECIMAL, "0.05", minimum=0, maximum=1)
+    make_task(session, "fit", "r", "1", inputs=(".clean.csv",), outputs=(".fit.csv",), parameters=(level,))
+    make_task(session, "report", "command", "true", inputs=(".fit.csv",), stdout=".txt")
+
+
+STEPS = (StepDraft(20, "fit"), StepDraft(10, "clean"), StepDraft(30, "report"), StepDraft(20, "clean"))
+
+
+def save(session: Session, draft: JobDraft) -> Any:
+    with transaction(session):
+        return jobs.save(session, draft, None, jobs.named(session, draft.name))
+
+
+def test_it_gives_back_what_was_saved_with_its_steps_in_order(session: Session, three_tasks: None) -> None:
+    draft = JobDraft("flow", "Flows.", True, False, ("csv",), STEPS)
+
+    save(session, draft)
+
+    found = jobs.draft_of(jobs.get(session, "flow"))
+    assert (found.name, found.description, found.public, found.enabled) == ("flow", "Flows.", True, False)
+    assert found.validators == ("csv",)
+    assert [(step.order, step.task) for step in found.steps] == [
+        (10, "clean"),
+        (20, "fit"),
+        (20, "clean"),
+        (30, "report"),
+    ]
+
+
+def test_it_adds_a_revision_with_every_save(session: Session, three_tasks: None) -> None:
+    save(session, JobDraft("flow", steps=STEPS))
+    save(session, JobDraft("flow", steps=STEPS[:1]))
+
+    first, second = jobs.get(session, "flow").revisions
+
+    assert [first.number, second.number] == [1, 2]
+    assert [len(first.steps), len(second.steps)] == [4, 1]
+
+
+@pytest.mark.parametrize(
+    ("draft", "field"),
+    [
+        (JobDraft(""), "name"),
+        (JobDraft("a/b"), "name"),
+        (JobDraft("flow", validators=("magic",)), "validators"),
+        (JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(1, "nothing"))), "steps-1-task"),
+        (JobDraft("flow", steps=(StepDraft(-1, "clean"),)), "steps-0-order"),
+    ],
+)
+def test_it_names_the_field_that_is_wrong(session: Session, three_tasks: None, draft: JobDraft, field: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        save(session, draft)
+
+    assert list(refusal.value.fields) == [field]
+    assert jobs.every(session) == []
+
+
+def test_it_refuses_the_name_of_another_job(session: Session, three_tasks: None) -> None:
+    save(session, JobDraft("flow"))
+
+    with pytest.raises(Invalid, match="exists"), transaction(session):
+        jobs.save(session, JobDraft("flow"), None)
+
+
+def test_it_asks_for_a_parameter_once_under_its_public_name(session: Session, three_tasks: None) -> None:
+    save(session, JobDraft("flow", steps=(StepDraft(1, "fit"), StepDraft(2, "fit"))))
+
+    [field] = jobs.fields(jobs.get(session, "flow"))
+
+    assert (field.name, field.label, field.help, field.task) == ("fit_alpha", "Level", "Help.", "fit")
+    assert (field.rule.kind, field.rule.minimum, field.rule.maximum) == (Kind.DECIMAL, 0, 1)
+
+
+def test_it_says_that_a_job_without_steps_cannot_run(session: Session) -> None:
+    save(session, JobDraft("empty"))
+
+    assert jobs.obstacles(session, jobs.get(session, "empty")) == ["The job empty has no steps yet."]
+
+
+def test_it_says_why_a_step_cannot_run(session: Session, three_tasks: None) -> None:
+    save(session, JobDraft("flow", steps=STEPS))
+    with transaction(session):
+        told = {"here": {"command": None, "python": None, "r": "Rscript is not installed."}}
+        backends.report(session, Worker(name="w", queues=["here"], obstacles=told))
+
+    found = jobs.obstacles(session, jobs.get(session, "flow"))
+
+    assert found == ["Step fit: The backend here cannot run it: Rscript is not installed."]
+
+
+def test_it_says_each_reason_once_when_the_backend_is_off(session: Session, three_tasks: None) -> None:
+    save(session, JobDraft("flow", steps=STEPS))
+    with transaction(session):
+        make = backends.BackendDraft("here", "local", "here", ("command", "python", "r"), enabled=False)
+        backends.save(session, make, backends.named(session, "here"))
+
+    found = jobs.obstacles(session, jobs.get(session, "flow"))
+
+    assert len(found) == 3
+    assert all("switched off" in sentence for sentence in found)
+
+
+def test_it_warns_of_an_input_that_no_earlier_step_gives(session: Session, three_tasks: None) -> None:
+    right = JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(2, "fit"), StepDraft(3, "report")))
+    wrong = JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(2, "fit"), StepDraft(2, "report")))
+
+    assert jobs.warnings(session, right) == []
+    assert jobs.warnings(session, wrong) == ["report takes .fit.csv, which no earlier step gives."]
+
+
+def test_it_draws_a_draft_as_it_would_run(session: Session, three_tasks: None) -> None:
+    drawing = jobs.drawing(session, JobDraft("flow", steps=(*STEPS, StepDraft(40, "not written yet"))))
+
+    assert {(box.node.label, box.node.stage, box.node.word) for box in drawing.boxes} == {
+        ("clean", 1, "Python"),
+        ("fit", 2, "R"),
+        ("clean", 2, "Python"),
+        ("report", 3, "Command"),
+        ("not written yet", 4, ""),
+    }
+    assert len(drawing.arrows) == 2 + 2 + 1
+
+
+def test_it_offers_public_jobs_to_everybody_and_others_to_accounts(session: Session, three_tasks: None) -> None:
+    make_job(session, "open", [(1, "clean")])
+    save(session, JobDraft("closed", steps=STEPS))
+    save(session, JobDraft("off", public=True, enabled=False, steps=STEPS))
+    save(session, JobDraft("empty", public=True))
+    somebody = Account(name="ann", role=Role.SUBMITTER, active=True)
+
+    assert [job.name for job in jobs.runnable_by(session, None)] == ["open"]
+    assert [job.name for job in jobs.runnable_by(session, somebody)] == ["closed", "open"]
+
+
+def test_it_deletes_a_job(session: Session) -> None:
+    make_backend(session)
+    save(session, JobDraft("flow"))
+    with transaction(session):
+        jobs.delete(session, jobs.get(session, "flow"))
+
+    with pytest.raises(NotFound):
+        jobs.get(session, "flow")

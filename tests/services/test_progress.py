@@ -1,0 +1,433 @@
+"""The one way forward: claims, ends, ghosts, stops and what is lost. Here no program runs: the tests are the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from portal import queue
+from portal.database import now, transaction
+from portal.domain.states import State
+from portal.domain.verdict import Outcome, Then
+from portal.models import Letter, LogChunk, Message, Result, Run, Submission
+from portal.services import progress, submissions
+from portal.services.progress import Answer, Claim, Kept, Written
+from portal.settings import settings
+from portal.storage import Blob
+from tests.making import make_job, make_task, order, submitted
+from workers.sweep import sweep
+
+HANDLE = {"host": "host", "space": "/nowhere"}
+WELL, BADLY = Outcome("exited", 0), Outcome("exited", 1)
+
+
+class Worker:
+    """A worker of the test's own: each call is one transaction, as a real worker's is."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def claim(self, queues: Sequence[str] = (queue.EVERY,), host: str = "host") -> Claim | None:
+        with transaction(self.session):
+            return progress.claim(self.session, queues, "worker", host)
+
+    def begin(self) -> Claim:
+        claim = self.claim()
+        assert claim is not None
+        assert self.do(progress.started, claim, HANDLE)
+        return claim
+
+    def do(self, step: Callable[..., Any], claim: Claim, *more: Any) -> Any:
+        with transaction(self.session):
+            return step(self.session, claim, *more)
+
+    def finish(self, claim: Claim, outcome: Outcome = WELL, *more: Any) -> Any:
+        return self.do(progress.finish, claim, outcome, *more)
+
+    def let_lease_run_out(self, claim: Claim, seconds: float = 10_000) -> None:
+        with transaction(self.session):
+            self.session.execute(update(Run).where(Run.id == claim.run_id).values(lease=now(-seconds)))
+
+    def make_due(self) -> None:
+        with transaction(self.session):
+            self.session.execute(update(Run).where(Run.state == State.QUEUED).values(due=now(-1)))
+
+
+@pytest.fixture
+def worker(session: Session) -> Worker:
+    return Worker(session)
+
+
+@pytest.fixture
+def submission(session: Session) -> Submission:
+    """Two steps side by side, then one."""
+    for name in ("left", "right", "last"):
+        make_task(session, name, "command", "true")
+    make_job(session, "job", [(1, "left"), (1, "right"), (2, "last")])
+    return submitted(session, "job")
+
+
+def states(submission: Submission) -> str:
+    return " ".join(run.state for run in submission.runs)
+
+
+def ends(submission: Submission) -> list[str]:
+    return [message.sentence for message in submission.messages if message.kind == "end"]
+
+
+def everything(session: Session) -> list[Any]:
+    """What a ghost could change, as it stands in the database."""
+    session.rollback()
+    runs = session.execute(select(Run.state, Run.attempt, Run.lease, Run.handle, Run.lost, Run.reason)).all()
+    counts = [session.scalars(select(func.count()).select_from(table)).one() for table in (Message, Result, LogChunk)]
+    return [*runs, *counts]
+
+
+def test_it_gives_each_due_run_to_one_claim(worker: Worker, submission: Submission) -> None:
+    first, second, third = worker.claim(), worker.claim(), worker.claim()
+
+    assert first and second and third is None
+    assert {first.work.task, second.work.task} == {"left", "right"}
+    assert states(submission) == "RUNNING RUNNING WAITING"
+    assert (submission.runs[0].attempt, submission.runs[0].worker) == (1, "worker")
+
+
+def test_it_claims_from_the_queues_that_are_named_the_most_urgent_first(session: Session, worker: Worker) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    plain, urgent = submitted(session, "job"), submitted(session, "job")
+    with transaction(session):
+        session.execute(update(Run).where(Run.submission_id == urgent.id).values(priority=2, queue="high_here"))
+
+    assert worker.claim(["elsewhere"]) is None
+    claims = [worker.claim(["here", "high_here"]), worker.claim(["here", "high_here"])]
+    assert [claim.submission_id for claim in claims if claim] == [urgent.id, plain.id]
+
+
+def test_it_queues_the_next_stage_when_the_last_run_of_a_stage_ends(worker: Worker, submission: Submission) -> None:
+    left, right = worker.begin(), worker.begin()
+
+    worker.finish(left)
+    assert states(submission) == "COMPLETE RUNNING WAITING"
+    worker.finish(right)
+    assert states(submission) == "COMPLETE COMPLETE QUEUED"
+
+    worker.finish(worker.begin())
+    assert (submission.state, submission.batch.state) == (State.COMPLETE, State.COMPLETE)
+    assert ends(submission) == ["Completed job at step #2"]
+    assert submission.started is not None and submission.ended is not None
+
+
+def test_it_tells_the_story_of_a_submission(worker: Worker, submission: Submission) -> None:
+    for _ in range(3):
+        worker.finish(worker.begin())
+
+    assert [message.sentence for message in submission.messages] == [
+        "Submitted",
+        "Running step: 1",
+        "Completed step: 1",
+        "Running step: 1",
+        "Completed step: 1",
+        "Running step: 2",
+        "Completed step: 2",
+        "Completed job at step #2",
+    ]
+
+
+def test_it_skips_later_stages_after_a_failure_and_lets_its_siblings_end(
+    worker: Worker, submission: Submission
+) -> None:
+    left, right = worker.begin(), worker.begin()
+
+    worker.finish(left, BADLY)
+    assert states(submission) == "ERROR RUNNING SKIPPED"
+    assert submission.state is State.RUNNING
+    worker.finish(right)
+
+    assert states(submission) == "ERROR COMPLETE SKIPPED"
+    assert (submission.state, submission.runs[0].exit_status) == (State.ERROR, 1)
+    assert ends(submission) == ["Step 1 (left): Failed with exit status 1"]
+    assert submission.runs[2].reason == "An earlier step did not complete"
+
+
+def test_it_begins_a_queued_sibling_of_a_failed_step(worker: Worker, submission: Submission) -> None:
+    worker.finish(worker.begin(), BADLY)
+    worker.finish(worker.begin())
+
+    assert states(submission) == "ERROR COMPLETE SKIPPED"
+
+
+def test_it_ends_a_job_early_and_well_when_a_tasks_rules_say_so(session: Session, worker: Worker) -> None:
+    make_task(session, "check", "command", "exit 4", exit_statuses=(4,), on_exit_status=Then.FINISH)
+    make_task(session, "go", "command", "true")
+    make_job(session, "early", [(1, "check"), (2, "go")])
+    submission = submitted(session, "early")
+
+    worker.finish(worker.begin(), Outcome("exited", 4))
+
+    assert states(submission) == "COMPLETE SKIPPED"
+    assert submission.state is State.COMPLETE
+    assert ends(submission) == ["Completed job at step #1"]
+    assert "ends the job" in submission.runs[0].reason
+
+
+def test_it_fails_a_step_whose_output_is_missing(worker: Worker, submission: Submission) -> None:
+    worker.finish(worker.begin(), WELL, [], [".csv"])
+
+    assert submission.runs[0].reason == "Step 1 (left): No file with the ending .csv was written"
+    assert submission.runs[0].state is State.ERROR
+
+
+def test_it_keeps_results_and_gives_a_taken_name_to_nobody_else(worker: Worker, submission: Submission) -> None:
+    name, blob = f"{submission.uuid}.csv", Blob("k", 1, "0")
+    left, right = worker.begin(), worker.begin()
+
+    worker.finish(left, WELL, [Kept(name, blob)])
+    worker.finish(right, WELL, [Kept(name, blob), Kept(name, blob), Kept(name, blob)])
+
+    names = [result.name for result in submission.results]
+    assert names == [f"{submission.uuid}{middle}.csv" for middle in ("", "_1-2", "_1-2-2", "_1-2-3")]
+    assert submission.runs[1].state is State.COMPLETE
+
+
+def test_it_keeps_what_a_run_wrote_with_every_beat(session: Session, worker: Worker, submission: Submission) -> None:
+    claim = worker.begin()
+
+    assert worker.do(progress.beat, claim, [Written("stdout", 0, b"a"), Written("stderr", 0, b"!")]) is Answer.GO_ON
+    assert worker.do(progress.beat, claim, [Written("stdout", 1, b"b")]) is Answer.GO_ON
+
+    assert sorted(session.execute(select(LogChunk.stream, LogChunk.start, LogChunk.data)).tuples()) == [
+        ("stderr", 0, b"!"),
+        ("stdout", 0, b"a"),
+        ("stdout", 1, b"b"),
+    ]
+
+
+def test_it_lets_a_ghost_change_nothing(session: Session, worker: Worker, submission: Submission) -> None:
+    ghost = worker.begin()
+    worker.let_lease_run_out(ghost)
+    live = worker.claim()
+    assert live is not None and (live.run_id, live.attempt, live.handle) == (ghost.run_id, 2, HANDLE)
+    before = everything(session)
+
+    kept = [Kept(f"{submission.uuid}.csv", Blob("k", 1, "0"))]
+    assert worker.do(progress.started, ghost, {"host": "ghost"}) is False
+    assert worker.do(progress.beat, ghost, [Written("stdout", 0, b"boo")]) is Answer.GHOST
+    assert worker.finish(ghost, WELL, kept) is False
+    assert worker.do(progress.give_back, ghost, "a disk") is False
+    assert worker.do(progress.crash, ghost, "a bug") is False
+
+    assert everything(session) == before
+    assert worker.finish(live, WELL, kept) is True
+    assert [(result.name, result.attempt) for result in submission.results] == [(f"{submission.uuid}.csv", 2)]
+
+
+def test_it_ends_a_run_once(worker: Worker, submission: Submission) -> None:
+    claim = worker.begin()
+
+    assert worker.finish(claim, WELL) is True
+    assert worker.finish(claim, BADLY) is False
+
+    assert submission.runs[0].state is State.COMPLETE
+
+
+def test_it_leaves_a_lost_run_to_its_own_host_before_the_sweep(worker: Worker, submission: Submission) -> None:
+    other = worker.begin()
+    worker.begin()
+    worker.let_lease_run_out(other, seconds=1)
+
+    assert worker.claim(host="another host") is None
+    sweep()
+    worker.session.expire_all()
+    assert submission.runs[0].state is State.RUNNING
+    taken_up = worker.claim()
+    assert taken_up is not None and taken_up.run_id == other.run_id
+
+
+def test_it_queues_a_run_again_whose_worker_was_lost_and_two_sweeps_do_no_harm(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    worker.let_lease_run_out(worker.begin())
+
+    sweep()
+    sweep()
+
+    session.expire_all()
+    assert (submission.runs[0].state, submission.runs[0].lost) == (State.QUEUED, 1)
+    assert "is tried again: its worker was lost" in submission.runs[0].reason
+    worker.make_due()
+    again = worker.claim()
+    assert again is not None and (again.attempt, again.handle) == (2, None)
+
+
+def test_it_recovers_at_once_what_was_claimed_and_never_started(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.claim()
+    assert claim is not None
+    worker.let_lease_run_out(claim, seconds=0.1)
+
+    sweep()
+
+    session.expire_all()
+    assert submission.runs[0].state is State.QUEUED
+
+
+def test_it_waits_longer_each_time_and_gives_up_a_run_that_is_lost_too_often(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    for _ in range(settings().portal_max_lost - 1):
+        claim = worker.begin()
+        assert worker.do(progress.give_back, claim, "no disk")
+        assert submission.runs[0].state is State.QUEUED
+        waiting = worker.claim()
+        assert waiting is None or waiting.run_id != claim.run_id
+        worker.make_due()
+
+    worker.do(progress.give_back, worker.begin(), "no disk")
+
+    session.expire_all()
+    assert submission.runs[0].state is State.CRASH
+    assert "was given up after 3 tries: no disk" in submission.runs[0].reason
+    assert submission.runs[2].state is State.SKIPPED
+
+
+def test_it_never_calls_a_failure_of_the_portal_the_users(worker: Worker, submission: Submission) -> None:
+    worker.do(progress.crash, worker.begin(), "the portal failed")
+    worker.finish(worker.begin())
+
+    assert states(submission) == "CRASH COMPLETE SKIPPED"
+    assert ends(submission) == ["Step 1 (left): the portal failed"]
+
+
+def stop(session: Session, submission: Submission) -> None:
+    with transaction(session):
+        progress.stop(session, submission, "ann")
+
+
+def test_it_stops_what_has_not_begun_at_once(session: Session, worker: Worker, submission: Submission) -> None:
+    stop(session, submission)
+
+    assert states(submission) == "STOPPED STOPPED STOPPED"
+    assert (submission.state, submission.batch.state) == (State.STOPPED, State.STOPPED)
+    assert ends(submission) == ["Stopped"]
+    assert worker.claim() is None
+
+
+def test_it_asks_the_worker_of_a_running_step_to_stop_it(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+
+    stop(session, submission)
+    assert states(submission) == "RUNNING STOPPED STOPPED"
+    assert worker.do(progress.beat, claim) is Answer.STOP
+    worker.finish(claim, Outcome("stopped", None, 15, "Stopped on request."))
+
+    assert submission.state is State.STOPPED
+    assert ends(submission) == ["Stopped"]
+
+
+def test_it_keeps_a_step_complete_that_ended_before_its_stop_came(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+    stop(session, submission)
+
+    worker.finish(claim)
+
+    assert states(submission) == "COMPLETE STOPPED STOPPED"
+    assert submission.state is State.STOPPED
+
+
+def test_it_never_starts_a_lost_run_again_after_a_stop(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+    stop(session, submission)
+    worker.let_lease_run_out(claim)
+
+    sweep()
+
+    session.expire_all()
+    assert states(submission) == "STOPPED STOPPED STOPPED"
+    assert (submission.state, ends(submission)) == (State.STOPPED, ["Stopped"])
+
+
+def test_it_takes_a_repeated_stop_as_one_and_a_late_one_as_none(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    stop(session, submission)
+    stop(session, submission)
+    assert [message.sentence for message in submission.messages].count("Stop asked") == 1
+
+    finished = submitted(session, "job")
+    for _ in range(3):
+        worker.finish(worker.begin())
+    stop(session, finished)
+    assert (finished.state, finished.stop_asked) == (State.COMPLETE, False)
+    assert len(ends(finished)) == 1
+
+
+@pytest.mark.parametrize("table", ["run", "submission"])
+def test_it_is_the_database_that_keeps_a_final_state_final(
+    session: Session, submission: Submission, table: str
+) -> None:
+    stop(session, submission)
+    model = Run if table == "run" else Submission
+
+    with pytest.raises(DatabaseError, match="a final state is final"), transaction(session):
+        session.execute(update(model).values(state=State.RUNNING))
+
+
+def test_it_has_room_for_one_end_message_only(session: Session, submission: Submission) -> None:
+    stop(session, submission)
+
+    with pytest.raises(DatabaseError), transaction(session):
+        session.get_one(Submission, submission.id).say("Completed", kind="end")
+
+
+def test_it_goes_on_with_a_submission_that_nothing_moves(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    with transaction(session):
+        session.execute(update(Run).where(Run.stage == 1).values(state=State.COMPLETE))
+
+    sweep()
+
+    session.expire_all()
+    assert states(submission) == "COMPLETE COMPLETE QUEUED"
+
+
+def test_it_sums_the_submissions_of_a_batch_up(session: Session, worker: Worker) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    batch = submissions.submit(session, order("job", "job"))
+
+    worker.finish(worker.begin())
+    assert batch.state is State.RUNNING
+    worker.finish(worker.begin())
+
+    assert batch.state is State.COMPLETE
+    assert session.scalars(select(Letter)).all() == []
+
+
+def test_it_owes_one_letter_for_a_batch_when_mail_is_on(
+    session: Session, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_SERVER", "mail.example.org")
+    settings.cache_clear()
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    batch = submissions.submit(session, order("job", "job"))
+
+    worker.finish(worker.begin())
+    assert session.scalars(select(Letter)).all() == []
+    worker.finish(worker.begin())
+
+    assert [letter.batch for letter in session.scalars(select(Letter))] == [batch]

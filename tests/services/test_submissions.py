@@ -1,0 +1,280 @@
+"""The one way in: what is accepted, what is refused, and that a refusal leaves nothing behind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from portal.database import transaction
+from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
+from portal.domain.parameters import Kind
+from portal.domain.policy import Role
+from portal.domain.states import State
+from portal.domain.work import Work
+from portal.models import Account, Batch, Submission, Worker
+from portal.services import accounts, backends, jobs, submissions
+from portal.services.submissions import Incoming, Wanted
+from portal.services.tasks import ParameterDraft
+from portal.settings import settings
+from tests.conftest import PASSWORD
+from tests.making import make_job, make_task, order
+
+ALPHA = ParameterDraft("alpha", flag="--alpha", kind=Kind.DECIMAL, default="0.05", minimum=0, maximum=1)
+WHO = ParameterDraft("who", flag="--who", required=True)
+
+
+@pytest.fixture
+def service(session: Session) -> None:
+    """A job of two stages with an optional and a required parameter."""
+    make_task(session, "fit", "command", "true $P1 $P2", inputs=(".csv",), parameters=(ALPHA, WHO))
+    make_task(session, "tell", "command", "true")
+    make_job(session, "service", [(1, "fit"), (2, "tell")], validators=("csv",))
+
+
+ANN = {"fit_who": "ann"}
+
+
+def asked(*names: str, **changes: Any) -> submissions.Order:
+    return replace(order(*(names or ("service",)), content=b"a,b\n1,2\n", values=ANN), **changes)
+
+
+def batches(session: Session) -> int:
+    return session.scalars(select(func.count(Batch.id))).one()
+
+
+def files(data: Path) -> list[Path]:
+    return [path for path in (data / "files").rglob("*") if path.is_file()]
+
+
+def account(session: Session, name: str, role: Role) -> Account:
+    with transaction(session):
+        return accounts.create(session, name, PASSWORD, role)
+
+
+def set_limit(monkeypatch: pytest.MonkeyPatch, **limits: str) -> None:
+    for name, value in limits.items():
+        monkeypatch.setenv(f"PORTAL_QUEUE_{name}", value)
+    settings.cache_clear()
+
+
+def test_it_accepts_an_order_and_queues_its_first_stage_only(session: Session, data: Path, service: None) -> None:
+    batch = submissions.submit(session, asked())
+
+    [submission] = batch.submissions
+    assert [(run.stage, run.state) for run in submission.runs] == [(1, State.QUEUED), (2, State.WAITING)]
+    assert (batch.state, submission.state, submission.job_revision) == (State.QUEUED, State.QUEUED, 1)
+    assert [message.sentence for message in submission.messages] == ["Submitted"]
+    assert (batch.uploads[0].name, batch.uploads[0].size) == ("in.txt", 8)
+    assert [path.read_bytes() for path in files(data)] == [b"a,b\n1,2\n"]
+    assert submissions.get(session, submission.uuid) is submission
+    assert submissions.batch(session, batch.uuid) is batch
+
+
+def test_it_freezes_values_and_defaults_into_the_work(session: Session, service: None) -> None:
+    [submission] = submissions.submit(session, asked()).submissions
+
+    work = Work.from_json(submission.runs[0].work)
+
+    assert work.identity == submission.uuid
+    assert [(each.name, each.text, each.value) for each in work.arguments] == [
+        ("alpha", "0.05", 0.05),
+        ("who", "ann", "ann"),
+    ]
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"name": " "}, "submission_name"),
+    ({"name": "x" * 65}, "submission_name"),
+    ({"name": "a\nb"}, "submission_name"),
+    ({"email": ""}, "email"),
+    ({"email": "ann"}, "email"),
+    ({"email": "ann@example.org\nBcc: x@example.org"}, "email"),
+    ({"email": "x" * 60 + "@" + ".".join(["y" * 60] * 4) + ".org"}, "email"),
+    ({"incoming": None}, "input_data"),
+    ({"incoming": Incoming("empty.csv", io.BytesIO(b""))}, "input_data"),
+    ({"incoming": Incoming("wrong.csv", io.BytesIO(b"a,b\n1\n"))}, "input_data"),
+    ({"values": {}}, "fit_who"),
+    ({"values": {"fit_who": ""}}, "fit_who"),
+    ({"values": {**ANN, "fit_alpha": "2"}}, "fit_alpha"),
+    ({"values": {**ANN, "fit_alpha": "NaN"}}, "fit_alpha"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field"), REFUSED)
+def test_it_names_the_field_that_is_wrong_and_keeps_nothing(
+    session: Session, data: Path, service: None, changes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        submissions.submit(session, asked(**changes))
+
+    assert list(refusal.value.fields) == [field]
+    assert (batches(session), files(data)) == (0, [])
+
+
+def test_it_names_every_field_that_is_wrong_at_once(session: Session, service: None) -> None:
+    with pytest.raises(Invalid) as refusal:
+        submissions.submit(session, asked(name="", email="", values={"fit_alpha": "x"}, incoming=None))
+
+    assert refusal.value.fields.keys() == {"submission_name", "email", "input_data", "fit_alpha", "fit_who"}
+
+
+def test_it_says_which_line_of_the_data_is_not_of_its_kind(session: Session, service: None) -> None:
+    with pytest.raises(Invalid, match="line 2 has 1 fields where the header has 2"):
+        submissions.submit(session, asked(incoming=Incoming("x", io.BytesIO(b"a,b\n1\n"))))
+
+
+def test_it_refuses_a_file_past_the_limit(
+    session: Session, data: Path, service: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAL_MAX_UPLOAD_BYTES", "7")
+    settings.cache_clear()
+
+    with pytest.raises(Invalid, match="larger than the 7 bytes"):
+        submissions.submit(session, asked())
+
+    assert (batches(session), files(data)) == (0, [])
+
+
+def test_it_refuses_no_job_and_a_job_that_does_not_exist(session: Session, data: Path, service: None) -> None:
+    with pytest.raises(NotFound, match="There is no job nothing."):
+        submissions.submit(session, asked("service", "nothing"))
+    with pytest.raises(Invalid):
+        submissions.submit(session, asked(jobs=()))
+
+    assert (batches(session), files(data)) == (0, [])
+
+
+def test_it_hides_a_private_job_from_strangers(session: Session, service: None) -> None:
+    with transaction(session):
+        jobs.save(session, replace(jobs.draft_of(jobs.get(session, "service")), name="private", public=False), None)
+
+    with pytest.raises(NotFound, match="There is no job private."):
+        submissions.submit(session, asked("private"))
+    assert submissions.submit(session, asked("private", account=account(session, "ann", Role.SUBMITTER)))
+
+
+def test_it_refuses_a_job_that_is_switched_off(session: Session, data: Path, service: None) -> None:
+    job = jobs.get(session, "service")
+    with transaction(session):
+        jobs.save(session, replace(jobs.draft_of(job), enabled=False), None, job)
+
+    with pytest.raises(NotAllowed, match="service is present but currently disabled."):
+        submissions.submit(session, asked())
+    assert (batches(session), files(data)) == (0, [])
+
+
+def test_it_refuses_what_no_worker_can_run(session: Session, data: Path, service: None) -> None:
+    with transaction(session):
+        backends.report(session, Worker(name="w", queues=["here"], obstacles={"here": {"command": "no sh"}}))
+
+    with pytest.raises(Unavailable, match="Step fit: The backend here cannot run it: no sh"):
+        submissions.submit(session, asked())
+    assert (batches(session), files(data)) == (0, [])
+
+
+def test_it_makes_one_batch_of_several_jobs_in_their_order(session: Session, data: Path, service: None) -> None:
+    make_job(session, "another", [(1, "tell")])
+
+    batch = submissions.submit(session, asked("service", "another", "service"))
+
+    assert [each.job_name for each in batch.submissions] == ["service", "another", "service"]
+    assert len({each.uuid for each in batch.submissions}) == 3
+    assert len(files(data)) == 1
+
+
+def test_it_makes_one_batch_of_a_request_that_comes_twice(session: Session, data: Path, service: None) -> None:
+    first = submissions.submit(session, asked(idempotency_key="k1"))
+    again = submissions.submit(session, asked(idempotency_key="k1"))
+
+    assert again is first
+    assert (batches(session), len(files(data))) == (1, 1)
+    with pytest.raises(Conflict):
+        submissions.submit(session, asked(idempotency_key="k1", name="another"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("../../etc/passwd", "passwd"), ("C:\\my data.csv", "my_data.csv"), ("a\0\x1b.csv", "a.csv")]
+)
+def test_it_keeps_a_files_name_to_be_read_and_not_as_a_path(
+    session: Session, data: Path, service: None, sent: str, kept: str
+) -> None:
+    batch = submissions.submit(session, asked(incoming=Incoming(sent, io.BytesIO(b"a\n"))))
+
+    assert batch.uploads[0].name == kept
+    assert [path.parent for path in files(data)] == [data / "files" / "uploads"]
+
+
+def test_it_serves_later_who_asks_much_and_refuses_who_asks_too_much(
+    session: Session, data: Path, service: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limit(monkeypatch, HOG_SIZE="1", HARD_LIMIT="2")
+
+    queues = [submissions.submit(session, asked()).submissions[0].runs[0].queue for _ in range(2)]
+
+    assert queues == ["here", "low_here"]
+    with pytest.raises(TooMany):
+        submissions.submit(session, asked())
+    assert (batches(session), len(files(data))) == (2, 2)
+    assert submissions.submit(session, asked(address="192.0.2.7"))
+
+
+def test_it_serves_who_is_signed_in_first_and_counts_by_account(
+    session: Session, service: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limit(monkeypatch, HOG_SIZE="5", HARD_LIMIT="1")
+    ann = account(session, "ann", Role.SUBMITTER)
+    submissions.submit(session, asked())
+
+    batch = submissions.submit(session, asked(account=ann))
+
+    assert batch.submissions[0].runs[0].queue == "high_here"
+    with pytest.raises(TooMany):
+        submissions.submit(session, asked(account=ann, address="192.0.2.7"))
+
+
+def test_it_takes_another_order_when_an_earlier_one_has_ended(
+    session: Session, service: None, monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]
+) -> None:
+    set_limit(monkeypatch, HARD_LIMIT="1")
+    submissions.submit(session, asked())
+
+    work()
+
+    assert submissions.submit(session, asked())
+
+
+def test_it_lists_an_accounts_own_submissions_newest_first(session: Session, service: None) -> None:
+    ann, bob = account(session, "ann", Role.ANALYST), account(session, "bob", Role.ADMINISTRATOR)
+    made = [
+        submissions.submit(session, asked(account=who, name=name)).submissions[0]
+        for who, name in ((ann, "one 100%"), (bob, "two"), (ann, "three"))
+    ]
+
+    def listed(who: Account, **wanted: Any) -> list[Submission]:
+        return list(submissions.listing(session, who, Wanted(**wanted)))
+
+    assert listed(ann) == [made[2], made[0]]
+    assert listed(bob) == [made[2], made[1], made[0]]
+    assert listed(bob, own=True) == [made[1]]
+    assert listed(bob, text="100%") == listed(bob, text="%") == [made[0]]
+    assert listed(bob, before=made[1].id) == [made[0]]
+    assert listed(bob, state=State.COMPLETE) == []
+    assert listed(bob, job="service", limit=2) == [made[2], made[1]]
+
+
+def test_it_lets_its_owner_and_an_administrator_stop_a_submission(session: Session, service: None) -> None:
+    ann, bob = account(session, "ann", Role.SUBMITTER), account(session, "bob", Role.ANALYST)
+    chief = account(session, "chief", Role.ADMINISTRATOR)
+    [submission] = submissions.submit(session, asked(account=ann)).submissions
+
+    allowed = [who.name for who in (ann, bob, chief) if submissions.may_stop(who, submission)]
+
+    assert allowed == ["ann", "chief"]
+    assert not submissions.may_stop(None, submission)
