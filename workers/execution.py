@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,8 +55,12 @@ def _perform(claim: Claim) -> None:
     handle = claim.handle or _prepare(claim, workspace, where)
     workspace.beat()
     where.start(handle)
-    outcome = _Watch(claim, workspace, where, handle).until_the_end()
-    kept, missing = workspace.collect()
+    try:
+        outcome = _Watch(claim, workspace, where, handle).until_the_end()
+        kept, missing = workspace.collect()
+    except (PortalError, OSError):
+        _end(where, handle)
+        raise
     if not _finish(claim, outcome, kept, missing):
         raise Ghost
     workspace.tidy()
@@ -71,6 +76,14 @@ def _prepare(claim: Claim, workspace: Workspace, where: Runner) -> Handle:
             workspace.tidy()
             raise Ghost
     return handle
+
+
+def _end(where: Runner, handle: Handle) -> None:
+    """Nothing of a run that is given back may live beside its next try."""
+    with suppress(Lost):
+        where.stop(handle)
+        while where.wait(handle, settings().portal_beat_seconds) is None:
+            continue
 
 
 class _Watch:
@@ -109,6 +122,7 @@ class _Watch:
             written = self.workspace.written()
             with transaction() as session:
                 answer = progress.beat(session, self.claim, written)
+            self.workspace.ship(written)
             if not (last and written) or answer is Answer.GHOST:
                 return answer
 
@@ -141,7 +155,7 @@ def _finish(claim: Claim, outcome: Outcome, kept: list[progress.Kept], missing: 
     while True:
         try:
             with transaction() as session:
-                return progress.finish(session, claim, outcome, kept, missing)
+                return progress.finish(session, claim, outcome, kept, missing) or progress.ended(session, claim)
         except SQLAlchemyError:
             if time.monotonic() > deadline:
                 raise

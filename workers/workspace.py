@@ -63,8 +63,13 @@ class Workspace:
         (self.space / "beat").touch()
 
     def written(self) -> list[Written]:
-        """What the run wrote to its streams since the last call."""
+        """What the run wrote to its streams and was not shipped yet."""
         return [found for stream in self.shipped if (found := self._written(stream))]
+
+    def ship(self, written: Sequence[Written]) -> None:
+        """These bytes are kept; go on after them."""
+        for each in written:
+            self.shipped[each.stream] = each.start + len(each.data)
 
     def collect(self) -> tuple[list[Kept], list[str]]:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
@@ -78,6 +83,7 @@ class Workspace:
         return kept, missing
 
     def tidy(self) -> None:
+        _unlock(self.space)
         shutil.rmtree(self.space, ignore_errors=True)
 
     def _stage_in(self, session: Session) -> None:
@@ -128,7 +134,6 @@ class Workspace:
                 data = file.read(min(LOG_STEP, self._log_left(stream)))
         except FileNotFoundError:
             return None
-        self.shipped[stream] += len(data)
         return Written(stream, start, data) if data else None
 
     def _log_left(self, stream: str) -> int:
@@ -184,6 +189,14 @@ class _open_plain:  # noqa: N801 - reads as the function that it is
     def __exit__(self, *_: object) -> None:
         if self.stream:
             self.stream.close()
+
+
+def _unlock(space: Path) -> None:
+    """Let every directory be emptied, also those that the run has closed."""
+    for directory, names, _ in os.walk(space):
+        for path in (Path(directory, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)
 
 
 def _mark(found: os.stat_result) -> list[int]:

@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Row, and_, or_, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal import mail, queue
@@ -152,6 +152,12 @@ def finish(
         _leave_out(run.submission, "The job ended early, as the task's rules say")
     advance(session, run.submission)
     return True
+
+
+def ended(session: Session, claim: Claim) -> bool:
+    """Whether this very attempt has ended the run: what a worker asks whose commit got no answer."""
+    run = session.get(Run, claim.run_id)
+    return run is not None and run.attempt == claim.attempt and run.state.final
 
 
 def _completed(run: Run, sentence: str) -> str:
@@ -309,10 +315,21 @@ def _fresh_runs(session: Session, submission: Submission) -> Sequence[Run]:
 
 
 def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> None:
-    session.add_all(
-        LogChunk(run_id=claim.run_id, attempt=claim.attempt, stream=each.stream, start=each.start, data=each.data)
-        for each in written
-    )
+    """Only what is not kept yet: a beat whose commit was uncertain says the same bytes again."""
+    ends = _log_ends(session, claim) if written else {}
+    for each in written:
+        known = max(ends.get(each.stream, 0) - each.start, 0)
+        if data := each.data[known:]:
+            chunk = LogChunk(run_id=claim.run_id, attempt=claim.attempt, stream=each.stream, data=data)
+            chunk.start = each.start + known
+            session.add(chunk)
+
+
+def _log_ends(session: Session, claim: Claim) -> dict[str, int]:
+    """How many bytes of each stream of this attempt are kept."""
+    end = func.max(LogChunk.start + func.length(LogChunk.data))
+    mine = select(LogChunk.stream, end).where(LogChunk.run_id == claim.run_id, LogChunk.attempt == claim.attempt)
+    return {stream: int(length) for stream, length in session.execute(mine.group_by(LogChunk.stream))}
 
 
 def _keep_results(session: Session, run: Run, claim: Claim, kept: Sequence[Kept]) -> None:

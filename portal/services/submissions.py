@@ -9,20 +9,20 @@ from uuid import uuid4
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
 
 from portal import queue, storage, validators
 from portal.database import is_postgresql, now, transaction
-from portal.domain import admission, plan
-from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
-from portal.domain.names import Priority, last_segment, queue_form
+from portal.domain import admission
+from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, PortalError, Unavailable
+from portal.domain.names import Priority, last_segment
 from portal.domain.parameters import Argument, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
-from portal.domain.verdict import Rules
-from portal.domain.work import Limits, Placement, Work
-from portal.models import Account, Batch, Job, Run, Submission, TaskRevision, Upload
+from portal.models import Account, Batch, Job, Submission, Upload
 from portal.services import jobs
+from portal.services.freezing import freeze
 from portal.settings import settings
 
 LONGEST_NAME = 64
@@ -58,16 +58,12 @@ def submit(session: Session, order: Order) -> Batch:
     chosen = [_job(session, order, name) for name in order.jobs]
     arguments = _check(session, order, chosen)
     blob = _store(order)
-    _validate(chosen, blob)
-    with transaction(session):
-        batch = _batch(session, order, blob)
-        priority = batch_priority(session, order)
-        batch.submissions = [_submission(job, at, arguments, priority) for at, job in enumerate(chosen)]
-        session.add(batch)
-        session.flush()
-        for submission in batch.submissions:
-            _begin(session, submission)
-    return batch
+    try:
+        _validate(chosen, blob)
+        return _accept(session, order, chosen, arguments, blob)
+    except PortalError:
+        storage.delete(blob.key)
+        raise
 
 
 def get(session: Session, uuid: str) -> Submission:
@@ -231,8 +227,29 @@ def _validate(chosen: Sequence[Job], blob: storage.Blob) -> None:
         with storage.open_blob(blob.key) as stream:
             refusal = validators.check(name, stream)
         if refusal:
-            storage.delete(blob.key)
             raise Invalid(input_data=f"Input data could not be validated: {refusal}")
+
+
+def _accept(
+    session: Session, order: Order, chosen: Sequence[Job], arguments: Mapping[str, Argument], blob: storage.Blob
+) -> Batch:
+    """The one transaction that makes the rows, unless the same request was accepted meanwhile."""
+    try:
+        with transaction(session):
+            batch = _batch(session, order, blob)
+            priority = batch_priority(session, order)
+            batch.submissions = [freeze(job, at, arguments, priority) for at, job in enumerate(chosen)]
+            session.add(batch)
+            session.flush()
+            for submission in batch.submissions:
+                _begin(session, submission)
+    except IntegrityError:
+        earlier = _earlier(session, order)
+        if earlier is None:
+            raise
+        storage.delete(blob.key)
+        return earlier
+    return batch
 
 
 def _batch(session: Session, order: Order, blob: storage.Blob) -> Batch:
@@ -247,50 +264,6 @@ def _batch(session: Session, order: Order, blob: storage.Blob) -> Batch:
         account_id=order.account.id if order.account else None,
         idempotency_key=order.idempotency_key,
         uploads=[Upload(name=last_segment(incoming_name), key=blob.key, size=blob.size, sha256=blob.sha256)],
-    )
-
-
-def _submission(job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority) -> Submission:
-    current = job.current
-    submission = Submission(
-        uuid=str(uuid4()), position=position, job=job, job_name=job.name, job_revision=current.number
-    )
-    stages = plan.stages(step.order for step in current.steps)
-    for place, step in enumerate(current.steps):
-        run = _run(step.task.current, submission.uuid, arguments, priority)
-        run.stage, run.position = stages[step.order], place
-        submission.runs.append(run)
-    submission.say("Submitted")
-    return submission
-
-
-def _run(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
-    return Run(
-        uuid=str(uuid4()),
-        task_id=revision.task_id,
-        task_name=revision.task.name,
-        task_revision=revision.number,
-        work=_work(revision, identity, arguments).to_json(),
-        queue=queue_form(revision.backend.queue, priority),
-        priority=priority,
-    )
-
-
-def _work(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument]) -> Work:
-    backend = revision.backend
-    return Work(
-        identity=identity,
-        task=revision.task.name,
-        language=revision.language,
-        code=revision.code,
-        placement=Placement(backend.name, backend.runner, backend.root_directory, dict(backend.options)),
-        inputs=tuple(revision.inputs),
-        outputs=tuple(revision.outputs),
-        stdout=revision.stdout,
-        arguments=tuple(arguments[each.public_name(revision.task.name)] for each in revision.parameters),
-        variables={each.name: each.value for each in revision.variables},
-        rules=Rules(tuple(revision.exit_statuses), revision.on_exit_status, revision.on_missing_output),
-        limits=Limits(wall_seconds=revision.wall_seconds or backend.wall_seconds),
     )
 
 

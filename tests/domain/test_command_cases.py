@@ -73,7 +73,9 @@ def legacy(case: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case["name"] not in NOT_OURS | REFUSED.keys()], ids=lambda case: str(case["name"])
+    "case",
+    [case for case in CASES if case["name"] not in NOT_OURS | REFUSED.keys()],
+    ids=lambda case: str(case["name"]),
 )
 def test_it_renders_the_line(case: dict[str, Any]) -> None:
     given = case["input"]

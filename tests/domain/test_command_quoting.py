@@ -14,8 +14,8 @@ from portal.domain.command import Binding
 from portal.domain.errors import Invalid
 
 VALUES = [
-    "x;id", "$(id)", "`id`", "$I1", "$HOME", "'", '"', "'\"'", "a b  c", "line\nline\n", "\n", "😀 é", "-1", "*", "[a-z]?",
-    "~", "\\", "\\n", "a\\", "!", "{a,b}", "#", "", "&& rm", "<in", ">out", "E", "%s%d", "\t",
+    "x;id", "$(id)", "`id`", "$I1", "$HOME", "'", '"', "'\"'", "a b  c", "line\nline\n", "\n", "😀 é", "-1", "*",
+    "[a-z]?", "~", "\\", "\\n", "a\\", "!", "{a,b}", "#", "", "&& rm", "<in", ">out", "E", "%s%d", "\t",
 ]  # fmt: skip
 
 PRINT = "printf '<%s>'"

@@ -14,9 +14,7 @@ def test_it_continues_after_a_run_that_gave_everything() -> None:
 
 
 def test_it_fails_a_run_with_an_exit_status_that_nobody_expects() -> None:
-    assert judge(Rules(exit_statuses=(2,)), Outcome("exited", 3), []) == Verdict(
-        Then.FAIL, "Failed with exit status 3"
-    )
+    assert judge(Rules(exit_statuses=(2,)), Outcome("exited", 3), []) == Verdict(Then.FAIL, "Failed with exit status 3")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import email
-import socketserver
-import threading
 from collections.abc import Callable, Iterator
+from email import message_from_bytes
 from email.message import Message
 from email.policy import default
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -21,37 +21,25 @@ from tests.making import make_job, make_task, submitted
 from tests.servers import free_port
 
 
-class Postbox(socketserver.StreamRequestHandler):
-    """As much of SMTP as taking a letter needs."""
+class Postbox:
+    """Takes every letter that comes."""
 
-    def handle(self) -> None:
-        self.say("220 postbox")
-        while line := self.rfile.readline().strip().upper():
-            if line == b"DATA":
-                self.say("354 go on")
-                self.server.letters.append(self.letter())  # type: ignore[attr-defined]
-            self.say("250 ok")
-            if line == b"QUIT":
-                return
+    def __init__(self) -> None:
+        self.letters: list[Message] = []
 
-    def say(self, sentence: str) -> None:
-        self.wfile.write(sentence.encode() + b"\r\n")
-
-    def letter(self) -> bytes:
-        lines = []
-        while (line := self.rfile.readline()) != b".\r\n":
-            lines.append(line)
-        return b"".join(lines)
+    async def handle_DATA(self, server: object, session: object, envelope: Envelope) -> str:  # noqa: N802
+        self.letters.append(message_from_bytes(envelope.original_content or b"", policy=default))
+        return "250 taken"
 
 
 @pytest.fixture
-def postbox(data: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Postbox) as server:
-        server.letters = []  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        mail_server(monkeypatch, server.server_address[1])
-        yield server.letters  # type: ignore[attr-defined]
-        server.shutdown()
+def postbox(data: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Message]]:
+    box, port = Postbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    mail_server(monkeypatch, port)
+    yield box.letters
+    controller.stop()
 
 
 def mail_server(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -60,38 +48,34 @@ def mail_server(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     settings.cache_clear()
 
 
-def read(letter: bytes) -> Message:
-    return email.message_from_bytes(letter, policy=default)
-
-
 def end_a_batch(session: Session, work: Callable[[], None], code: str) -> str:
     make_task(session, "t", "command", code)
     make_job(session, "job", [(1, "t")])
-    submission = submitted(session, "job")
+    uuid = submitted(session, "job").uuid
     work()
-    return submission.uuid
+    return uuid
 
 
 def test_it_tells_the_submitter_once_that_the_job_is_complete(
-    session: Session, work: Callable[[], None], postbox: list[bytes]
+    session: Session, work: Callable[[], None], postbox: list[Message]
 ) -> None:
     uuid = end_a_batch(session, work, "true")
 
     assert (letters.send_due(), letters.send_due()) == (1, 0)
 
-    [letter] = [read(each) for each in postbox]
+    [letter] = postbox
     assert (letter["To"], letter["Subject"]) == ("ann@example.org", "a test: complete")
     assert f"{settings().address}/runs/{uuid}" in letter.get_payload()
 
 
 def test_it_says_which_step_failed_and_what_it_wrote_last(
-    session: Session, work: Callable[[], None], postbox: list[bytes]
+    session: Session, work: Callable[[], None], postbox: list[Message]
 ) -> None:
     end_a_batch(session, work, "echo 'no such column' >&2; exit 3")
 
     letters.send_due()
 
-    [letter] = [read(each) for each in postbox]
+    [letter] = postbox
     text = letter.get_payload()
     assert letter["Subject"] == "a test: failed"
     assert "Step 1, t: Step 1 (t): Failed with exit status 3" in text
@@ -100,13 +84,14 @@ def test_it_says_which_step_failed_and_what_it_wrote_last(
 
 
 def test_it_keeps_a_letter_that_the_server_does_not_take_and_sends_it_later(
-    session: Session, work: Callable[[], None], postbox: list[bytes], monkeypatch: pytest.MonkeyPatch
+    session: Session, work: Callable[[], None], postbox: list[Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = settings().mail_port
     end_a_batch(session, work, "true")
     mail_server(monkeypatch, free_port())
 
     assert letters.send_due() == 0
+    session.rollback()
     [letter] = session.scalars(select(Letter)).all()
     assert (letter.sent, letter.tries) == (None, 1)
     assert "did not take the letter" in letter.failure

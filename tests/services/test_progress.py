@@ -1,4 +1,4 @@
-"""The one way forward: claims, ends, ghosts, stops and what is lost. Here no program runs: the tests are the workers."""
+"""The one way forward: claims, ends, ghosts, stops and what is lost. No program runs here: the tests are workers."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_it_keeps_what_a_run_wrote_with_every_beat(session: Session, worker: Wor
     assert worker.do(progress.beat, claim, [Written("stdout", 0, b"a"), Written("stderr", 0, b"!")]) is Answer.GO_ON
     assert worker.do(progress.beat, claim, [Written("stdout", 1, b"b")]) is Answer.GO_ON
 
-    assert sorted(session.execute(select(LogChunk.stream, LogChunk.start, LogChunk.data)).tuples()) == [
+    assert sorted(tuple(row) for row in session.execute(select(LogChunk.stream, LogChunk.start, LogChunk.data))) == [
         ("stderr", 0, b"!"),
         ("stdout", 0, b"a"),
         ("stdout", 1, b"b"),

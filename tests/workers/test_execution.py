@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from portal import queue
+from portal.database import now, transaction
 from portal.domain.states import State
-from portal.services import results
-from tests.making import make_job, make_task, submitted
+from portal.domain.verdict import Then
+from portal.models import Run, Submission
+from portal.services import progress, results
+from portal.settings import settings
+from tests.making import make_backend, make_job, make_task, submitted
+from workers.execution import perform
+from workers.runners import local
+from workers.sweep import sweep
+from workers.workspace import Workspace
+
+Work = Callable[[], None]
 
 
 def test_it_runs_a_command_and_keeps_its_standard_output(session: Session, work: Callable[[], None]) -> None:
@@ -22,3 +36,285 @@ def test_it_runs_a_command_and_keeps_its_standard_output(session: Session, work:
     assert kept.name == f"{submission.uuid}.count"
     with results.open_file(results.find(session, kept.name)) as stream:
         assert stream.read().strip() == b"2"
+
+
+@pytest.fixture
+def ran(session: Session, work: Work) -> Callable[..., Submission]:
+    """One command as a job of its own, submitted and worked through."""
+
+    def run(code: str, **more: object) -> Submission:
+        make_task(session, "t", "command", code, **more)
+        make_job(session, "job", [(1, "t")])
+        submission = submitted(session, "job")
+        work()
+        session.expire_all()
+        return submission
+
+    return run
+
+
+def names(submission: Submission) -> list[str]:
+    return [result.name.removeprefix(submission.uuid) for result in results.of_submission(submission)]
+
+
+def content(session: Session, submission: Submission, ending: str) -> bytes:
+    with results.open_file(results.find(session, submission.uuid + ending)) as stream:
+        return stream.read()
+
+
+def only(submission: Submission) -> Run:
+    [run] = submission.runs
+    return run
+
+
+@pytest.mark.parametrize(
+    ("rules", "state"),
+    [
+        ({}, State.ERROR),
+        ({"exit_statuses": (3,), "on_exit_status": Then.CONTINUE}, State.COMPLETE),
+        ({"exit_statuses": (3,), "on_exit_status": Then.FAIL}, State.ERROR),
+        ({"exit_statuses": (4,), "on_exit_status": Then.CONTINUE}, State.ERROR),
+    ],
+)
+def test_it_does_as_the_tasks_rules_say_about_an_exit_status(
+    ran: Callable[..., Submission], rules: dict[str, object], state: State
+) -> None:
+    submission = ran("echo kept > a.txt; exit 3", outputs=(".txt",), **rules)
+
+    assert (submission.state, only(submission).exit_status) == (state, 3)
+    assert names(submission) == [".a.txt"]
+
+
+@pytest.mark.parametrize(("then", "state"), [(Then.FAIL, State.ERROR), (Then.CONTINUE, State.COMPLETE)])
+def test_it_does_as_the_tasks_rules_say_about_a_missing_output(
+    ran: Callable[..., Submission], then: Then, state: State
+) -> None:
+    submission = ran("touch a.csv", outputs=(".csv", ".png"), on_missing_output=then)
+
+    assert submission.state is state
+    assert "No file with the ending .png was written" in only(submission).reason
+    assert names(submission) == [".a.csv"]
+
+
+def test_it_keeps_every_file_of_an_ending_in_the_order_of_the_tasks_outputs(ran: Callable[..., Submission]) -> None:
+    submission = ran("touch b.csv a.csv x.png graph.out other.out $O1", outputs=(".png", ".csv", "graph.out"))
+
+    assert names(submission) == [".png", ".x.png", ".a.csv", ".b.csv", ".graph.out"]
+
+
+def test_it_keeps_files_apart_that_would_bear_one_public_name(session: Session, ran: Callable[..., Submission]) -> None:
+    submission = ran("echo 1 > x.csv; echo 2 > $ID.x.csv; echo 3 > .x.csv", outputs=(".csv",))
+
+    found = {content(session, submission, name) for name in names(submission)}
+    assert (submission.state, found) == (State.COMPLETE, {b"1\n", b"2\n", b"3\n"})
+
+
+def test_it_finds_an_output_among_any_number_of_other_files(ran: Callable[..., Submission]) -> None:
+    submission = ran("i=0; while [ $i -lt 1100 ]; do : > a$i.tmp; i=$((i+1)); done; : > z.csv", outputs=(".csv",))
+
+    assert (submission.state, names(submission)) == (State.COMPLETE, [".z.csv"])
+
+
+def test_it_keeps_no_file_from_elsewhere_however_it_is_named(
+    session: Session, ran: Callable[..., Submission], tmp_path: Path
+) -> None:
+    (tmp_path / "secret.csv").write_text("secret")
+    code = (
+        f"ln -s {tmp_path}/secret.csv link.csv; ln {tmp_path}/secret.csv hard.csv; mkfifo pipe.csv\n"
+        "mkdir dir.csv; echo x > dir.csv/in.csv; echo x > ../above.csv; echo x > 'odd\tname.csv'; echo x > good.csv"
+    )
+
+    submission = ran(code, outputs=(".csv",))
+
+    assert names(submission) == [".good.csv"]
+
+
+def test_it_misses_an_output_that_only_a_link_stands_for(ran: Callable[..., Submission], tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("secret")
+
+    submission = ran(f"ln {tmp_path}/secret.csv hard.csv", outputs=(".csv",))
+
+    assert (submission.state, names(submission)) == (State.ERROR, [])
+
+
+def test_it_does_not_take_an_untouched_input_for_an_output(ran: Callable[..., Submission]) -> None:
+    submission = ran("true", inputs=(".txt",), outputs=(".txt",))
+
+    assert only(submission).reason.endswith("No file with the ending .txt was written")
+
+
+def test_it_gives_a_program_a_clean_environment_with_the_tasks_variables(
+    session: Session, ran: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "hush")
+    monkeypatch.setenv("SECRET_KEY", "k" * 40)
+    settings.cache_clear()
+
+    submission = ran("env", stdout=".env", variables=(("SPECIES", "it's 'a' $b 😀"), ("EMPTY", "")))
+
+    told = dict(line.split("=", 1) for line in content(session, submission, ".env").decode().splitlines())
+    assert (told["SPECIES"], told["EMPTY"], told["LANG"]) == ("it's 'a' $b 😀", "", "C.UTF-8")
+    assert told.keys() <= {"PATH", "HOME", "TMPDIR", "LANG", "SPECIES", "EMPTY", "PWD", "SHLVL", "_", "OLDPWD"}
+    assert submission.uuid in told["HOME"]
+
+
+def test_it_ends_a_run_at_its_time_limit(ran: Callable[..., Submission]) -> None:
+    submission = ran("echo begun; sleep 300", wall_seconds=1)
+
+    assert submission.state is State.ERROR
+    assert "reached its time limit of 1 s" in only(submission).reason
+
+
+def test_it_keeps_what_a_program_wrote_to_both_its_streams(session: Session, ran: Callable[..., Submission]) -> None:
+    submission = ran("head -c 600000 /dev/zero | tr '\\0' a; echo; echo oops >&2")
+
+    run = only(submission)
+    assert results.log(session, run, "stdout") == b"a" * 600_000 + b"\n"
+    assert results.log(session, run, "stderr") == b"oops\n"
+    assert run.usage
+
+
+def test_it_says_that_a_program_was_not_found(session: Session, ran: Callable[..., Submission]) -> None:
+    submission = ran("no-such-program $I1", inputs=(".txt",))
+
+    assert (submission.state, only(submission).exit_status) == (State.ERROR, 127)
+    assert "no-such-program: not found" in results.log_tail(session, only(submission), "stderr")
+
+
+def test_it_hands_earlier_results_and_the_upload_to_later_steps(session: Session, work: Work) -> None:
+    make_task(session, "cut", "command", "tr a b < $I1 > $O1; echo 2 > two.part", inputs=(".txt",), outputs=(".part",))
+    make_task(session, "same", "command", "echo side > $O1", outputs=(".side",))
+    join = "cat $I1 $I2; cat $ID.two.part; cat $I3"
+    make_task(session, "join", "command", join, inputs=(".part", ".side", ".txt"), stdout=".all")
+    make_job(session, "flow", [(10, "cut"), (10, "same"), (20, "join")])
+    submission = submitted(session, "flow", b"aaa\n")
+
+    work()
+
+    session.expire_all()
+    assert submission.state is State.COMPLETE, submission.messages[-1].sentence
+    assert content(session, submission, ".all") == b"bbb\nside\n2\naaa\n"
+
+
+def test_it_leaves_no_directory_behind(ran: Callable[..., Submission]) -> None:
+    ran("mkdir -p deep/er; touch deep/er/x; ln -s / link; chmod 0 deep .")
+
+    assert list(settings().runs_directory.iterdir()) == []
+
+
+def test_it_runs_below_the_root_directory_of_its_backend(
+    session: Session, ran: Callable[..., Submission], tmp_path: Path
+) -> None:
+    make_backend(session, root_directory=str(tmp_path / "elsewhere"))
+
+    submission = ran("pwd; echo $TMP", stdout=".txt")
+
+    first, second = content(session, submission, ".txt").decode().split()
+    assert first == f"{second}/{submission.uuid}"
+    assert Path(second).parent == tmp_path / "elsewhere"
+
+
+def test_it_gives_a_run_back_when_the_machine_cannot_hold_it(
+    session: Session, ran: Callable[..., Submission], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    make_backend(session, root_directory=str(tmp_path / "file"))
+
+    submission = ran("true")
+
+    assert (submission.state, only(submission).lost) == (State.QUEUED, 1)
+    assert "is tried again" in only(submission).reason
+    assert str(tmp_path) not in only(submission).reason
+
+
+def test_it_stops_a_running_program_on_request(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_BEAT_SECONDS", "0.1")
+    settings.cache_clear()
+    make_task(session, "t", "command", "sleep 300 & sleep 300")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    with transaction(session):
+        claim = progress.claim(session, [queue.EVERY], "test", "here")
+    assert claim is not None
+    with transaction(session):
+        progress.stop(session, submission, "ann")
+
+    perform(claim)
+
+    session.expire_all()
+    assert (submission.state, only(submission).state) == (State.STOPPED, State.STOPPED)
+
+
+def claimed(session: Session) -> progress.Claim:
+    with transaction(session):
+        claim = progress.claim(session, [queue.EVERY], "test", local.HOST)
+    assert claim is not None
+    return claim
+
+
+def lose(session: Session, seconds: float) -> None:
+    """Let every lease have run out so long ago."""
+    with transaction(session):
+        session.execute(update(Run).values(lease=now(-seconds), due=now(-seconds)))
+
+
+def test_it_takes_up_what_a_lost_worker_had_started_and_starts_it_once(
+    session: Session, data: Path, tmp_path: Path
+) -> None:
+    make_task(session, "t", "command", f"echo ran >> {tmp_path}/log; echo kept", stdout=".txt")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    lost = claimed(session)
+    workspace = Workspace.of(lost)
+    workspace.prepare(session)
+    with transaction(session):
+        progress.started(session, lost, local.handle(workspace.space))
+    local.start(local.handle(workspace.space))
+    lose(session, seconds=1)
+
+    perform(claimed(session))
+
+    session.expire_all()
+    assert (submission.state, only(submission).attempt) == (State.COMPLETE, 2)
+    assert (tmp_path / "log").read_text() == "ran\n"
+    assert content(session, submission, ".txt") == b"kept\n"
+
+
+def test_it_starts_nothing_for_a_worker_whose_run_is_anothers_by_now(
+    session: Session, data: Path, tmp_path: Path
+) -> None:
+    make_task(session, "t", "command", f"echo ran >> {tmp_path}/log", stdout=".txt")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    ghost = claimed(session)
+    lose(session, seconds=1000)
+    sweep()
+    lose(session, seconds=1000)
+    live = claimed(session)
+
+    perform(ghost)
+    assert list(settings().runs_directory.iterdir()) == []
+    perform(live)
+
+    session.expire_all()
+    assert (submission.state, only(submission).attempt) == (State.COMPLETE, 2)
+    assert (tmp_path / "log").read_text() == "ran\n"
+
+
+def test_it_gives_a_run_back_whose_launcher_is_gone_without_an_outcome(session: Session, data: Path) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    claim = claimed(session)
+    workspace = Workspace.of(claim)
+    workspace.prepare(session)
+    (workspace.space / "launch.json").unlink()
+    with transaction(session):
+        progress.started(session, claim, local.handle(workspace.space))
+    lose(session, seconds=1)
+
+    perform(claimed(session))
+
+    session.expire_all()
+    assert (only(submission).state, only(submission).lost) == (State.QUEUED, 1)
+    assert "is tried again: its launcher ended without an outcome" in only(submission).reason

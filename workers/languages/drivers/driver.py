@@ -32,7 +32,7 @@ def main():
     program.__dict__.update(given, __file__=NAME)
     sys.modules["__main__"] = program
     sys.argv, sys.path[0], sys.excepthook = [NAME], os.getcwd(), show
-    linecache.cache[NAME] = (len(code), None, code.splitlines(keepends=True), NAME)
+    linecache.cache[NAME] = (len(code), None, [line + "\n" for line in code.split("\n")], NAME)
     return compile(code, NAME, "exec"), program.__dict__
 
 

@@ -1,0 +1,73 @@
+"""Freezing: a submission carries all that its runs need, so that no later edit of a task or a job touches it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+from portal.domain import plan
+from portal.domain.errors import Conflict
+from portal.domain.names import Priority, queue_form
+from portal.domain.parameters import Argument
+from portal.domain.verdict import Rules
+from portal.domain.work import Limits, Placement, Work
+from portal.models import Job, Run, Step, Submission, TaskRevision
+
+
+def freeze(job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority) -> Submission:
+    """A submission of the job as it is now, with a run for each step."""
+    current = job.current
+    submission = Submission(
+        uuid=str(uuid4()), position=position, job=job, job_name=job.name, job_revision=current.number
+    )
+    stages = plan.stages(step.order for step in current.steps)
+    for place, step in enumerate(current.steps):
+        run = _run(_current(step), submission.uuid, arguments, priority)
+        run.stage, run.position = stages[step.order], place
+        submission.runs.append(run)
+    submission.say("Submitted")
+    return submission
+
+
+def _current(step: Step) -> TaskRevision:
+    if step.task is None:
+        raise Conflict("A task of this job was deleted just now: look at the job again.")
+    return step.task.current
+
+
+def _run(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
+    return Run(
+        uuid=str(uuid4()),
+        task_id=revision.task_id,
+        task_name=revision.task.name,
+        task_revision=revision.number,
+        work=_work(revision, identity, arguments).to_json(),
+        queue=queue_form(revision.backend.queue, priority),
+        priority=priority,
+    )
+
+
+def _work(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument]) -> Work:
+    backend = revision.backend
+    return Work(
+        identity=identity,
+        task=revision.task.name,
+        language=revision.language,
+        code=revision.code,
+        placement=Placement(backend.name, backend.runner, backend.root_directory, dict(backend.options)),
+        inputs=tuple(revision.inputs),
+        outputs=tuple(revision.outputs),
+        stdout=revision.stdout,
+        arguments=_arguments(revision, arguments),
+        variables={each.name: each.value for each in revision.variables},
+        rules=Rules(tuple(revision.exit_statuses), revision.on_exit_status, revision.on_missing_output),
+        limits=Limits(wall_seconds=revision.wall_seconds or backend.wall_seconds),
+    )
+
+
+def _arguments(revision: TaskRevision, arguments: Mapping[str, Argument]) -> tuple[Argument, ...]:
+    """The task's own arguments. One is missing if the task was given a parameter after the order was read."""
+    try:
+        return tuple(arguments[each.public_name(revision.task.name)] for each in revision.parameters)
+    except KeyError:
+        raise Conflict(f"The task {revision.task.name} was changed just now: look at the job again.") from None
