@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import TaskDraft
 from portal.models import Account, Backend, Submission, TaskRevision
 from portal.services import backends, jobs, submissions, tasks
 
@@ -24,7 +25,7 @@ def make_backend(session: Session, name: str = "here", **more: Any) -> Backend:
 def make_task(session: Session, name: str, language: str, code: str, **more: Any) -> TaskRevision:
     backend = make_backend(session)
     with transaction(session):
-        return tasks.save(session, tasks.TaskDraft(name, language, backend.name, code, **more), None)
+        return tasks.save(session, TaskDraft(name, language, backend.name, code, **more), None)
 
 
 def make_job(session: Session, name: str, steps: Sequence[tuple[int, str]], **more: Any) -> None:

@@ -19,12 +19,13 @@ from wtforms.fields.core import UnboundField
 from wtforms.form import BaseForm
 from wtforms.widgets import CheckboxInput, NumberInput
 
+from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.names import public_name
 from portal.domain.parameters import TRUE, Kind, Rule
 from portal.models import Account
 from portal.pages import forms
-from portal.services import jobs, submissions, tasks
+from portal.services import jobs, submissions
 
 VALUE_PREFIX = "p."
 
@@ -185,7 +186,7 @@ _VALUE_FIELDS: dict[Kind, Callable[[Rule, dict[str, Any]], UnboundField]] = {
 }
 
 
-def drawn_parameters(draft: tasks.TaskDraft) -> ValuesForm:
+def drawn_parameters(draft: TaskDraft) -> ValuesForm:
     """The part of a run form that a task's parameters draw."""
     fields = [
         jobs.Field(public_name(draft.name, each.alias), each.label or each.alias, each.help, each.rule, draft.name)

@@ -24,13 +24,14 @@ from wtforms import (
 from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import NumberInput, TextArea
 
+from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind
 from portal.domain.plugins import plugins
 from portal.domain.verdict import Then
 from portal.models import Backend
 from portal.pages.forms import Checkboxes
-from portal.services import jobs, tasks
+from portal.services import jobs
 
 SPARE_ROWS = 3
 KINDS = [SelectChoice(each.value) for each in Kind]
@@ -237,10 +238,10 @@ class ParameterRow(Row):
     spacing = BooleanField("Blank between flag and value", default=True)
     switchless = BooleanField("Value without its flag")
 
-    def draft(self) -> tasks.ParameterDraft:
+    def draft(self) -> ParameterDraft:
         texts = {name: _text(self[name]) for name in ("alias", "label", "help", "flag")}
         same = {name: self[name].data for name in ("required", "minimum", "maximum", "spacing", "switchless")}
-        return tasks.ParameterDraft(
+        return ParameterDraft(
             **texts,
             **same,
             kind=self.kind.data or Kind.TEXT,
@@ -264,8 +265,8 @@ class ConfigurationRow(Row):
     version = StringField("Version")
     parameters = StringField("Parameters")
 
-    def draft(self) -> tasks.ConfigurationDraft:
-        return tasks.ConfigurationDraft(**{field.short_name: _text(field) for field in self})
+    def draft(self) -> ConfigurationDraft:
+        return ConfigurationDraft(**{field.short_name: _text(field) for field in self})
 
 
 class TaskForm(FormWithRows):
@@ -288,7 +289,7 @@ class TaskForm(FormWithRows):
     configurations = Rows(ConfigurationRow)
 
     @classmethod
-    def showing(cls, draft: tasks.TaskDraft, number: int) -> TaskForm:
+    def showing(cls, draft: TaskDraft, number: int) -> TaskForm:
         variables = [{"name": name, "value": value} for name, value in draft.variables]
         return cls(data={**asdict(draft), "variables": variables, "revision": str(number)})
 
@@ -310,9 +311,9 @@ class TaskForm(FormWithRows):
         for row, place in zip(self.parameters, _places(self.parameters), strict=True):
             row.form.place = place
 
-    def draft(self) -> tasks.TaskDraft:
+    def draft(self) -> TaskDraft:
         """What was typed, as a draft; what cannot be read is left out."""
-        return tasks.TaskDraft(
+        return TaskDraft(
             name=_text(self.name),
             language=_text(self.language),
             backend=_text(self.backend),

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from sqlalchemy.orm import Session
 
+from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind
 from portal.models import Account
@@ -75,12 +76,12 @@ def _load_task(session: Session, entry: dict[str, Any], folder: Path, author: Ac
     entry["variables"] = tuple((entry.get("variables") or {}).items())
     for name in ("inputs", "outputs"):
         entry[name] = tuple(entry.get(name, []))
-    tasks.save(session, tasks.TaskDraft(**entry), author)
+    tasks.save(session, TaskDraft(**entry), author)
 
 
-def _parameter(entry: dict[str, Any]) -> tasks.ParameterDraft:
+def _parameter(entry: dict[str, Any]) -> ParameterDraft:
     entry = dict(entry)
-    return tasks.ParameterDraft(
+    return ParameterDraft(
         alias=entry.pop("name"),
         kind=Kind(entry.pop("type", "text")),
         choices=tuple(entry.pop("choices", [])),

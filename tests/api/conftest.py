@@ -9,12 +9,12 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.parameters import Kind
 from portal.models import Job
 from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
 from portal.services.jobs import JobDraft, StepDraft
-from portal.services.tasks import ConfigurationDraft, ParameterDraft, TaskDraft
 from tests.api.service import QUEUE, A, MakeJob, Send, upload
 
 

@@ -14,11 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.database import engine, now, transaction
+from portal.domain.drafts import ParameterDraft
 from portal.domain.policy import Role
 from portal.domain.states import State
 from portal.models import Account, Batch, Letter, Submission
 from portal.services import accounts
-from portal.services.tasks import ParameterDraft
 from tests.api.service import A, MakeJob, Send, finish_step, submission_of, upload
 
 TWO_STAGES = ((0, "count"), (3, "sum"))

@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import ParameterDraft
 from portal.models import Account, Batch, Worker
 from portal.services import backends
-from portal.services.tasks import ParameterDraft
 from portal.settings import settings
 from tests.api.service import QUEUE, A, MakeJob, Send, upload
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from portal import storage
 from portal.database import transaction
+from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.parameters import Kind
 from portal.models import Batch
 from portal.pages import snippets
@@ -28,13 +29,13 @@ TABLE = b"species,island\nAdelie,Torgersen\n"
 def typed(examples: object, session: Session) -> str:
     """A private job with a parameter of each type."""
     parameters = (
-        tasks.ParameterDraft("greeting", label="Greeting", default="hello", maximum=20),
-        tasks.ParameterDraft("loud", flag="-l", kind=Kind.BOOLEAN, default="TRUE"),
-        tasks.ParameterDraft("times", kind=Kind.INTEGER, required=True, minimum=1, maximum=9),
-        tasks.ParameterDraft("colour", kind=Kind.CHOICE, choices=("red", "sea green"), default="red"),
+        ParameterDraft("greeting", label="Greeting", default="hello", maximum=20),
+        ParameterDraft("loud", flag="-l", kind=Kind.BOOLEAN, default="TRUE"),
+        ParameterDraft("times", kind=Kind.INTEGER, required=True, minimum=1, maximum=9),
+        ParameterDraft("colour", kind=Kind.CHOICE, choices=("red", "sea green"), default="red"),
     )
     with transaction(session):
-        draft = tasks.TaskDraft("greet", "command", "localhost", "cat $I1", inputs=(".txt",), parameters=parameters)
+        draft = TaskDraft("greet", "command", "localhost", "cat $I1", inputs=(".txt",), parameters=parameters)
         tasks.save(session, draft, None)
         jobs.save(session, jobs.JobDraft("greet", steps=(jobs.StepDraft(1, "greet"),)), None)
     return "/jobs/greet/run"

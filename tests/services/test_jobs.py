@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import ParameterDraft
 from portal.domain.errors import Invalid, NotFound
 from portal.domain.parameters import Kind
 from portal.domain.policy import Role
 from portal.models import Account, Worker
 from portal.services import backends, jobs
 from portal.services.jobs import JobDraft, StepDraft
-from portal.services.tasks import ParameterDraft
 from tests.making import make_backend, make_job, make_task
 
 

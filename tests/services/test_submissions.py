@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import ParameterDraft
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
 from portal.domain.parameters import Kind
 from portal.domain.policy import Role
@@ -21,7 +22,6 @@ from portal.domain.work import Work
 from portal.models import Account, Batch, Submission, Worker
 from portal.services import backends, jobs, submissions
 from portal.services.submissions import Incoming, Wanted
-from portal.services.tasks import ParameterDraft
 from portal.settings import settings
 from tests.making import make_job, make_task, order
 

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.domain.verdict import Then
 from portal.domain.work import Work
 from portal.services import results, tasks
-from portal.services.tasks import ConfigurationDraft, ParameterDraft, TaskDraft
 from tests.making import make_backend, make_job, make_task, submitted
 
 DRAFT = TaskDraft(

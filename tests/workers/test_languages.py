@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from portal.domain.drafts import ParameterDraft
 from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.models import Run, Submission
 from portal.services import results
-from portal.services.tasks import ParameterDraft
 from tests.making import make_job, make_task, submitted
 
 ODD = 'it\'s "a" $(id) `b` \\ %41 😀\nline two\ttab '
