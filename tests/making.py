@@ -16,10 +16,10 @@ from portal.services import backends, jobs, submissions, tasks
 LANGUAGES = ("command", "python", "r")
 
 
-def make_backend(session: Session, name: str = "here", **more: Any) -> Backend:
+def make_backend(session: Session, name: str = "here", languages: Sequence[str] = LANGUAGES, **more: Any) -> Backend:
     with transaction(session):
         known = backends.named(session, name)
-        return known or backends.save(session, backends.BackendDraft(name, "local", name, LANGUAGES, **more))
+        return known or backends.save(session, backends.BackendDraft(name, "local", name, tuple(languages), **more))
 
 
 def make_task(session: Session, name: str, language: str, code: str, **more: Any) -> TaskRevision:
