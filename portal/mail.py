@@ -28,7 +28,7 @@ def send(to: str, subject: str, text: str) -> None:
             _greet(server, chosen)
             server.send_message(_letter(chosen.mail_from, to, subject, text))
             _part(server)
-    except (OSError, smtplib.SMTPException) as failure:
+    except (OSError, ValueError, smtplib.SMTPException) as failure:
         raise Unavailable(f"The mail server did not take the letter: {type(failure).__name__}.") from failure
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
+import limits
 from click import ClickException
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
 
 DATABASES = ("postgresql://", "postgres://", "postgresql+psycopg2://", "sqlite:///")
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 BROKERS = ("redis://", "rediss://", "redis+socket://")
 
 
@@ -28,7 +34,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore")
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=1, le=65535)
     portal_url: str = Field(default="", description="Address in mails; http://HOST:PORT if empty.")
     portal_data: Path = Path("var")
@@ -37,6 +43,7 @@ class Settings(BaseSettings):
     secret_key: str = ""
     portal_admin_name: str = "admin"
     portal_admin_password: str = ""
+    portal_admin_email: str = ""
 
     portal_workers: int = Field(
         default=4, ge=1, le=256, description="Runs at one time in the worker that `start` makes."
@@ -58,8 +65,8 @@ class Settings(BaseSettings):
 
     portal_default_job_priority: int = Field(default=1, ge=0, le=2)
     portal_logged_in_job_priority: int = Field(default=2, ge=0, le=2)
-    portal_queue_hog_size: int | None = 10
-    portal_queue_hard_limit: int | None = 15
+    portal_queue_hog_size: int | None = Field(default=10, ge=0)
+    portal_queue_hard_limit: int | None = Field(default=15, ge=0)
 
     mail_server: str = Field(default="", description="No mail is sent while this is empty.")
     mail_port: int = Field(default=25, ge=1, le=65535)
@@ -83,23 +90,45 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        return _of_kind(value, DATABASES)
+        if _of_kind(value, DATABASES) and not make_url(value).database:
+            raise ValueError("it must name a database")
+        return value
 
     @field_validator("broker_url")
     @classmethod
     def _known_broker(cls, value: str) -> str:
         return _of_kind(value, BROKERS)
 
+    @field_validator("portal_url")
+    @classmethod
+    def _known_address(cls, value: str) -> str:
+        return _of_kind(value, ("http://", "https://"))
+
+    @field_validator("portal_sign_in_limit")
+    @classmethod
+    def _readable_limit(cls, value: str) -> str:
+        try:
+            limits.parse(value)
+        except ValueError:
+            raise ValueError("it must read like “10 per minute”") from None
+        return value
+
+    @model_validator(mode="after")
+    def _beats_within_lease(self) -> Self:
+        if self.portal_beat_seconds > self.portal_lease_seconds / 4:
+            raise ValueError("PORTAL_BEAT_SECONDS must be at most a quarter of PORTAL_LEASE_SECONDS")
+        return self
+
     @field_validator("portal_data")
     @classmethod
     def _whole_path(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+        return (value if value.parts else Path("var")).expanduser().resolve()
 
     @property
     def database(self) -> str:
         """The database's URL as SQLAlchemy takes it; SQLite under the data directory if none is set."""
         if not self.database_url:
-            return f"sqlite:///{self.portal_data / 'portal.db'}"
+            return URL.create("sqlite", database=str(self.portal_data / "portal.db")).render_as_string()
         scheme, rest = self.database_url.split("://", 1)
         return f"postgresql+psycopg2://{rest}" if scheme in ("postgres", "postgresql") else self.database_url
 
@@ -107,7 +136,7 @@ class Settings(BaseSettings):
     def broker_socket(self) -> Path:
         """The embedded broker's socket; in the temporary directory where the data's own path is too long for one."""
         socket = self.portal_data / "broker.sock"
-        if len(str(socket)) < 100:
+        if len(str(socket)) < 100 and PLAIN_PATH.fullmatch(str(socket)):
             return socket
         name = sha256(str(self.portal_data).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"portal-{os.getuid()}-{name}" / "broker.sock"
@@ -119,7 +148,17 @@ class Settings(BaseSettings):
     @property
     def address(self) -> str:
         """Where people reach the portal, without a slash at its end."""
-        return (self.portal_url or f"http://{self.host}:{self.port}").rstrip("/")
+        return (self.portal_url or f"http://{self.near}").rstrip("/")
+
+    @property
+    def bind(self) -> str:
+        """What the web server listens on."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def near(self) -> str:
+        """Where this machine itself finds the web server."""
+        return f"127.0.0.1:{self.port}" if self.host == "0.0.0.0" else self.bind  # noqa: S104 - it is compared
 
     @property
     def files_directory(self) -> Path:
@@ -147,8 +186,13 @@ class Settings(BaseSettings):
 
 
 def _of_kind(url: str, kinds: tuple[str, ...]) -> str:
+    """The URL, if it is empty or one of these kinds with a port that is a number."""
     if url and not url.startswith(kinds):
         raise ValueError(f"it must begin with {' or '.join(kinds)}")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError("its port must be a number") from None
     return url
 
 
@@ -173,4 +217,6 @@ def settings() -> Settings:
         first = wrong.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         reason = first["msg"].removeprefix("Value error, ")
+        if not name:
+            raise WrongSetting(f"{reason}.") from None
         raise WrongSetting(f"The setting {name} is wrong: {reason[0].lower()}{reason[1:]}.") from None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Flask, Response, g, redirect, url_for
+from flask import Flask, Response, abort, current_app, g, redirect, url_for
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required
@@ -93,6 +93,7 @@ def session() -> Session:
 
 def install(app: Flask, settings: Settings) -> None:
     """Put the extensions to work on an application."""
+    app.before_request(_check_request)
     for extension in (db, login, csrf, htmx, limiter):
         extension.init_app(app)
     migrate.init_app(app, db)
@@ -102,6 +103,16 @@ def install(app: Flask, settings: Settings) -> None:
     if settings.portal_trusted_proxies:
         count = settings.portal_trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _check_request() -> None:
+    """Before anything reads the body: text alone is never as large as a file, and NUL is in no honest text."""
+    if request.mimetype != "multipart/form-data":
+        request.max_content_length = current_app.config["MAX_FORM_MEMORY_SIZE"]
+    if "\0" in request.path:
+        raise errors.NotFound("There is nothing at this address.")
+    if any("\0" in value for value in request.args.values()):
+        abort(400)
 
 
 @login.user_loader

@@ -7,11 +7,13 @@ does not answer) gives the run back, to be tried again.
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from portal.database import reading, transaction
 from portal.domain.errors import Lost, PortalError
@@ -19,13 +21,15 @@ from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run
 from portal.services import progress
-from portal.services.progress import Answer, Claim
+from portal.services.progress import Answer, Claim, Found
 from portal.settings import settings
+from workers.collector import discard
 from workers.runners import Handle, Runner, runner
 from workers.workspace import Workspace
 
 FENCE = 0.6
 RETRY_SECONDS = 0.5
+NO_ANSWER = (OperationalError, InterfaceError)
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ def perform(claim: Claim) -> None:
     except (PortalError, OSError) as failure:
         log.warning("run %s attempt %s is given back: %s", claim.uuid, claim.attempt, failure)
         _give_back(claim, _plain(failure))
-    except SQLAlchemyError:
+    except NO_ANSWER:
         log.exception("run %s attempt %s: the database failed, its lease will run out", claim.uuid, claim.attempt)
     except Exception:  # noqa: BLE001 - the one place: whatever it is, the run must end
         _crash(claim)
@@ -55,20 +59,19 @@ def _perform(claim: Claim) -> None:
     handle = claim.handle or _prepare(claim, workspace, where)
     workspace.beat()
     where.start(handle)
-    try:
+    with _ended_on_failure(claim, workspace, where, handle):
         outcome = _Watch(claim, workspace, where, handle).until_the_end()
-        kept, missing = workspace.collect()
-    except (PortalError, OSError):
-        _end(where, handle)
-        raise
-    if not _finish(claim, outcome, kept, missing):
+        with _beating(claim):
+            found = workspace.collect()
+    if not _finish(claim, outcome, found):
+        discard(found)
         raise Ghost
     workspace.tidy()
 
 
 def _prepare(claim: Claim, workspace: Workspace, where: Runner) -> Handle:
     """The handle is kept before anything is started under it, so that no process can be forgotten."""
-    with reading() as session:
+    with _beating(claim), reading() as session:
         workspace.prepare(session)
     handle = where.handle(workspace.space)
     with transaction() as session:
@@ -78,12 +81,51 @@ def _prepare(claim: Claim, workspace: Workspace, where: Runner) -> Handle:
     return handle
 
 
+@contextmanager
+def _beating(claim: Claim) -> Iterator[None]:
+    """Beats the lease from a thread of its own, while files are copied."""
+    over = threading.Event()
+    beats = threading.Thread(target=_beat_until, args=(claim, over), daemon=True)
+    beats.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beats.join()
+
+
+def _beat_until(claim: Claim, over: threading.Event) -> None:
+    while not over.wait(settings().portal_beat_seconds):
+        with suppress(*NO_ANSWER), transaction() as session:
+            progress.beat(session, claim)
+
+
+@contextmanager
+def _ended_on_failure(claim: Claim, workspace: Workspace, where: Runner, handle: Handle) -> Iterator[None]:
+    """Nothing of a run that fails here may live beside its next try."""
+    try:
+        yield
+    except (Ghost, *NO_ANSWER):
+        raise
+    except Exception:
+        if not _is_taken_up(claim, handle):
+            _end(where, handle)
+            workspace.tidy()
+        raise
+
+
 def _end(where: Runner, handle: Handle) -> None:
-    """Nothing of a run that is given back may live beside its next try."""
     with suppress(Lost):
         where.stop(handle)
         while where.wait(handle, settings().portal_beat_seconds) is None:
             continue
+
+
+def _is_taken_up(claim: Claim, handle: Handle) -> bool:
+    """Whether another worker looks after the very same processes by now."""
+    with reading() as session:
+        run = session.get(Run, claim.run_id)
+        return run is not None and run.attempt > claim.attempt and run.state is State.RUNNING and run.handle == handle
 
 
 class _Watch:
@@ -95,19 +137,23 @@ class _Watch:
         self.proven = time.monotonic()
 
     def until_the_end(self) -> Outcome:
+        """The outcome, once all of its log is kept."""
         while True:
             outcome = self.where.wait(self.handle, settings().portal_beat_seconds)
-            self._beat(last=outcome is not None)
-            if outcome is not None:
+            kept = self._beat(last=outcome is not None)
+            if outcome is not None and kept:
                 return self._checked(outcome)
+            if outcome is not None:
+                time.sleep(RETRY_SECONDS)
 
-    def _beat(self, last: bool) -> None:
+    def _beat(self, last: bool) -> bool:
+        """Whether the database took the beat."""
         begun = time.monotonic()
         try:
             answer = self._say(last)
-        except SQLAlchemyError as failure:
+        except NO_ANSWER as failure:
             self._fence(failure)
-            return
+            return False
         self.proven = begun
         if answer is Answer.GHOST:
             self._vanish()
@@ -115,6 +161,7 @@ class _Watch:
         if answer is Answer.STOP and not self.stop_asked:
             self.stop_asked = True
             self.where.stop(self.handle)
+        return True
 
     def _say(self, last: bool) -> Answer:
         """Beat, with the log; at the end with all the rest of it."""
@@ -126,7 +173,7 @@ class _Watch:
             if not (last and written) or answer is Answer.GHOST:
                 return answer
 
-    def _fence(self, failure: SQLAlchemyError) -> None:
+    def _fence(self, failure: DBAPIError) -> None:
         """A worker that cannot prove its lease ends its run before another can begin it."""
         log.warning("run %s: the database does not answer a beat: %s", self.claim.uuid, type(failure).__name__)
         if time.monotonic() - self.proven > FENCE * settings().portal_lease_seconds:
@@ -135,10 +182,7 @@ class _Watch:
 
     def _vanish(self) -> None:
         """End what was started, unless another worker has taken up the very same processes."""
-        with reading() as session:
-            run = session.get(Run, self.claim.run_id)
-            taken_up = run is not None and run.state is State.RUNNING and run.handle == self.handle
-        if not taken_up:
+        if not _is_taken_up(self.claim, self.handle):
             self.where.stop(self.handle)
         raise Ghost
 
@@ -149,14 +193,14 @@ class _Watch:
         return outcome
 
 
-def _finish(claim: Claim, outcome: Outcome, kept: list[progress.Kept], missing: list[str]) -> bool:
+def _finish(claim: Claim, outcome: Outcome, found: Found) -> bool:
     """End the run; an answer that did not come is asked for again, for as long as the lease is surely ours."""
     deadline = time.monotonic() + FENCE * settings().portal_lease_seconds
     while True:
         try:
             with transaction() as session:
-                return progress.finish(session, claim, outcome, kept, missing) or progress.ended(session, claim)
-        except SQLAlchemyError:
+                return progress.finish(session, claim, outcome, found) or progress.ended(session, claim)
+        except NO_ANSWER:
             if time.monotonic() > deadline:
                 raise
             log.warning("run %s: the database does not take its end yet", claim.uuid)

@@ -27,8 +27,9 @@ def sweep() -> None:
     for submission_id in stranded:
         with transaction() as session:
             progress.rescue(session, submission_id)
-    with transaction() as session:
-        _say_again(session, queues, letters is not None)
+    if queues or letters:
+        with transaction() as session:
+            _say_again(session, queues, letters is not None)
 
 
 def _stranded() -> Select[int]:

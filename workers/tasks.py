@@ -7,13 +7,13 @@ only makes things slower.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
-import socket
 import threading
 import time
+from collections.abc import Callable
 
 from celery import signals
-from sqlalchemy.exc import SQLAlchemyError
 
 from portal import database
 from portal.database import transaction
@@ -23,16 +23,17 @@ from portal.queue import CHORES
 from portal.services import backends, letters, progress
 from portal.settings import settings
 from workers.celery_app import app
-from workers.execution import perform
+from workers.execution import NO_ANSWER, perform
 from workers.languages import language
 from workers.runners import runner
+from workers.runners.local import HOST
 from workers.sweep import sweep as sweep_once
 
-HOST = socket.gethostname()
 REPORT_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 _at_work = threading.Lock()
+_ending = multiprocessing.Event()
 
 
 @app.task(name="wake")
@@ -58,7 +59,7 @@ def work_through() -> None:
     if not _at_work.acquire(blocking=False):
         return
     try:
-        while claim := _claim():
+        while not _ending.is_set() and (claim := _claim()):
             perform(claim)
     finally:
         _at_work.release()
@@ -103,16 +104,27 @@ def _begin(**_: object) -> None:
     threading.Thread(target=_look_around, daemon=True, name="look-around").start()
 
 
+@signals.worker_shutting_down.connect
+def _finish_only(**_: object) -> None:
+    """In the main process, seen by all of its pool: what runs is seen through, nothing more is begun."""
+    _ending.set()
+
+
 def _look_around() -> None:
     reported = -REPORT_SECONDS
-    while True:
-        try:
-            if time.monotonic() - reported >= REPORT_SECONDS:
-                report()
-                reported = time.monotonic()
-            sweep_once()
-            letters.send_due()
-            work_through()
-        except SQLAlchemyError as failure:
-            log.warning("the database does not answer: %s", type(failure).__name__)
-        time.sleep(settings().portal_poll_seconds)
+    while not _ending.wait(settings().portal_poll_seconds if reported > 0 else 0):
+        if time.monotonic() - reported >= REPORT_SECONDS:
+            reported = time.monotonic()
+            _try(report)
+        for chore in (sweep_once, letters.send_due, work_through):
+            _try(chore)
+
+
+def _try(chore: Callable[[], object]) -> None:
+    """One chore's failure keeps no other from being done."""
+    try:
+        chore()
+    except NO_ANSWER as failure:
+        log.warning("the database does not answer: %s", type(failure).__name__)
+    except Exception:
+        log.exception("%s failed", chore.__name__)

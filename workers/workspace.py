@@ -1,7 +1,8 @@
 """One directory per run and start: stage in, describe the process, read its log, collect its files, tidy.
 
-<root>/<run>.<attempt>/             the launcher's: launch.json, launched.json, outcome.json, stdout, stderr, beat
-<root>/<run>.<attempt>/<identity>/  the analyst's: the inputs, and whatever the code writes
+<root>/<run>.<attempt>/                 the launcher's: launch.json, launched.json, outcome.json, stdout, stderr, beat
+<root>/<run>.<attempt>/tmp/             the analyst's: $TMP and TMPDIR
+<root>/<run>.<attempt>/tmp/<identity>/  the working directory: the inputs, and whatever the code writes
 """
 
 from __future__ import annotations
@@ -9,26 +10,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import storage
-from portal.domain.names import SAFE_NAME, file_for, fits, public_file
+from portal.domain.names import file_for, fits, unmarked
 from portal.domain.work import Work
 from portal.models import Result, Run, Submission
-from portal.services.progress import Claim, Kept, Written
+from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
+from workers.collector import Collector, plain_file
 from workers.languages import language
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
-MOST_FILES = 1000
 
 
 class Workspace:
@@ -38,7 +37,8 @@ class Workspace:
         self.space = space
         self.claim = claim
         self.work: Work = claim.work
-        self.directory = space / claim.work.identity
+        self.temporary = space / "tmp"
+        self.directory = self.temporary / claim.work.identity
         self.shipped = {"stdout": 0, "stderr": 0}
 
     @classmethod
@@ -52,8 +52,9 @@ class Workspace:
     def prepare(self, session: Session) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
         shutil.rmtree(self.space, ignore_errors=True)
-        self.directory.mkdir(parents=True, mode=0o700)
-        (self.space / "tmp").mkdir(mode=0o700)
+        self.space.mkdir(parents=True, mode=0o700)
+        self.temporary.mkdir(mode=0o700)
+        self.directory.mkdir(mode=0o700)
         self._stage_in(session)
         argv = language(self.work.language).prepare(self.work, self.space)
         self._describe(argv)
@@ -71,16 +72,9 @@ class Workspace:
         for each in written:
             self.shipped[each.stream] = each.start + len(each.data)
 
-    def collect(self) -> tuple[list[Kept], list[str]]:
+    def collect(self) -> Found:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
-        kept, missing = [], []
-        for ending in self._kept_endings():
-            names = [name for name in self._own_files() if fits(name, ending)][:MOST_FILES]
-            found = [each for name in names if (each := self._keep(name))]
-            kept += [each for each in found if each not in kept]
-            if not found:
-                missing.append(ending)
-        return kept, missing
+        return Collector(self.directory, self.claim).collect(self._own_files(), self._kept_endings())
 
     def tidy(self) -> None:
         _unlock(self.space)
@@ -93,14 +87,19 @@ class Workspace:
             matching = [(name, key) for name, key in sources if fits(name, ending)]
             for name, key in matching:
                 storage.copy_to(key, self.directory / name)
-            expected = self.directory / self.work.file(ending)
-            if matching and not expected.exists():
-                storage.copy_to(matching[-1][1], expected)
+            if matching:
+                storage.copy_to(self._newest(matching, ending), self.directory / self.work.file(ending))
         self._write("staged.json", {path.name: _mark(path.lstat()) for path in self.directory.iterdir()})
+
+    def _newest(self, matching: Sequence[tuple[str, str]], ending: str) -> str:
+        """The key of the newest file whose whole name is this ending's; of the newest that matches if none is."""
+        expected = self.work.file(ending)
+        exact = [key for name, key in matching if unmarked(self.work.identity, name) == expected]
+        return (exact or [key for _, key in matching])[-1]
 
     def _describe(self, argv: Sequence[str]) -> None:
         limits = asdict(self.work.limits)
-        stdout = str(self.directory / self.work.file(self.work.stdout)) if self.work.stdout else None
+        stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
         self._write(
             "launch.json",
             {
@@ -119,7 +118,7 @@ class Workspace:
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.directory),
-            "TMPDIR": str(self.space / "tmp"),
+            "TMPDIR": str(self.temporary),
             "LANG": "C.UTF-8",
         } | dict(self.work.variables)
 
@@ -128,12 +127,11 @@ class Workspace:
 
     def _written(self, stream: str) -> Written | None:
         start = self.shipped[stream]
-        try:
-            with self._log_file(stream).open("rb") as file:
-                file.seek(start)
-                data = file.read(min(LOG_STEP, self._log_left(stream)))
-        except FileNotFoundError:
-            return None
+        with plain_file(self._log_file(stream)) as file:
+            if file is None:
+                return None
+            file.seek(start)
+            data = file.read(min(LOG_STEP, self._log_left(stream)))
         return Written(stream, start, data) if data else None
 
     def _log_left(self, stream: str) -> int:
@@ -142,7 +140,7 @@ class Workspace:
 
     def _log_file(self, stream: str) -> Path:
         if stream == "stdout" and self.work.stdout:
-            return self.directory / self.work.file(self.work.stdout)
+            return self.directory / self.work.output(self.work.stdout)
         return self.space / stream
 
     def _kept_endings(self) -> list[str]:
@@ -151,44 +149,16 @@ class Workspace:
     def _own_files(self) -> list[str]:
         """The files that the run wrote or changed, by name; what it was given is not its own."""
         staged = json.loads((self.space / "staged.json").read_text("utf-8"))
-        entries = sorted(os.scandir(self.directory), key=lambda entry: entry.name)
+        try:
+            entries = sorted(os.scandir(self.directory), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
         return [
             entry.name
             for entry in entries
             if entry.is_file(follow_symlinks=False)
             and staged.get(entry.name) != _mark(entry.stat(follow_symlinks=False))
         ]
-
-    def _keep(self, name: str) -> Kept | None:
-        """Store one file under its public name; links, devices and odd names are not kept."""
-        if not SAFE_NAME.fullmatch(name):
-            return None
-        with _open_plain(self.directory / name) as stream:
-            if stream is None:
-                return None
-            public = public_file(self.work.identity, name)
-            return Kept(public, storage.put(f"runs/{self.claim.uuid}/{self.claim.attempt}/{name}", stream))
-
-
-class _open_plain:  # noqa: N801 - reads as the function that it is
-    """A regular file with one name, opened without following links and without waiting; else None."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.stream: BinaryIO | None = None
-
-    def __enter__(self) -> BinaryIO | None:
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
-        except OSError:
-            return None
-        found = os.fstat(descriptor)
-        self.stream = os.fdopen(descriptor, "rb")
-        return self.stream if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
-
-    def __exit__(self, *_: object) -> None:
-        if self.stream:
-            self.stream.close()
 
 
 def _unlock(space: Path) -> None:

@@ -10,7 +10,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +59,17 @@ class Child:
         time.sleep(TICK)
         self.start()
 
-    def signal(self, number: int) -> None:
-        """To the child and all of its group."""
+    def ask_end(self) -> None:
+        """Only the program itself is asked: it ends its own children in order."""
+        if self.alive() and self.process is not None:
+            self.process.terminate()
+
+    def end(self) -> None:
+        """End what is left of it and of its group."""
         if self.process is not None:
-            try:
-                os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                return
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 class Children:
@@ -94,23 +99,46 @@ class Children:
             for child in self.children:
                 if not child.alive() and not self.asked_to_end:
                     child.again()
+            self._bury_orphans()
             when_idle()
             time.sleep(TICK)
 
     def _end_all(self) -> None:
-        first, *others = self.children
-        self._end(others)
-        _end_orphans()
-        self._end([first])
+        """The broker last: others still talk to it while they end."""
+        brokers = [child for child in self.children if child.name == "broker"]
+        self._end([child for child in self.children if child not in brokers])
+        self._end_orphans()
+        self._end(brokers)
+
+    def _end_orphans(self) -> None:
+        """End what the workers had started: launchers, which end their runs' processes."""
+        self._signal_orphans(signal.SIGTERM)
+        _wait(lambda: not _orphans(self._known()), ORPHAN_SECONDS)
+        self._signal_orphans(signal.SIGKILL)
+        self._bury_orphans()
+
+    def _signal_orphans(self, number: int) -> None:
+        for pid in _orphans(self._known()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _bury_orphans(self) -> None:
+        """Adopted processes that ended; our own children are buried by their `Popen`."""
+        with suppress(ChildProcessError):
+            while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if dead.si_pid in self._known():
+                    return
+                os.waitpid(dead.si_pid, 0)
+
+    def _known(self) -> set[int]:
+        return {child.process.pid for child in self.children if child.process is not None}
 
     def _end(self, children: Sequence[Child]) -> None:
         for child in children:
-            child.signal(signal.SIGTERM)
+            child.ask_end()
         _wait(lambda: not any(child.alive() for child in children), GRACE_SECONDS)
         for child in children:
-            child.signal(signal.SIGKILL)
-            if child.process is not None:
-                child.process.wait()
+            child.end()
 
 
 def _die_with_parent() -> None:
@@ -123,31 +151,18 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def _end_orphans() -> None:
-    """End what the workers had started: launchers, which end their runs' processes."""
-    for pid in _own_children():
-        os.kill(pid, signal.SIGTERM)
-    _wait(lambda: not _own_children(), ORPHAN_SECONDS)
-    for pid in _own_children():
-        os.kill(pid, signal.SIGKILL)
+def _orphans(known: Container[int]) -> list[int]:
+    """The processes that were adopted and live."""
+    return [pid for pid in _own_children() if pid not in known]
 
 
 def _own_children() -> list[int]:
-    """The adopted processes that live; those that ended are buried."""
-    found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_mine(entry)]
-    return [pid for pid in found if not _buried(pid)]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_mine(entry)]
 
 
 def _is_mine(entry: Path) -> bool:
     try:
-        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return int(fields[1]) == os.getpid()
-
-
-def _buried(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True
+    return int(parent) == os.getpid() and state != "Z"

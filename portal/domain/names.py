@@ -6,7 +6,9 @@ import re
 from enum import IntEnum
 
 ENDING = re.compile(r"^[A-Za-z0-9._+=@-]{1,60}$")
-SAFE_NAME = re.compile(r"^[A-Za-z0-9._+=@ -]{1,200}$")
+PLAIN = frozenset("._+=@ -")
+LONGEST_ENDING = 150
+OUT = "_out"
 
 
 class Priority(IntEnum):
@@ -68,6 +70,27 @@ def check_name(name: str) -> str | None:
     return f"The name {name} is the portal's own: choose another." if name in RESERVED or set(name) <= {"."} else None
 
 
+def output_for(identity: str, ending: str) -> str:
+    """The name for an output of an ending that is an input's too: '<submission>_out.csv'."""
+    return file_for(f"{identity}{OUT}", ending)
+
+
 def public_file(identity: str, name: str) -> str:
-    """The public name of a kept file: it begins with the submission's UUID and ends as the file does."""
-    return name if name.startswith(identity) else f"{identity}.{name.lstrip('.')}"
+    """The public name of a kept file: it begins with the submission's UUID and ends as the file does.
+
+    Letters and digits of any script stay; what an address, a header or a shell could take for something else is `_`.
+    """
+    own = name.startswith(identity)
+    clean = "".join(char if char.isalnum() or char in PLAIN else "_" for char in name.removeprefix(identity))
+    ending = clean.removeprefix(OUT)[-LONGEST_ENDING:]
+    return identity + ending if own else f"{identity}.{ending.lstrip('.')}"
+
+
+def marked(identity: str, name: str, mark: str) -> str:
+    """Another public name for a file whose own an earlier step's file bears: '<submission>_2-1.csv'."""
+    return f"{identity}_{mark}{name.removeprefix(identity)}"
+
+
+def unmarked(identity: str, name: str) -> str:
+    """The name that a file would bear if no other had it."""
+    return re.sub(rf"^{re.escape(identity)}_\d+(-\d+)+", identity, name)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from portal.domain import command
-from portal.domain.names import file_for
+from portal.domain.names import file_for, output_for
 from portal.domain.parameters import Argument, Kind
 from portal.domain.verdict import Rules, Then
 
@@ -54,6 +54,10 @@ class Work:
     def file(self, ending: str) -> str:
         return file_for(self.identity, ending)
 
+    def output(self, ending: str) -> str:
+        """The name for an output: another than the input's where both have this ending."""
+        return output_for(self.identity, ending) if ending in self.inputs else self.file(ending)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -83,7 +87,7 @@ def bindings(work: Work, directory: str) -> dict[str, command.Binding]:
     for number, ending in enumerate(work.inputs, 1):
         found[f"I{number}"] = command.Binding(value=work.file(ending))
     for number, ending in enumerate(work.outputs, 1):
-        found[f"O{number}"] = command.Binding(value=work.file(ending))
+        found[f"O{number}"] = command.Binding(value=work.output(ending))
     return found | _of_arguments(work.arguments)
 
 

@@ -8,6 +8,7 @@ import flask
 from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask_login import login_user, logout_user
 
+from portal.database import transaction
 from portal.domain.errors import NotAllowed
 from portal.models import Account
 from portal.pages.forms import SignInForm
@@ -41,9 +42,12 @@ def sign_in() -> Any:
 
 @pages.post("/sign-out")
 def sign_out() -> Any:
+    if account := current_account():
+        with transaction(session()) as writing:
+            accounts.end_sessions(writing, account)
     logout_user()
     flask.session.clear()
-    flash("You are signed out.")
+    flash("You are signed out, here and in every other browser.")
     return redirect(url_for("home.index"))
 
 

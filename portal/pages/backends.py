@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, url_for
 from flask_login import login_required
 
 from portal.database import transaction
-from portal.domain.errors import Invalid
+from portal.domain.errors import Conflict, Invalid
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Backend
+from portal.pages import sheets
 from portal.pages.forms import BackendForm, blame
 from portal.services import backends
 from portal.web import may, only_for, session
 
-pages = Blueprint("backends", __name__, url_prefix="/backends")
+pages = Blueprint("backends", __name__)
+
+ONE = "/backends/<int(max=2147483647):backend_id>"
+COLUMNS = ("name", "runner", "queue", "languages", "obstacles", "wall_seconds", "enabled")
 
 
-@pages.get("")
+@pages.get("/backends")
 @login_required
 def index() -> str:
     known = [(backend, backends.abilities(session(), backend)) for backend in backends.every(session())]
@@ -27,27 +31,43 @@ def index() -> str:
     return render_template("backends/index.html", known=known, runners=plugins("runners"), may_edit=may_edit)
 
 
-@pages.route("/new", methods=["GET", "POST"])
+@pages.get("/backends.json")
+@login_required
+def index_json() -> Response:
+    return jsonify(backends=_rows())
+
+
+@pages.get("/backends.csv")
+@login_required
+def index_csv() -> Response:
+    return sheets.csv_of("backends.csv", [_cells(row) for row in _rows()], COLUMNS)
+
+
+@pages.route("/backends/new", methods=["GET", "POST"])
 @only_for(Action.EDIT_BACKENDS)
 def new() -> Any:
     return _edit(None)
 
 
-@pages.route("/<int:backend_id>", methods=["GET", "POST"])
+@pages.route(ONE, methods=["GET", "POST"])
 @only_for(Action.EDIT_BACKENDS)
 def edit(backend_id: int) -> Any:
     return _edit(backends.get(session(), backend_id))
 
 
-@pages.post("/<int:backend_id>/delete")
+@pages.post(f"{ONE}/delete")
 @only_for(Action.EDIT_BACKENDS)
 def delete(backend_id: int) -> Any:
-    with transaction(session()) as writing:
-        backend = backends.get(writing, backend_id)
-        name = backend.name
-        backends.delete(writing, backend)
+    try:
+        with transaction(session()) as writing:
+            backend = backends.get(writing, backend_id)
+            name = backend.name
+            backends.delete(writing, backend)
+    except Conflict as refusal:
+        flash(str(refusal), "error")
+        return redirect(url_for("backends.edit", backend_id=backend_id), 303)
     flash(f"The backend {name} is deleted.")
-    return redirect(url_for("backends.index"))
+    return redirect(url_for("backends.index"), 303)
 
 
 def _edit(backend: Backend | None) -> Any:
@@ -69,3 +89,19 @@ def _edit(backend: Backend | None) -> Any:
 def _show(form: BackendForm, backend: Backend | None, status: int = 200) -> tuple[str, int]:
     abilities = backends.abilities(session(), backend) if backend else []
     return render_template("backends/edit.html", form=form, backend=backend, abilities=abilities), status
+
+
+def _rows() -> list[dict[str, Any]]:
+    return [_row(backend) for backend in backends.every(session())]
+
+
+def _row(backend: Backend) -> dict[str, Any]:
+    """A backend in the list's twins; its fields are COLUMNS."""
+    own = {name: getattr(backend, name) for name in COLUMNS if name != "obstacles"}
+    found = {each.language: each.reason for each in backends.abilities(session(), backend) if each.reason}
+    return {**own, "obstacles": found}
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    obstacles = " ".join(f"{language}: {reason}" for language, reason in row["obstacles"].items())
+    return {**row, "languages": " ".join(row["languages"]), "obstacles": obstacles}

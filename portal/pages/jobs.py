@@ -12,7 +12,7 @@ from flask_login import login_required
 from portal import web
 from portal.database import transaction
 from portal.domain import values
-from portal.domain.errors import Invalid, NotFound, TooMany, Unavailable
+from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
 from portal.domain.policy import Action
 from portal.models import Batch, Job, JobRevision
 from portal.pages import sheets, snippets
@@ -94,6 +94,9 @@ def _submit(form: RunForm, job: Job) -> Any:
     except (TooMany, Unavailable) as refusal:
         form.form_errors.append(str(refusal))
         return _show_run(form, job), web.STATUS[type(refusal)]
+    except (NotAllowed, Conflict) as refusal:
+        flash(str(refusal), "error")
+        return redirect(url_for("jobs.run", name=job.name), 303)
     return redirect(_address(batch), 303)
 
 
@@ -125,6 +128,7 @@ def _first_values(job: Job) -> dict[str, str]:
 
 def _show_run(form: RunForm, job: Job) -> str:
     asked = _asked(form, job)
+    form.ask_for_the_file_again()
     form.input_data.description = _about_input(job)
     return render_template(
         "jobs/run.html",

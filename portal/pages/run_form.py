@@ -55,7 +55,13 @@ class RunForm(FlaskForm):
 
     def blame(self, wrong: Invalid) -> None:
         """Put each sentence beside its field; a parameter's goes to the field that bears its public name."""
-        forms.blame(self, Invalid(**{self.values.own_name(name): text for name, text in wrong.fields.items()}))
+        forms.blame(self, Invalid(**dict(self.values.beside(*each) for each in wrong.fields.items())))
+
+    def ask_for_the_file_again(self) -> None:
+        """No browser keeps a chosen file in a form that comes back."""
+        chosen: FileStorage | None = self.input_data.data
+        if chosen and chosen.filename:
+            self.input_data.errors = [*self.input_data.errors, "Choose the file again."]
 
     def order(self, job: str, input_ending: str, account: Account | None, address: str) -> submissions.Order:
         """What was asked for."""
@@ -90,8 +96,12 @@ class ValuesForm(BaseForm):
         """What stands in the fields at first: what the address gives, or the defaults."""
         return {each.name: _starting(each.rule, given.get(VALUE_PREFIX + each.name)) for each in fields}
 
-    def own_name(self, name: str) -> str:
-        return VALUE_PREFIX + name if name in self._fields else name
+    def beside(self, name: str, sentence: str) -> tuple[str, str]:
+        """The field's own name, and a refusal without the public name, which its label says already."""
+        if name not in self._fields:
+            return name, sentence
+        own = re.sub(rf"^{re.escape(name)}(: | (?=is ))", lambda found: "" if ":" in found[0] else "This ", sentence)
+        return VALUE_PREFIX + name, own[:1].upper() + own[1:]
 
     def texts(self) -> dict[str, str]:
         """The values by public name, as REST takes them."""

@@ -13,10 +13,12 @@ from htmx_flask import request
 from portal import downloads
 from portal.database import transaction
 from portal.domain.errors import NotAllowed, NotFound
+from portal.domain.names import public_name
 from portal.domain.states import State
-from portal.models import Result, Run, Submission, Upload
+from portal.models import Message, Result, Run, Submission, Upload
 from portal.pages import fragments, sheets
 from portal.pages.accounts import signed_in
+from portal.pages.run_form import VALUE_PREFIX
 from portal.services import jobs, progress, results, submissions, views
 from portal.web import current_account, session
 
@@ -25,6 +27,7 @@ pages = Blueprint("submissions", __name__)
 PAGE = 50
 TWIN = 1000
 LARGEST_ID = 2**62
+LONGEST_ADDRESS = 3000
 STREAMS = {"stdout": "standard output", "stderr": "standard error"}
 
 
@@ -163,6 +166,8 @@ def _shown(submission: Submission) -> dict[str, Any]:
     return {
         "submission": submission,
         "drawing": views.drawing(submission),
+        "story": _story(submission),
+        "again": _again(submission),
         "steps": [Step(run, _tails(run)) for run in submission.runs],
         "results": results.of_submission(submission),
         "inputs": _inputs(submission),
@@ -170,6 +175,27 @@ def _shown(submission: Submission) -> dict[str, Any]:
         "shown_name": shown_name,
         "may_stop": not submission.state.final and submissions.may_stop(current_account(), submission),
     }
+
+
+def _story(submission: Submission) -> list[Message]:
+    """Its messages; the last one not where it says again what the one before it said."""
+    messages = list(submission.messages)
+    twice = len(messages) > 1 and messages[-1].sentence == messages[-2].sentence
+    return messages[:-1] if twice else messages
+
+
+def _again(submission: Submission) -> str:
+    """The address of the form that runs its job, filled in as it was; what is too long for an address is left out."""
+    given = {
+        VALUE_PREFIX + public_name(run.task_name, each["name"]): each["text"]
+        for run in submission.runs
+        for each in run.work["arguments"]
+    }
+    given = dict(sorted(given.items(), key=lambda each: len(each[1])))
+    where = {"name": submission.job_name, "submission_name": submission.batch.name}
+    while len(address := url_for("jobs.run", **where, **given)) > LONGEST_ADDRESS and given:
+        given.popitem()
+    return address
 
 
 def shown_name(result: Result) -> str:

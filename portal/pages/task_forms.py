@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import count
@@ -36,6 +37,9 @@ from portal.services import jobs
 SPARE_ROWS = 3
 KINDS = [SelectChoice(each.value) for each in Kind]
 CONFIGURATION_KINDS = [SelectChoice(each) for each in ("Software", "Dataset", "Misc.")]
+PLACES = {"command": "$P{number}", "python": 'params["{name}"]', "r": "params${word}"}
+WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
+ERROR_LINE = re.compile(r"Line ([0-9]+):")
 ON_EXIT_STATUS = [
     SelectChoice(Then.CONTINUE.value, "go on with the job"),
     SelectChoice(Then.FINISH.value, "end the job as complete"),
@@ -308,8 +312,13 @@ class TaskForm(FormWithRows):
 
     def add_spare_rows(self) -> None:
         super().add_spare_rows()
-        for row, place in zip(self.parameters, _places(self.parameters), strict=True):
+        for row, place in zip(self.parameters, _places(self.parameters, self.language.data), strict=True):
             row.form.place = place
+
+    def error_line(self) -> str | bool:
+        """The line of the code that a sentence beside it speaks of; False for an attribute that is not there."""
+        found = ERROR_LINE.match(" ".join(self.code.errors))
+        return found[1] if found else False
 
     def draft(self) -> TaskDraft:
         """What was typed, as a draft; what cannot be read is left out."""
@@ -332,11 +341,20 @@ class TaskForm(FormWithRows):
         )
 
 
-def _places(rows: Rows) -> Iterator[str]:
-    """How commands see each parameter: one whose flag holds VALUE takes no number."""
+def _places(rows: Rows, language: str | None) -> Iterator[str]:
+    """How the code has each parameter. A command's whose flag holds VALUE takes no number."""
+    pattern = PLACES.get(language or "", "{name}")
     numbers = count(1)
     for row in rows:
-        yield "$VALUE" if "VALUE" in (row.form.flag.data or "") else f"$P{next(numbers)}"
+        if "{number}" in pattern and "VALUE" in (row.form.flag.data or ""):
+            yield "$VALUE"
+        else:
+            yield _place(pattern, _text(row.form.alias) or "name", next(numbers))
+
+
+def _place(pattern: str, name: str, number: int) -> str:
+    word = name if WORD.fullmatch(name) else f"`{name}`"
+    return pattern.replace("{number}", str(number)).replace("{name}", name).replace("{word}", word)
 
 
 def _text(field: Field) -> str:
@@ -345,7 +363,8 @@ def _text(field: Field) -> str:
 
 def _language_choice(name: str) -> SelectChoice:
     plugin = plugins("languages")[name]
-    return SelectChoice(name, plugin.label, {"data-mode": plugin.constants.get("EDITOR", "")})
+    place = PLACES.get(name, "{name}")
+    return SelectChoice(name, plugin.label, {"data-mode": plugin.constants.get("EDITOR", ""), "data-place": place})
 
 
 def _backend_choice(backend: Backend, language: str | None, label: str | None) -> SelectChoice:

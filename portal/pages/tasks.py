@@ -9,7 +9,7 @@ from flask_login import login_required
 
 from portal import web
 from portal.database import transaction
-from portal.domain.errors import Invalid, NotFound
+from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Task, TaskRevision
@@ -80,8 +80,12 @@ def revision(name: str, number: int) -> str:
 @pages.post("/tasks/<name>/delete")
 @web.only_for(Action.EDIT_TASKS)
 def delete(name: str) -> Any:
-    with transaction(web.session()) as session:
-        tasks.delete(session, tasks.get(session, name))
+    try:
+        with transaction(web.session()) as session:
+            tasks.delete(session, tasks.get(session, name))
+    except Conflict as refusal:
+        flash(str(refusal), "error")
+        return redirect(url_for("tasks.edit", name=name), 303)
     flash(f"The task {name} is deleted.")
     return redirect(url_for("tasks.index"), 303)
 

@@ -10,7 +10,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.domain.errors import Invalid, NotAllowed
+from portal.domain.errors import Invalid, NotAllowed, NotFound
 from portal.domain.policy import Role
 from portal.models import Account
 
@@ -28,8 +28,7 @@ def create(session: Session, name: str, password: str, role: Role, email: str = 
         raise Invalid(name="Use letters, digits and . _ @ + - for the name, 80 at most.")
     if session.scalar(select(Account).where(Account.name == name)):
         raise Invalid(name="This name is taken: choose another.")
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise Invalid(password=f"Use a password of {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
+    _check_password(password)
     account = Account(name=name, email=email, role=role, password_hash=hasher.hash(password), session_key=_new_key())
     session.add(account)
     session.flush()
@@ -45,8 +44,32 @@ def authenticate(session: Session, name: str, password: str) -> Account:
     return account
 
 
+def named(session: Session, name: str) -> Account:
+    account = session.scalar(select(Account).where(Account.name == name))
+    if account is None:
+        raise NotFound(f"There is no account {name}.")
+    return account
+
+
+def change_password(session: Session, account: Account, password: str) -> None:
+    """Give an account a new password; its sessions end. Raises Invalid(password=...)."""
+    _check_password(password)
+    account.password_hash = hasher.hash(password)
+    end_sessions(session, account)
+
+
 def by_session_key(session: Session, key: str) -> Account | None:
     return session.scalar(select(Account).where(Account.session_key == key, Account.active))
+
+
+def end_sessions(session: Session, account: Account) -> None:
+    """Sign the account out everywhere: a cookie that somebody kept is worth nothing from now on."""
+    account.session_key = _new_key()
+
+
+def _check_password(password: str) -> None:
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise Invalid(password=f"Use a password of {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
 
 
 def _matches(password_hash: str, password: str) -> bool:

@@ -19,10 +19,10 @@ LAST_LINES = 20
 
 
 def send_due() -> int:
-    """Send every letter that is due; how many went out. What the server does not take is tried again later."""
+    """Send the letters that are due; how many went out. When the server takes one no more, all wait for later."""
     sent = 0
-    while (letter_id := _take()) is not None:
-        sent += _send(letter_id)
+    while (letter_id := _take()) is not None and _send(letter_id):
+        sent += 1
     return sent
 
 

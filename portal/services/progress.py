@@ -7,9 +7,10 @@ changes no row, the worker is a ghost and must discard what it holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from portal import mail, queue
 from portal.database import is_postgresql, now
 from portal.domain import plan, states
+from portal.domain.names import marked
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
@@ -26,7 +28,9 @@ from portal.models import Batch, Letter, LogChunk, Result, Run, Submission
 from portal.settings import settings
 from portal.storage import Blob
 
-BACK_OFF = 2.0
+BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
+BEGUN: dict[Any, Any] = {Run.started: now()}
+TAKEN_UP: dict[Any, Any] = {Run.lost: Run.lost + 1}
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,13 @@ class Claim:
     submission_id: int
     uuid: str
     attempt: int
-    work: Work
+    frozen: dict[str, Any]
     handle: dict[str, Any] | None = None
+
+    @cached_property
+    def work(self) -> Work:
+        """What is to be done. Read here and not while claiming, so that one unreadable Work holds nobody up."""
+        return Work.from_json(self.frozen)
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,18 @@ class Kept:
 
     name: str
     blob: Blob
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run left: the files kept, the endings that no file matched, and sentences on what was not kept."""
+
+    kept: Sequence[Kept] = ()
+    missing: Sequence[str] = ()
+    left: Sequence[str] = ()
+
+
+NOTHING = Found()
 
 
 @dataclass(frozen=True)
@@ -68,13 +89,14 @@ class Answer(Enum):
 
 def claim(session: Session, queues: Sequence[str], worker: str, host: str) -> Claim | None:
     """Take one run: one of this host whose worker was lost, else the next that is due. One statement, one commit."""
-    found = _take(session, _orphaned(host), worker, Run.started) or _take(session, _due(queues), worker, now())
+    found = _take(session, _orphaned(host), worker, TAKEN_UP) or _take(session, _due(queues), worker, BEGUN)
     return _claim(session, found) if found else None
 
 
 def _orphaned(host: str) -> Any:
     """Runs that were started on this host and whose lease has run out: their processes may still live."""
-    return and_(Run.state == State.RUNNING, Run.lease < now(), Run.handle["host"].as_string() == host)
+    lapsed_here = and_(Run.state == State.RUNNING, Run.lease < now(), Run.handle["host"].as_string() == host)
+    return and_(lapsed_here, Run.lost < settings().portal_max_lost)
 
 
 def _due(queues: Sequence[str]) -> Any:
@@ -82,7 +104,7 @@ def _due(queues: Sequence[str]) -> Any:
     return mine if queue.EVERY in queues else and_(mine, Run.queue.in_(queues))
 
 
-def _take(session: Session, condition: Any, worker: str, since: Any) -> Row[Any] | None:
+def _take(session: Session, condition: Any, worker: str, more: Mapping[Any, Any]) -> Row[Any] | None:
     candidate = select(Run.id).where(condition).order_by(Run.priority.desc(), Run.due, Run.id).limit(1)
     if is_postgresql(session):
         candidate = candidate.with_for_update(skip_locked=True)
@@ -90,12 +112,14 @@ def _take(session: Session, condition: Any, worker: str, since: Any) -> Row[Any]
         update(Run)
         .where(Run.id == candidate.scalar_subquery(), condition)
         .values(
-            state=State.RUNNING,
-            attempt=Run.attempt + 1,
-            lease=now(settings().portal_lease_seconds),
-            worker=worker,
-            reason="",
-            started=since,
+            {
+                Run.state: State.RUNNING,
+                Run.attempt: Run.attempt + 1,
+                Run.lease: now(settings().portal_lease_seconds),
+                Run.worker: worker,
+                Run.reason: "",
+                **more,
+            }
         )
         .returning(Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle)
         .execution_options(synchronize_session=False)
@@ -104,7 +128,7 @@ def _take(session: Session, condition: Any, worker: str, since: Any) -> Row[Any]
 
 
 def _claim(session: Session, row: Row[Any]) -> Claim:
-    return Claim(row.id, row.submission_id, row.uuid, row.attempt, Work.from_json(row.work), row.handle)
+    return Claim(row.id, row.submission_id, row.uuid, row.attempt, row.work, row.handle)
 
 
 def started(session: Session, claim: Claim, handle: dict[str, Any]) -> bool:
@@ -132,16 +156,14 @@ def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Ans
     return Answer.STOP if stop_asked else Answer.GO_ON
 
 
-def finish(
-    session: Session, claim: Claim, outcome: Outcome, kept: Sequence[Kept] = (), missing: Sequence[str] = ()
-) -> bool:
+def finish(session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING) -> bool:
     """One transaction that ends a run: state, results, messages, the next stage or the end. False: a ghost."""
     run = _lock(session, claim)
     if run is None:
         return False
     run.exit_status, run.usage = outcome.exit_status, outcome.usage
-    _keep_results(session, run, claim, kept)
-    verdict = judge(claim.work.rules, outcome, missing)
+    _keep_results(session, run, claim, found)
+    verdict = judge(claim.work.rules, outcome, found.missing)
     if run.submission.stop_asked and outcome.reason == "stopped":
         run.move(State.STOPPED, f"Stopped step: {run.stage}")
     elif verdict.then is Then.FAIL:
@@ -169,12 +191,13 @@ def give_back(session: Session, claim: Claim, why: str) -> bool:
     run = _lock(session, claim)
     if run is None:
         return False
+    if claim.handle is None:  # else its taking up was counted
+        run.lost += 1
     _give_back(session, run, why)
     return True
 
 
 def _give_back(session: Session, run: Run, why: str) -> None:
-    run.lost += 1
     run.handle = None
     if run.submission.stop_asked:
         run.move(State.STOPPED, f"Stopped step: {run.stage}")
@@ -185,7 +208,7 @@ def _give_back(session: Session, run: Run, why: str) -> None:
         advance(session, run.submission)
         return
     run.move(State.QUEUED, f"Step {run.stage} ({run.task_name}) is tried again: {why}")
-    run.due = now(BACK_OFF * 2 ** (run.lost - 1))
+    run.due = now(min(BACK_OFF * 2 ** (run.lost - 1), LONGEST_BACK_OFF))
 
 
 def crash(session: Session, claim: Claim, sentence: str) -> bool:
@@ -206,6 +229,7 @@ def recover(session: Session, run_id: int) -> bool:
     run = session.scalar(select(Run).where(Run.id == run_id, lapsed()).with_for_update())
     if run is None:
         return False
+    run.lost += 1
     _give_back(session, run, "its worker was lost")
     return True
 
@@ -332,9 +356,11 @@ def _log_ends(session: Session, claim: Claim) -> dict[str, int]:
     return {stream: int(length) for stream, length in session.execute(mine.group_by(LogChunk.stream))}
 
 
-def _keep_results(session: Session, run: Run, claim: Claim, kept: Sequence[Kept]) -> None:
+def _keep_results(session: Session, run: Run, claim: Claim, found: Found) -> None:
+    for sentence in found.left:
+        run.submission.say(f"Step {run.stage} ({run.task_name}): {sentence}", run=run)
     taken = set(session.scalars(select(Result.name).where(Result.submission_id == run.submission_id)))
-    for each in kept:
+    for each in found.kept:
         name = _free_name(each.name, run, taken)
         taken.add(name)
         session.add(
@@ -352,11 +378,10 @@ def _keep_results(session: Session, run: Run, claim: Claim, kept: Sequence[Kept]
 
 def _free_name(name: str, run: Run, taken: set[str]) -> str:
     """The public name, with the step's place in it where another file has the same name already."""
-    identity = run.submission.uuid
-    ending = name.removeprefix(identity)
     place = f"{run.stage}-{run.position + 1}"
-    further = (f"{identity}_{place}-{number}{ending}" for number in count(2))
-    return next(each for each in chain([name, f"{identity}_{place}{ending}"], further) if each not in taken)
+    marks = chain([place], (f"{place}-{number}" for number in count(2)))
+    others = (marked(run.submission.uuid, name, mark) for mark in marks)
+    return next(each for each in chain([name], others) if each not in taken)
 
 
 def rescue(session: Session, submission_id: int) -> None:

@@ -238,7 +238,8 @@ def _accept(
         with transaction(session):
             batch = _batch(session, order, blob)
             priority = batch_priority(session, order)
-            batch.submissions = [freeze(job, at, arguments, priority) for at, job in enumerate(chosen)]
+            wanted = [_job(session, order, job.name) for job in chosen]
+            batch.submissions = [freeze(job, at, arguments, priority) for at, job in enumerate(wanted)]
             session.add(batch)
             session.flush()
             for submission in batch.submissions:
@@ -252,10 +253,15 @@ def _accept(
     return batch
 
 
+def _admitted_as(order: Order) -> str:
+    """Whose submissions the queue rules count together."""
+    return f"account {order.account.id}" if order.account else f"address {order.address}"
+
+
 def _batch(session: Session, order: Order, blob: storage.Blob) -> Batch:
     incoming_name = order.incoming.name if order.incoming else ""
     if is_postgresql(session):
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"admission {order.address}"))))
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(_admitted_as(order)))))
     return Batch(
         uuid=str(uuid4()),
         name=order.name,

@@ -35,7 +35,10 @@ function follow(textarea, editor) {
   const takeOver = () => textarea.value === editor.text() || editor.setText(textarea.value);
   textarea.addEventListener("change", takeOver);
   textarea.form?.addEventListener("reset", () => setTimeout(takeOver));
-  languageControl(textarea)?.addEventListener("change", () => editor.setMode(modeOf(textarea)));
+  const followLanguage = () => editor.setMode(modeOf(textarea));
+  languageControl(textarea)?.addEventListener("change", followLanguage);
+  // Whoever comes back to the page gets what was typed into the form's own fields, after this script has run.
+  window.addEventListener("pageshow", () => { takeOver(); followLanguage(); });
   for (const label of textarea.labels ?? []) label.addEventListener("click", () => editor.focus());
 }
 

@@ -50,6 +50,20 @@ document.addEventListener("htmx:afterSettle", () => {
   if (titled) document.title = titled.dataset.title;
 });
 
+// What claims to be a picture and is none says so in words.
+function nameBroken(image) {
+  const note = document.createElement("p");
+  note.textContent = "This file is not an image that can be shown.";
+  const preview = image.closest(".preview");
+  if (preview) preview.dataset.loaded = "";
+  (image.closest("a") ?? image).replaceWith(note);
+}
+
+document.addEventListener("error", ({ target }) => target.matches?.("img.picture") && nameBroken(target), true);
+for (const image of document.querySelectorAll("img.picture")) {
+  if (image.complete && image.naturalWidth === 0 && image.currentSrc) nameBroken(image);
+}
+
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !window.confirm(question)) event.preventDefault();

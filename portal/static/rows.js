@@ -1,6 +1,7 @@
 // Rows of a form: adds, removes and moves them here instead of asking the server, which can do the same.
 // [data-rows=name] holds [data-row-list], a <template> of an empty row and a button [data-row-add].
 
+const language = document.getElementById("language");
 const listOf = (rows) => rows.querySelector("[data-row-list]");
 const prefixOf = (rows) => rows.dataset.rows;
 
@@ -18,13 +19,24 @@ function renumber(rows) {
   showPlaces(rows);
 }
 
-// Commands see a parameter as $P1, $P2 ...; one whose flag holds VALUE takes no number.
+// How the code has each parameter, by its language: data-place of the chosen one. Only commands have numbers and flags,
+// and a parameter whose flag holds VALUE takes no number.
 function showPlaces(rows) {
+  const pattern = language?.selectedOptions[0]?.dataset.place ?? "";
+  const numbered = pattern.includes("{number}");
+  rows.classList.toggle("without-flags", !numbered);
   let number = 0;
   for (const place of rows.querySelectorAll("[data-row-list] [data-row-place]")) {
-    const flag = place.closest("[data-row]").querySelector("input[name$='-flag']");
-    place.textContent = flag.value.includes("VALUE") ? "$VALUE" : `$P${++number}`;
+    const [flag, alias] = ["flag", "alias"].map((name) => place.closest("[data-row]").querySelector(`input[name$='-${name}']`));
+    const valued = numbered && flag.value.includes("VALUE");
+    place.textContent = valued ? "$VALUE" : placeOf(pattern, alias.value.trim() || "name", ++number);
   }
+}
+
+function placeOf(pattern, name, number) {
+  const word = /^[A-Za-z][A-Za-z0-9_.]*$/.test(name) ? name : `\`${name}\``;
+  const parts = { "{number}": number, "{name}": name, "{word}": word };
+  return pattern.replace(/\{(number|name|word)\}/, (part) => parts[part]);
 }
 
 function changed(rows) {
@@ -80,6 +92,8 @@ function takeOver(rows) {
   for (const spare of rows.querySelectorAll("[data-row-list] > [data-spare]")) spare.remove();
   rows.querySelector("[data-row-add]").hidden = false;
   rows.addEventListener("input", () => showPlaces(rows));
+  language?.addEventListener("change", () => showPlaces(rows));
+  window.addEventListener("pageshow", () => showPlaces(rows));
   renumber(rows);
 }
 

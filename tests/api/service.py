@@ -36,7 +36,7 @@ def finish_step(session: Session, content: bytes = b"1\n", exit_status: int = 0)
     name = public_file(claim.work.identity, claim.work.file(claim.work.stdout))
     kept = progress.Kept(name, storage.put(f"results/{claim.uuid}/{claim.attempt}", io.BytesIO(content)))
     with transaction(session):
-        progress.finish(session, claim, Outcome("exited", exit_status), [kept])
+        progress.finish(session, claim, Outcome("exited", exit_status), progress.Found([kept]))
 
 
 def submission_of(session: Session, batch_uuid: str) -> Submission:

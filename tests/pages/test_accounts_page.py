@@ -77,6 +77,19 @@ def test_it_signs_out(signed_in: FlaskClient) -> None:
     assert signed_in.get("/runs").status_code == 302
 
 
+def test_a_cookie_kept_from_before_signing_out_is_worth_nothing(app: Flask, signed_in: FlaskClient) -> None:
+    kept = signed_in.get_cookie("session")
+    assert kept is not None
+    thief = app.test_client()
+    thief.set_cookie("session", kept.value)
+    assert thief.get("/runs").status_code == 200
+
+    signed_in.post("/sign-out")
+
+    assert thief.get("/runs").status_code == 302
+    assert "You are signed out, here and in every other browser." in signed_in.get("/").text
+
+
 def test_it_does_not_sign_out_by_a_link(signed_in: FlaskClient) -> None:
     assert signed_in.get("/sign-out").status_code == 405
     assert signed_in.get("/runs").status_code == 200

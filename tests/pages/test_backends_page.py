@@ -82,7 +82,7 @@ def test_it_names_the_field_that_is_wrong(field: str, value: object, sentence: s
 def test_it_deletes_one_that_no_task_uses(signed_in: FlaskClient, session: Session) -> None:
     backend = make_backend(session)
 
-    assert signed_in.post(f"/backends/{backend.id}/delete").status_code == 302
+    assert signed_in.post(f"/backends/{backend.id}/delete").status_code == 303
     session.rollback()
     assert backends.every(session) == []
 
@@ -93,8 +93,29 @@ def test_it_keeps_one_that_a_task_uses(signed_in: FlaskClient, session: Session)
 
     answer = signed_in.post(f"/backends/{backend.id}/delete")
 
-    assert answer.status_code == 409
-    assert "switch it off instead" in answer.text
+    assert (answer.status_code, answer.location) == (303, f"/backends/{backend.id}")
+    assert "switch it off instead" in signed_in.get(answer.location).text
+
+
+@pytest.mark.parametrize("number", ["9" * 40, "2147483648", "7"])
+def test_it_knows_no_backend_of_an_odd_number(number: str, signed_in: FlaskClient) -> None:
+    assert signed_in.get(f"/backends/{number}").status_code == 404
+    assert signed_in.post(f"/backends/{number}/delete").status_code == 404
+
+
+def test_it_gives_the_list_as_json_and_csv(signed_in: FlaskClient, session: Session) -> None:
+    make_backend(session)
+    with transaction(session):
+        told = Worker(name="w", queues=["here"], obstacles={"here": {"r": "Rscript is not installed."}})
+        backends.report(session, told)
+
+    [row] = signed_in.get("/backends.json").json["backends"]
+    assert (row["name"], row["languages"], row["enabled"]) == ("here", ["command", "python", "r"], True)
+    assert row["obstacles"] == {"r": "Rscript is not installed."}
+    table = signed_in.get("/backends.csv")
+    assert table.mimetype == "text/csv"
+    assert "here,local,here,command python r,r: Rscript is not installed.,3600,True" in table.text
+    assert 'href="/backends.csv"' in signed_in.get("/backends").text
 
 
 @pytest.mark.parametrize("address", ["/backends/new", "/backends/{}", "/backends/{}/delete"])

@@ -89,6 +89,12 @@ def test_it_says_what_is_wrong_and_keeps_what_was_typed(
     assert "Cleans, then fits." in answer.text
 
 
+def test_it_says_a_rows_sentence_once_and_in_words(signed_in: FlaskClient, examples: object) -> None:
+    page = signed_in.post("/jobs/new", data={**NEW, "steps-1-order": ""}).text
+    assert "&#39;order&#39;" not in page
+    assert page.count("Give the step its order number.") == 1
+
+
 def test_it_moves_a_step_up_and_leaves_the_numbers(signed_in: FlaskClient, examples: object) -> None:
     answer = signed_in.post("/jobs/new", data={**NEW, "rearrange": "steps-1-up"})
     assert answer.status_code == 200

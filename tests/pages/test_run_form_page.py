@@ -99,6 +99,32 @@ def test_it_says_what_is_wrong_and_keeps_what_was_typed(signed_in: FlaskClient, 
     assert session.query(Batch).count() == 0
 
 
+@pytest.mark.parametrize(
+    ("typed_value", "sentence"), [("many", "“many” is not a whole number"), ("", "This is required: give it a value.")]
+)
+def test_it_refuses_a_value_without_repeating_its_public_name(
+    signed_in: FlaskClient, typed: str, typed_value: str, sentence: str
+) -> None:
+    page = signed_in.post(typed, data=order(**{"p.greet_times": typed_value})).text
+    assert f"<span>{sentence}" in page
+
+
+def test_it_asks_for_the_file_again(signed_in: FlaskClient, typed: str) -> None:
+    page = signed_in.post(typed, data=order(**{"p.greet_times": "99"})).text
+    assert "Choose the file again." in page
+    assert "Choose the file again." not in signed_in.get(typed).text
+
+
+def test_it_goes_back_to_the_form_of_a_job_that_was_switched_off(
+    signed_in: FlaskClient, typed: str, session: Session
+) -> None:
+    with transaction(session):
+        jobs.get(session, "greet").enabled = False
+    answer = signed_in.post(typed, data=order())
+    assert (answer.status_code, answer.location) == (303, typed)
+    assert "greet is present but currently disabled." in signed_in.get(typed).text
+
+
 def test_it_asks_for_a_file(client: FlaskClient, examples: object) -> None:
     answer = client.post("/jobs/penguins/run", data=order(input_data=(io.BytesIO(), "")))
     assert answer.status_code == 422

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from portal.domain.drafts import ParameterDraft
+from portal.domain.parameters import Kind
 from portal.models import Account, Submission
 from portal.services import results, submissions
 from tests.making import make_job, make_task, order, submitted
@@ -52,6 +55,55 @@ def test_it_draws_the_graph_and_says_it_in_words(client: FlaskClient, ended: Sub
 
     assert page.count('class="graph-node state-complete"') == 2
     assert re.search(r"<li>\s*copy \(Complete, [0-9.]+ s\)\.", page)
+
+
+def test_it_says_a_failure_once(client: FlaskClient, session: Session, work: Work) -> None:
+    make_task(session, "fail", "command", "exit 3")
+    make_job(session, "failing", [(1, "fail")])
+    submission = submitted(session, "failing")
+    work()
+    session.expire_all()
+
+    story = client.get(f"/runs/{submission.uuid}").text.split('id="story"')[1]
+
+    assert story.count(f"<p>{submission.messages[-1].sentence}</p>") == 1
+
+
+@pytest.fixture
+def greeting(session: Session) -> Submission:
+    """A run with a value of its own and one by default."""
+    parameters = (ParameterDraft("who"), ParameterDraft("loud", kind=Kind.BOOLEAN, default="TRUE"))
+    make_task(session, "greet", "command", "echo $P1 $P2", parameters=parameters)
+    make_job(session, "greeting", [(1, "greet")])
+    return submitted(session, "greeting", values={"greet_who": "Ann & <Bob>"})
+
+
+def test_it_shows_the_parameters_and_the_batch(client: FlaskClient, greeting: Submission) -> None:
+    page = client.get(f"/runs/{greeting.uuid}").text
+
+    assert re.search(r"<dt>who</dt>\s*<dd>Ann &amp; &lt;Bob&gt;</dd>", page)
+    assert re.search(r"<dt>loud</dt>\s*<dd>TRUE</dd>", page)
+    assert f'href="/batches/{greeting.batch.uuid}"' in page
+
+
+def test_it_is_run_again_with_the_same_values(client: FlaskClient, greeting: Submission) -> None:
+    [again] = re.findall(r'href="(/jobs/greeting/run[^"]*)"', client.get(f"/runs/{greeting.uuid}").text)
+
+    form = client.get(unescape(again)).text
+
+    assert 'name="p.greet_who" type="text" value="Ann &amp; &lt;Bob&gt;"' in form
+    assert 'value="a test"' in form
+
+
+def test_it_leaves_a_text_out_that_no_address_can_hold(client: FlaskClient, session: Session) -> None:
+    make_task(session, "greet", "command", "echo $P1 $P2", parameters=(ParameterDraft("who"), ParameterDraft("why")))
+    make_job(session, "greeting", [(1, "greet")])
+    submission = submitted(session, "greeting", values={"greet_who": "Ann", "greet_why": "because " * 1000})
+
+    [again] = re.findall(r'href="(/jobs/greeting/run[^"]*)"', client.get(f"/runs/{submission.uuid}").text)
+
+    assert len(again) < 4000
+    assert "p.greet_who=Ann" in again
 
 
 def test_it_is_asked_for_again_until_the_end(client: FlaskClient, session: Session, ended: Submission) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from portal.commands.start import _bundled_broker
 from tests.examples.running import PENGUINS
 from tests.real.rest import Client
 from tests.servers import (
@@ -86,12 +87,37 @@ def test_it_refuses_a_data_directory_that_cannot_be_written(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "many"), ("PORTAL_WORKERS", "0"), ("SECRET_KEY", "short"), ("PORTAL_ADMIN_PASSWORD", "short"),
-     ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none"), ("DATABASE_URL", "nonsense")],
+     ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none"), ("DATABASE_URL", "nonsense"),
+     ("DATABASE_URL", "postgresql://nobody@127.0.0.1:abc/none"), ("DATABASE_URL", "sqlite:///"),
+     ("BROKER_URL", "redis://127.0.0.1:1/0"), ("BROKER_URL", "redis://x:abc/0"), ("PORTAL_URL", "nonsense"),
+     ("PORTAL_SIGN_IN_LIMIT", "garbage"), ("PORTAL_BEAT_SECONDS", "20"), ("HOST", "nonsense.invalid")],
 )  # fmt: skip
 def test_it_refuses_a_broken_setting(tmp_path: Path, name: str, value: str) -> None:
     done = start(settings_for(tmp_path, {name: value}))
 
     assert_refused(done, name)
+
+
+def test_it_refuses_a_second_portal_on_the_same_data(tmp_path: Path) -> None:
+    with portal_in_one(tmp_path / "var"):
+        done = start(settings_for(tmp_path / "var", {}))
+
+    assert_refused(done, "Another portal runs", "PORTAL_DATA")
+
+
+def test_it_runs_on_the_broker_that_comes_with_the_requirements(tmp_path: Path) -> None:
+    server = _bundled_broker()
+
+    assert "valkey" in subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout.lower()
+
+
+def test_it_keeps_its_data_where_it_was_told_whatever_the_name(tmp_path: Path) -> None:
+    data = tmp_path / "uni cödé $x %41?#" / ("long" * 20)
+
+    with portal_in_one(data) as portal:
+        eventually(lambda: "An example runs at" in portal.log.read_text())
+        assert (data / "portal.db").exists()
+        assert "does not answer" not in portal.log.read_text()
 
 
 def test_ctrl_c_ends_every_child_and_a_second_start_finds_everything(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then
 from portal.models import Letter, LogChunk, Message, Result, Run, Submission
 from portal.services import progress, submissions
-from portal.services.progress import Answer, Claim, Kept, Written
+from portal.services.progress import Answer, Claim, Found, Kept, Written
 from portal.settings import settings
 from portal.storage import Blob
 from tests.making import make_job, make_task, order, submitted
@@ -177,7 +177,7 @@ def test_it_ends_a_job_early_and_well_when_a_tasks_rules_say_so(session: Session
 
 
 def test_it_fails_a_step_whose_output_is_missing(worker: Worker, submission: Submission) -> None:
-    worker.finish(worker.begin(), WELL, [], [".csv"])
+    worker.finish(worker.begin(), WELL, Found(missing=[".csv"]))
 
     assert submission.runs[0].reason == "Step 1 (left): No file with the ending .csv was written"
     assert submission.runs[0].state is State.ERROR
@@ -187,8 +187,8 @@ def test_it_keeps_results_and_gives_a_taken_name_to_nobody_else(worker: Worker, 
     name, blob = f"{submission.uuid}.csv", Blob("k", 1, "0")
     left, right = worker.begin(), worker.begin()
 
-    worker.finish(left, WELL, [Kept(name, blob)])
-    worker.finish(right, WELL, [Kept(name, blob), Kept(name, blob), Kept(name, blob)])
+    worker.finish(left, WELL, Found([Kept(name, blob)]))
+    worker.finish(right, WELL, Found([Kept(name, blob), Kept(name, blob), Kept(name, blob)]))
 
     names = [result.name for result in submission.results]
     assert names == [f"{submission.uuid}{middle}.csv" for middle in ("", "_1-2", "_1-2-2", "_1-2-3")]
@@ -215,7 +215,7 @@ def test_it_lets_a_ghost_change_nothing(session: Session, worker: Worker, submis
     assert live is not None and (live.run_id, live.attempt, live.handle) == (ghost.run_id, 2, HANDLE)
     before = everything(session)
 
-    kept = [Kept(f"{submission.uuid}.csv", Blob("k", 1, "0"))]
+    kept = Found([Kept(f"{submission.uuid}.csv", Blob("k", 1, "0"))])
     assert worker.do(progress.started, ghost, {"host": "ghost"}) is False
     assert worker.do(progress.beat, ghost, [Written("stdout", 0, b"boo")]) is Answer.GHOST
     assert worker.finish(ghost, WELL, kept) is False

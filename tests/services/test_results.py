@@ -14,7 +14,7 @@ from portal.domain.errors import NotFound
 from portal.domain.verdict import Outcome
 from portal.models import Submission
 from portal.services import progress, results
-from portal.services.progress import Kept, Written
+from portal.services.progress import Found, Kept, Written
 from portal.services.results import PREVIEW_BYTES, PREVIEW_COLUMNS, PREVIEW_ROWS, Stored
 from tests.making import make_job, make_task, submitted
 
@@ -48,7 +48,7 @@ def test_it_finds_a_result_and_the_upload_by_their_public_names_and_nothing_else
         blob = storage.put("runs/x", io.BytesIO(b"result"))
     claim = begin(session)
     with transaction(session):
-        progress.finish(session, claim, Outcome("exited", 0), [Kept(name, blob)])
+        progress.finish(session, claim, Outcome("exited", 0), Found([Kept(name, blob)]))
 
     assert results.open_file(results.find(session, name)).read() == b"result"
     assert results.input_name(submission) == f"{submission.uuid}_input.csv"

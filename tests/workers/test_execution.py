@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +17,12 @@ from portal import queue
 from portal.database import now, transaction
 from portal.domain.states import State
 from portal.domain.verdict import Then
+from portal.domain.work import Limits
 from portal.models import Run, Submission
 from portal.services import progress, results
 from portal.settings import settings
 from tests.making import make_backend, make_job, make_task, submitted
+from tests.servers import eventually
 from workers.execution import perform
 from workers.runners import local
 from workers.sweep import sweep
@@ -115,7 +121,7 @@ def test_it_finds_an_output_among_any_number_of_other_files(ran: Callable[..., S
     assert (submission.state, names(submission)) == (State.COMPLETE, [".z.csv"])
 
 
-def test_it_keeps_no_file_from_elsewhere_however_it_is_named(
+def test_it_keeps_no_file_from_elsewhere_and_gives_odd_names_plain_ones(
     session: Session, ran: Callable[..., Submission], tmp_path: Path
 ) -> None:
     (tmp_path / "secret.csv").write_text("secret")
@@ -126,7 +132,7 @@ def test_it_keeps_no_file_from_elsewhere_however_it_is_named(
 
     submission = ran(code, outputs=(".csv",))
 
-    assert names(submission) == [".good.csv"]
+    assert names(submission) == [".good.csv", ".odd_name.csv"]
 
 
 def test_it_misses_an_output_that_only_a_link_stands_for(ran: Callable[..., Submission], tmp_path: Path) -> None:
@@ -211,7 +217,7 @@ def test_it_runs_below_the_root_directory_of_its_backend(
 
     first, second = content(session, submission, ".txt").decode().split()
     assert first == f"{second}/{submission.uuid}"
-    assert Path(second).parent == tmp_path / "elsewhere"
+    assert Path(second).is_relative_to(tmp_path / "elsewhere")
 
 
 def test_it_gives_a_run_back_when_the_machine_cannot_hold_it(
@@ -318,3 +324,91 @@ def test_it_gives_a_run_back_whose_launcher_is_gone_without_an_outcome(session: 
     session.expire_all()
     assert (only(submission).state, only(submission).lost) == (State.QUEUED, 1)
     assert "is tried again: its launcher ended without an outcome" in only(submission).reason
+
+
+def test_it_hands_each_step_of_a_chain_the_newest_file_of_an_ending(session: Session, work: Work) -> None:
+    for number in "123":
+        code = f"(cat $I1; printf {number}) > $O1"
+        make_task(session, f"t{number}", "command", code, inputs=(".csv",), outputs=(".csv",))
+    make_job(session, "job", [(1, "t1"), (2, "t2"), (3, "t3")])
+    submission = submitted(session, "job", b"x")
+
+    work()
+
+    session.expire_all()
+    written = [results.open_file(results.find(session, each.name)).read() for each in results.of_submission(submission)]
+    assert written == [b"x1", b"x12", b"x123"]
+
+
+def test_it_keeps_an_output_apart_from_the_input_of_the_same_ending(session: Session, work: Work) -> None:
+    make_task(session, "t", "command", "sort -r $I1", inputs=(".txt",), stdout=".txt")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job", b"a\nb\n")
+
+    work()
+
+    session.expire_all()
+    assert content(session, submission, ".txt") == b"b\na\n"
+
+
+@pytest.mark.parametrize("code", ["rm $ID.log; mkfifo $ID.log", "rm $ID.log; ln -s /etc/passwd $ID.log"])
+def test_it_neither_waits_for_nor_follows_what_a_program_puts_in_place_of_its_output(
+    session: Session, ran: Callable[..., Submission], code: str
+) -> None:
+    submission = ran(f"echo early; {code}; exit 0", stdout=".log")
+
+    assert only(submission).state is State.ERROR
+    assert b"root:" not in results.log(session, only(submission), "stdout")
+
+
+def test_it_bears_with_a_program_that_empties_its_temporary_directory(ran: Callable[..., Submission]) -> None:
+    submission = ran("rm -rf $TMP/*; exit 3", outputs=(".csv",))
+
+    assert (only(submission).attempt, only(submission).exit_status) == (1, 3)
+    assert not list(settings().runs_directory.iterdir())
+
+
+def test_it_keeps_what_has_room_and_says_what_it_left(
+    session: Session, ran: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portal.services.freezing.Limits", lambda wall_seconds: Limits(output_bytes=1_000_000))
+
+    submission = ran("echo small > a.csv; truncate -s 50G b.csv", outputs=(".csv",))
+
+    assert only(submission).state is State.ERROR
+    assert names(submission) == [".a.csv"]
+    story = [message.sentence for message in submission.messages]
+    assert "Step 1 (t): Not kept, being beyond the limits of size and number: b.csv" in story
+
+
+def test_it_crashes_a_run_that_it_cannot_read_and_goes_on_with_the_next(session: Session, work: Work) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    unreadable, readable = submitted(session, "job"), submitted(session, "job")
+    with transaction(session):
+        session.execute(update(Run).where(Run.id == only(unreadable).id).values(work={"of": "another version"}))
+
+    work()
+
+    session.expire_all()
+    assert (unreadable.state, readable.state) == (State.CRASH, State.COMPLETE)
+
+
+def test_it_ends_what_a_killed_launcher_left_before_the_next_try(session: Session, data: Path) -> None:
+    make_task(session, "t", "command", "(sleep 600; true) & echo started; sleep 600", stdout=".txt")
+    make_job(session, "job", [(1, "t")])
+    submitted(session, "job")
+    claim = claimed(session)
+    workspace = Workspace.of(claim)
+    workspace.prepare(session)
+    handle = local.handle(workspace.space)
+    with transaction(session):
+        progress.started(session, claim, handle)
+    local.start(handle)
+    written = workspace.directory / f"{claim.work.identity}.txt"
+    eventually(lambda: written.exists() and written.read_text() == "started\n")
+    os.kill(json.loads((workspace.space / "launched.json").read_text())["pid"], signal.SIGKILL)
+
+    perform(replace(claim, handle=handle))
+
+    assert not [pid for pid in local._pids() if f"TMPDIR={workspace.temporary}".encode() in local._environment(pid)]

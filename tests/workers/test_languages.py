@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ def test_it_hands_python_its_files_and_typed_values_byte_for_byte(
     assert params == {
         "text": ODD, "small": 1e-5, "whole": -1, "on": True, "off": False, "light colour": "sky blue",
     }  # fmt: skip
-    assert (argv, name, file) == (["task.py"], "__main__", "task.py")
+    assert (argv, name, Path(file).name) == (["task.py"], "__main__", "task.py")
 
 
 def test_it_hands_r_its_files_and_typed_values_byte_for_byte(session: Session, done: Callable[..., Submission]) -> None:

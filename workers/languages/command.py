@@ -25,5 +25,5 @@ def unavailable(options: Mapping[str, str]) -> str | None:
 
 def prepare(work: Work, space: Path) -> list[str]:
     script = space / "task.sh"
-    script.write_text(command.script(work.code, bindings(work, str(space))), "utf-8")
+    script.write_text(command.script(work.code, bindings(work, str(space / "tmp"))), "utf-8")
     return [SHELL, str(script)]

@@ -40,6 +40,6 @@ def _interpreter(options: Mapping[str, str]) -> str:
 def _values(work: Work) -> dict[str, dict[str, object]]:
     return {
         "inputs": {ending: work.file(ending) for ending in work.inputs},
-        "outputs": {ending: work.file(ending) for ending in work.outputs},
+        "outputs": {ending: work.output(ending) for ending in work.outputs},
         "params": {argument.name: argument.value for argument in work.arguments},
     }

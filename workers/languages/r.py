@@ -44,7 +44,7 @@ def _lines(work: Work) -> Iterator[str]:
     for ending in work.inputs:
         yield _line("inputs", ending, "text", work.file(ending))
     for ending in work.outputs:
-        yield _line("outputs", ending, "text", work.file(ending))
+        yield _line("outputs", ending, "text", work.output(ending))
     for argument in work.arguments:
         yield _line("params", argument.name, *_spelt(argument.value))
 

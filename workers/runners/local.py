@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from workers.runners import Handle
 
 LABEL = "This machine"
 LAUNCHER = Path(__file__).parents[1] / "launcher.py"
-HOST = socket.gethostname()
+HOST = f"{socket.gethostname()}/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
 START_SECONDS = 10.0
+REAP_SECONDS = 5.0
+END_AGAIN_SECONDS = 0.05
 
 _started: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -65,13 +67,15 @@ def wait(handle: Handle, seconds: float) -> Outcome | None:
     if process is not None and alive:
         return None
     _reap(handle["space"])
+    _end_the_rest(space)
     raise Lost("its launcher ended without an outcome")
 
 
 def stop(handle: Handle) -> None:
     with _process(Path(handle["space"])) as process:
         if process is not None:
-            signal.pidfd_send_signal(process, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, signal.SIGTERM)
 
 
 @contextmanager
@@ -138,8 +142,36 @@ def _json(file: Path) -> dict[str, Any] | None:
 
 
 def _reap(space: str) -> None:
-    if child := _started.pop(space, None):
+    """Bury our own launcher; one that cannot be found by its directory any more is ended first."""
+    child = _started.pop(space, None)
+    if child is None:
+        return
+    try:
+        child.wait(REAP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.terminate()
         child.wait()
+
+
+def _end_the_rest(space: Path) -> None:
+    """End what a killed launcher left: every process that has the run's own directory in its environment."""
+    mark = f"TMPDIR={space / 'tmp'}".encode()
+    while left := [pid for pid in _pids() if mark in _environment(pid)]:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(END_AGAIN_SECONDS)
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _start_time(pid: int) -> int | None:

@@ -41,7 +41,8 @@ local({
   }
   fail <- function(wrong, current) {
     where <- conditionCall(wrong)
-    inside <- if (is.null(where)) "" else paste0(" in ", deparse(where, nlines = 1)[1])
+    own <- is.null(where) || identical(where[[1]], quote(eval))
+    inside <- if (own) "" else paste0(" in ", deparse(where, nlines = 1)[1])
     line <- line_of(sys.calls(), current)
     cat("Error", inside, " (task.R, line ", line, "): ", conditionMessage(wrong), "\n", sep = "", file = stderr())
     quit(save = "no", status = 1)

@@ -16,7 +16,7 @@ def values(root):
 
 
 def source(root):
-    with open(os.path.join(root, NAME), encoding="utf-8") as file:
+    with open(os.path.join(root, NAME), encoding="utf-8-sig") as file:
         return file.read()
 
 
@@ -29,7 +29,7 @@ def main():
     root = os.path.dirname(os.path.abspath(__file__))
     given, code = values(root), source(root)
     program = types.ModuleType("__main__")
-    program.__dict__.update(given, __file__=NAME)
+    program.__dict__.update(given, __file__=os.path.join(root, NAME))
     sys.modules["__main__"] = program
     sys.argv, sys.path[0], sys.excepthook = [NAME], os.getcwd(), show
     linecache.cache[NAME] = (len(code), None, [line + "\n" for line in code.split("\n")], NAME)

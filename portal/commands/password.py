@@ -1,0 +1,24 @@
+"""flask password: a new password for an account, for whoever has lost theirs."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from portal.database import transaction
+from portal.domain.errors import PortalError
+from portal.services import accounts
+
+
+@click.command()
+@click.argument("name")
+@click.password_option(help="Asked for when it is not given.")
+@with_appcontext
+def password(name: str, password: str) -> None:
+    """Give the account NAME a new password; it ends all of its sessions."""
+    try:
+        with transaction() as session:
+            accounts.change_password(session, accounts.named(session, name), password)
+    except PortalError as refusal:
+        raise click.ClickException(str(refusal)) from None
+    click.echo(f"{name} has a new password.")
