@@ -29,6 +29,13 @@ def _unusable(path: Path, reason: str | None) -> WrongSetting:
     return WrongSetting(f"{path} cannot be used ({reason}): make it writable, or set PORTAL_DATA to another directory.")
 
 
+def check_private(directory: Path) -> None:
+    """Where the embedded broker's socket lies must be ours: others may write to the temporary directory."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if directory.stat().st_uid != os.getuid():
+        raise WrongSetting(f"{directory} belongs to somebody else: remove it, or set PORTAL_DATA to a shorter path.")
+
+
 def check_address(chosen: Settings) -> None:
     try:
         kind, _, _, _, address = socket.getaddrinfo(chosen.host, chosen.port, type=socket.SOCK_STREAM)[0]

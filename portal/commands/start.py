@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import queue
-from portal.commands.checks import check_address, check_broker, check_data
+from portal.commands.checks import check_address, check_broker, check_data, check_private
 from portal.commands.children import Child, Children, GaveUp
 from portal.commands.setup import prepare
 from portal.database import reading
@@ -86,7 +86,7 @@ def _children(chosen: Settings) -> Iterator[Child]:
 
 def _broker(path: Path) -> list[str]:
     """Debian's server if it is there, else the one that came with the requirements. It keeps nothing on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    check_private(path.parent)
     server = shutil.which("redis-server") or shutil.which("valkey-server") or _bundled_broker()
     return [
         server, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600", "--save", "", "--appendonly", "no",

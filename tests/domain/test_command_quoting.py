@@ -26,6 +26,10 @@ CONTEXTS = {
     "double-quoted": (f'{PRINT} "a $P1 b"', "<a {} b>"),
     "single-quoted": (f"{PRINT} 'a $P1 b'", "<a {} b>"),
     "after an escaped quote": (f"{PRINT} \\'$P1", "<'{}>"),
+    "after a comment with a quote behind a subshell": (f"(true)#it's\n{PRINT} $P1", "<{}>"),
+    "after a word that begins with a command": (f"x=$(true)#it's'; {PRINT} $P1", "<{}>"),
+    "after a word that begins with an escape": (f"x=\\ #it's'; {PRINT} $P1", "<{}>"),
+    "after a quote in braces": (f"x=${{y:-'}}'}}; {PRINT} $P1", "<{}>"),
     "after a comment with a quote": (f"# it's\n{PRINT} $P1", "<{}>"),
     "in a command substitution": (f'{PRINT} "$(printf %s. $P1)"', "<{}.>"),
     "in a quoted word of a command substitution": (f'{PRINT} "$(printf %s. "$P1")"', "<{}.>"),
@@ -133,6 +137,91 @@ def test_it_refuses_a_place_where_no_value_can_stand_and_names_its_line(line: st
 
     assert refusal.value.fields["code"].startswith(where)
     assert why in refusal.value.fields["code"]
+
+
+UNCLOSED = [
+    ('echo "unbalanced', 1, '"', '"'),
+    ("true\necho it's", 2, "'", "'"),
+    ("echo `date", 1, "`", "`"),
+    ("true\n\necho $(date", 3, "$(", ")"),
+    ("echo $( (a)", 1, "$(", ")"),
+    ("echo ${x:-1", 1, "${", "}"),
+    ('echo "a $(date "b")', 1, '"', '"'),
+    ("echo 'a\nb\nc", 1, "'", "'"),
+    ("cat <<E\n`\nE\n", 2, "`", "`"),
+]
+
+
+@pytest.mark.parametrize(("line", "number", "mark", "end"), UNCLOSED)
+def test_it_refuses_what_is_opened_and_never_closed_and_says_where(line: str, number: int, mark: str, end: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        command.check(line, set())
+
+    sentence = refusal.value.fields["code"]
+    assert sentence.startswith(f"Line {number}: {mark} opens here and is never closed: write {end} where it ends")
+    assert not understood_by_sh(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "case $1 in a) echo;; esac",
+        "case $1 in a) echo 'x';; (b) echo \"y\";; esac",
+        'x="$(case $1 in a) echo \'it"s\';; esac)"',
+        "(case $1 in a) echo;; esac)",
+        "echo a # it's \" ` ${ $(",
+        "(true)#it's",
+        "echo \\' \\\" \\` \\${ '\"`${$('",
+        'echo "it\'s ok"',
+        'echo ${x:-\'}\'} ${x:-"}"} "${x#\'"\'}" ${#x} $#',
+        'echo "${x:-it\'s}"',
+        "cat <<E\nit's \"${x:-it's}\nE\n",
+        "cat <<'E'\n` $( ${ \"\nE\n",
+        "true \\\n# it's\n",
+        'echo $((1 << 2)) "$( (true) )"',
+        'f() { echo "$1"; }; f x',
+    ],
+)
+def test_it_accepts_what_the_shell_understands(line: str) -> None:
+    assert understood_by_sh(line)
+
+    command.check(line, set())
+
+
+SYNTAX = [
+    "'",
+    '"',
+    "`",
+    "$(",
+    "${x",
+    "${x:-",
+    "}",
+    "(",
+    ")",
+    "\\",
+    "#",
+    " ",
+    "\n",
+    ";",
+    "a",
+    "case x in b)",
+    "esac",
+    "$((",
+]
+
+
+@given(st.lists(st.sampled_from(SYNTAX), max_size=12).map("".join))
+@settings(max_examples=150, deadline=None)
+def test_it_refuses_no_quoting_that_the_shell_understands(line: str) -> None:
+    try:
+        command.check(line, set())
+    except Invalid:
+        assert not understood_by_sh(line)
+
+
+def understood_by_sh(line: str) -> bool:
+    """Whether sh could read the line, without running it."""
+    return subprocess.run(["/bin/sh", "-n"], input=line.encode(), capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("line", ["echo a # not $I3", "echo \\$I3", "echo $HOME $1 $$ ${x}", "echo $(( 1 + 2 ))"])

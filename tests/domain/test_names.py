@@ -10,7 +10,9 @@ from portal.domain.names import (
     file_for,
     fits,
     last_segment,
+    namesakes,
     normal_ending,
+    normal_name,
     public_file,
     public_name,
     queue_form,
@@ -91,6 +93,22 @@ def test_it_refuses_a_name_that_an_address_or_a_list_could_not_hold(name: str) -
 def test_it_refuses_a_name_that_is_too_long_or_the_portals_own() -> None:
     assert "80 characters, this has 81" in str(check_name("a" * 81))
     assert all("the portal's own" in str(check_name(name)) for name in ("new", "preview", "graph", ".", ".."))
+
+
+@pytest.mark.parametrize("char", ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u034f", "\u3164", "\ufe0f"])
+def test_it_refuses_what_nobody_can_see_in_a_name_and_names_it(char: str) -> None:
+    assert ascii(char) in str(check_name(f"fit{char}ness"))
+
+
+def test_it_has_one_form_of_a_name_however_it_was_typed() -> None:
+    assert normal_name("e\u0301te\u0301") == normal_name("\u00e9t\u00e9") == "\u00e9t\u00e9"
+
+
+def test_it_names_both_parameters_that_would_bear_one_public_name() -> None:
+    sentence = "“b_c” of a and “c” of a_b would both be called a_b_c: give one of them another name."
+
+    assert namesakes({"a": ["x", "b_c"], "z": ["c"], "a_b": ["c"]}) == sentence
+    assert namesakes({"a": ["b", "c"], "b": ["b", "c"]}) is None
 
 
 def test_it_puts_the_task_before_a_parameters_name() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from portal.domain.errors import Invalid
@@ -63,6 +65,15 @@ def test_it_shows_no_more_than_the_beginning_of_a_long_value() -> None:
 @pytest.mark.parametrize("text", ["\0", "\x1b[31m", "a\x07", "\ud800", "a\udcffb"])
 def test_it_refuses_control_characters_and_halves_of_characters(text: str) -> None:
     assert refusal(Rule(), text) == "fit_alpha: control characters are not allowed."
+
+
+def test_it_refuses_a_text_that_came_as_something_else_than_utf_8() -> None:
+    assert refusal(Rule(), b"caf\xe9".decode("utf-8", "replace")) == "fit_alpha: this is not UTF-8 text."
+
+
+@pytest.mark.parametrize(("bound", "fits"), [(math.inf, "x" * LONGEST), (-math.inf, ""), (math.nan, "x" * LONGEST)])
+def test_it_bears_a_bound_that_is_no_number(bound: float, fits: str) -> None:
+    assert read("x", Rule(required=False, maximum=bound), fits) == (fits, fits)
 
 
 @pytest.mark.parametrize("text", ["2", "maybe", "truefalse", " true"])

@@ -1,0 +1,126 @@
+"""What can be wrong with a task by itself: every sentence names the field and the limit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft, faults
+from portal.domain.parameters import Kind
+
+DRAFT = TaskDraft(name="fit", language="python", backend="here", code="pass")
+
+
+def found(**changes: Any) -> dict[str, str]:
+    return dict(faults(replace(DRAFT, **changes)))
+
+
+def of_parameter(**changes: Any) -> dict[str, str]:
+    return found(parameters=(ParameterDraft(**{"alias": "n", **changes}),))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("bound", [math.inf, -math.inf, math.nan, 10**400])
+@pytest.mark.parametrize("field", ["minimum", "maximum"])
+def test_it_refuses_a_bound_that_is_no_number(kind: Kind, bound: float, field: str) -> None:
+    wrong = of_parameter(kind=kind, required=True, choices=("a",), **{field: bound})
+
+    assert list(wrong) == [f"parameters-0-{field}"]
+
+
+@pytest.mark.parametrize("bound", [-1, 0.5, 10_001])
+@pytest.mark.parametrize("field", ["minimum", "maximum"])
+def test_it_refuses_a_number_of_characters_that_no_text_has(bound: float, field: str) -> None:
+    assert of_parameter(**{field: bound}) == {
+        f"parameters-0-{field}": "A text's length is a whole number of characters, from 0 to 10000."
+    }
+
+
+def test_it_takes_the_bounds_of_a_text_and_of_numbers() -> None:
+    assert of_parameter(minimum=0, maximum=10_000) == {}
+    assert of_parameter(kind=Kind.DECIMAL, required=True, minimum=-0.5, maximum=1e300) == {}
+
+
+@pytest.mark.parametrize("kind", [Kind.BOOLEAN, Kind.CHOICE])
+def test_it_refuses_bounds_of_what_has_no_order(kind: Kind) -> None:
+    wrong = of_parameter(kind=kind, required=True, choices=("a",), minimum=1)
+
+    assert wrong == {"parameters-0-minimum": f"A {kind} has no smallest or largest value: leave it empty."}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"description": "x" * 10_001}, "description", "The description has at most 10000 characters, this has 10001."),
+        ({"stdout": "x" * 60}, "stdout", "An ending has at most 60 characters with its dot, “.xxx"),
+        ({"inputs": ("x" * 61,)}, "inputs", "An ending has at most 60 characters with its dot, “.xxx"),
+        ({"variables": (("A", "x" * 10_001),)}, "variables-0-value", "The variable's value has at most 10000"),
+    ],
+)
+def test_it_names_the_text_that_is_too_long_and_the_limit(changes: dict[str, Any], field: str, sentence: str) -> None:
+    wrong = found(**changes)
+
+    assert list(wrong) == [field]
+    assert wrong[field].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "limit"),
+    [
+        ("label", "x" * 121, 120),
+        ("help", "x" * 10_001, 10_000),
+        ("flag", "x" * 121, 120),
+        ("choices", ("x" * 1_001,), 1_000),
+    ],
+)
+def test_it_names_the_text_of_a_parameter_that_is_too_long(field: str, text: Any, limit: int) -> None:
+    wrong = of_parameter(**{field: text})
+
+    assert list(wrong) == [f"parameters-0-{field}"]
+    assert f"at most {limit} characters, this has {limit + 1}." in wrong[f"parameters-0-{field}"]
+
+
+@pytest.mark.parametrize(("field", "limit"), [("kind", 20), ("name", 120), ("version", 80), ("parameters", 10_000)])
+def test_it_names_the_text_of_a_configuration_that_is_too_long(field: str, limit: int) -> None:
+    texts = {"kind": "Software", "name": "sort"}
+    longest, longer = (ConfigurationDraft(**{**texts, field: "x" * length}) for length in (limit, limit + 1))
+
+    assert found(configurations=(longest,)) == {}
+    assert list(found(configurations=(longest, longer))) == [f"configurations-1-{field}"]
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud83d"])
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("description", lambda text: {"description": text}),
+        ("code", lambda text: {"code": text}),
+        ("parameters-0-label", lambda text: {"parameters": (ParameterDraft("n", label=text),)}),
+        ("parameters-0-help", lambda text: {"parameters": (ParameterDraft("n", help=text),)}),
+        ("parameters-0-flag", lambda text: {"parameters": (ParameterDraft("n", flag=text),)}),
+        ("parameters-0-default", lambda text: {"parameters": (ParameterDraft("n", default=text),)}),
+        ("parameters-0-choices", lambda text: {"parameters": (ParameterDraft("n", choices=(text,)),)}),
+        ("variables-0-value", lambda text: {"variables": (("A", text),)}),
+        ("configurations-0-name", lambda text: {"configurations": (ConfigurationDraft("Software", text),)}),
+    ],
+)
+def test_it_refuses_what_no_database_keeps(text: str, field: str, changes: Any) -> None:
+    wrong = found(**changes(text))
+
+    assert list(wrong) == [field]
+    assert wrong[field].endswith(".")
+
+
+@pytest.mark.parametrize(("task", "alias"), [("submission", "name"), ("input", "data")])
+def test_it_refuses_a_parameter_that_would_bear_the_name_of_a_field_of_every_form(task: str, alias: str) -> None:
+    wrong = found(name=task, parameters=(ParameterDraft(alias),))
+
+    assert f"{task}_{alias}" in wrong["parameters-0-alias"]
+
+
+def test_it_refuses_a_quote_that_never_ends_in_a_command_only() -> None:
+    assert found(language="command", code='echo\necho "x')["code"].startswith('Line 2: " opens here')
+    assert found(language="r", code='"x') == {}
