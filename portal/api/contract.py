@@ -240,6 +240,8 @@ def _too_many(error: errors.TooMany) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
+    if error.code == 404:
+        return _refused(negotiation.not_found())
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     return answer({"detail": error.description or error.name}, error.code or 500, headers)
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from flask import request
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
+from werkzeug.formparser import FormDataParser
 
 from portal.api.negotiation import Refused, not_found
 from portal.domain.errors import Invalid
+from portal.domain.names import OWN_FIELDS, normal_name
+from portal.domain.parameters import UNREADABLE
 from portal.models import Account, Batch, Job
 from portal.services import jobs, submissions
 from portal.services.submissions import Incoming, Order
 from portal.storage import TooLarge
 
 REQUIRED = ("job", "submission_name", "email")
-OWN_FIELDS = (*REQUIRED, "input_data")
 NOT_VALIDATED = "Input data could not be validated"
+CANNOT_BE_READ = "The form cannot be read: it is cut off, or a name in it is not UTF-8 text."
+
+
+class _Strict(FormDataParser):
+    """Says so when a form cannot be read, where Flask's own takes it for an empty one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, silent=False)
 
 
 def place(session: Session, account: Account | None) -> Batch:
     """Accept what the request asks for, or raise the refusal of the first test that says no."""
     _check_media_type()
+    _read_form()
     order = _order(account)
     chosen = [_chosen(session, name, account) for name in dict.fromkeys(order.jobs)]
     submissions.batch_priority(session, order)
@@ -30,6 +41,8 @@ def place(session: Session, account: Account | None) -> Batch:
         _check_enabled(job)
         _check_steps(job)
         _check_parameters(job, order)
+    if UNREADABLE in order.name:
+        raise Refused(400, {"error": {"submission_name": ["This is not UTF-8 text."]}})
     try:
         return submissions.submit(session, order)
     except Invalid as wrong:
@@ -38,7 +51,7 @@ def place(session: Session, account: Account | None) -> Batch:
 
 def job_for(session: Session, name: str, account: Account | None) -> Job:
     """The job of this name, if the account may know of it."""
-    job = jobs.named(session, name) if "\0" not in name else None
+    job = jobs.named(session, name)
     if job is None or not jobs.may_run(account, job):
         raise not_found()
     return job
@@ -58,6 +71,14 @@ def _readable() -> bool:
     return request.mimetype == "application/x-www-form-urlencoded"
 
 
+def _read_form() -> None:
+    request.form_data_parser_class = _Strict
+    try:
+        request.form  # noqa: B018 - reading it is what may fail
+    except ValueError:
+        raise Refused(400, {"error": CANNOT_BE_READ}) from None
+
+
 def _order(account: Account | None) -> Order:
     """The request as an order. The last value of a repeated field wins; a file part without a file name is none."""
     fields = {name: values[-1] for name, values in request.form.lists()}
@@ -68,7 +89,7 @@ def _order(account: Account | None) -> Order:
         name=fields.get("submission_name", ""),
         email=fields.get("email", ""),
         incoming=_incoming(request.files.getlist("input_data")),
-        values={name: value for name, value in fields.items() if name not in OWN_FIELDS},
+        values={normal_name(name): value for name, value in fields.items() if name not in OWN_FIELDS},
         account=account,
         address=request.remote_addr or "",
     )

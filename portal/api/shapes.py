@@ -80,7 +80,7 @@ def described(job: Job) -> Shape:
 
 
 def _step(step: Step) -> Shape:
-    configurations = step.task.current.configurations
+    configurations = step.task.current.configurations if step.task else []
     return {"task": {"configuration": [_configuration(one) for one in configurations]}, "ordering": step.order}
 
 

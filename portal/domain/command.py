@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 
 from portal.domain.errors import Invalid
 
@@ -19,6 +20,10 @@ BRACED = re.compile(r"\$\{((?:[PIO][1-9][0-9]*)|VALUE|ID|TMP)\}", re.ASCII)
 HEREDOC = re.compile(
     r"""<<(?P<tabs>-?)[ \t]*(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)"|(?P<bare>[^\s;&|<>()'"`]+))"""
 )
+
+
+CASE = re.compile(r"\bcase\b")
+ENDS = {"'": "'", '"': '"', "`": "`", "${": "}", "$(": ")"}
 
 
 class Quoting(Enum):
@@ -54,6 +59,15 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A quoting that lasts until it is closed: the characters that begin it, and where they stand."""
+
+    quoting: Quoting
+    mark: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True)
 class Heredoc:
     """A here-document: the line that begins it and the one that ends it, whether it is `<<-`, and quoted."""
 
@@ -71,12 +85,17 @@ _Spelling = Callable[[Place, str], str]
 
 
 class _Reader:
-    """Reads a line as sh does, as far as needed to know how each place is quoted."""
+    """Reads a line as sh does, as far as needed to know how each place is quoted.
+
+    `glued` is where a word goes on, whatever stands before; `sure` is False once sh may have read something else.
+    """
 
     def __init__(self, line: str) -> None:
         self.line = line
         self.at = 0
-        self.stack = [Quoting.BARE]
+        self.glued = 0
+        self.sure = True
+        self.stack = [Opened(Quoting.BARE)]
         self.awaited: list[Heredoc] = []
         self.bodies: list[Heredoc] = []
 
@@ -87,7 +106,16 @@ class _Reader:
     def _next(self) -> Piece:
         if place := self._place():
             return place
-        return self._take(_STEPS[self.stack[-1]](self))
+        return self._take(_STEPS[self.stack[-1].quoting](self))
+
+    def unclosed(self) -> Opened | None:
+        """After reading: what is opened last and never closed. Parentheses are left to the shell."""
+        opened = [each for each in self.stack if each.mark not in ("", "(", "#")]
+        return opened[-1] if self.sure and opened and opened[-1].mark in ENDS else None
+
+    def endless(self) -> list[Heredoc]:
+        """After reading: the here-documents whose end did not come."""
+        return self.bodies + self.awaited
 
     def _take(self, length: int) -> str:
         text = self.line[self.at : self.at + length]
@@ -98,21 +126,36 @@ class _Reader:
         found = PLACE.match(self.line, self.at) or BRACED.match(self.line, self.at)
         if not found:
             return None
-        here = self._line_number()
+        here = self.line_number(self.at)
         self.at = found.end()
-        return Place(found[0].strip("${}"), here, self.stack[-1])
+        return Place(found[0].strip("${}"), here, self._quoting())
 
-    def _line_number(self) -> int:
-        return self.line.count("\n", 0, self.at) + 1
+    def line_number(self, at: int) -> int:
+        return self.line.count("\n", 0, at) + 1
+
+    def _quoting(self) -> Quoting:
+        """How a place here is quoted. All that stands in ${ } is of it, up to a command of its own."""
+        inner = takewhile(lambda each: each is not Quoting.BARE, (each.quoting for each in reversed(self.stack)))
+        return Quoting.BRACE if Quoting.BRACE in inner else self.stack[-1].quoting
 
     def _open(self, quoting: Quoting, length: int = 1) -> int:
-        self.stack.append(quoting)
+        self.stack.append(Opened(quoting, self.line[self.at : self.at + length], self.at))
         return length
 
     def _close(self) -> int:
-        if len(self.stack) > 1:
-            self.stack.pop()
+        if len(self.stack) > 1 and self.stack.pop().mark == "$(":
+            self.glued = self.at + 1
         return 1
+
+    def _close_parenthesis(self) -> int:
+        """A `)` may be of a pattern, as in `case x in a)`: this reader does not know."""
+        opened = self.stack[-1]
+        if opened.mark == "$(" and CASE.search(self.line, opened.at, self.at):
+            self.sure = False
+        return self._close()
+
+    def _begins_word(self) -> bool:
+        return self.at == 0 or (self.at != self.glued and self.line[self.at - 1] in " \t\n;|&()")
 
     def _looking_at(self, text: str) -> bool:
         return self.line.startswith(text, self.at)
@@ -124,7 +167,7 @@ class _Reader:
         if char == "<" and (found := HEREDOC.match(self.line, self.at)):
             self.awaited.append(self._heredoc(found))
             return len(found[0])
-        if char == "#" and (self.at == 0 or self.line[self.at - 1] in " \t\n;|&("):
+        if char == "#" and self._begins_word():
             return self._open(Quoting.COMMENT)
         if char == "'":
             return self._open(Quoting.SINGLE)
@@ -133,7 +176,7 @@ class _Reader:
         if char == "(":
             return self._open(Quoting.BARE)
         if char == ")":
-            return self._close()
+            return self._close_parenthesis()
         return self._inside_any()
 
     def double(self) -> int:
@@ -152,6 +195,11 @@ class _Reader:
         return self._close() if self._looking_at("`") else self._escaped()
 
     def brace(self) -> int:
+        """Quotes quote in ${ } too; inside other quotes, shells differ in how."""
+        if self.line[self.at] in "'\"":
+            if self.stack[-2].quoting is Quoting.BARE:
+                return self.bare()
+            self.sure = False
         return self._close() if self._looking_at("}") else self._inside_any()
 
     def arithmetic(self) -> int:
@@ -160,6 +208,8 @@ class _Reader:
         return self._close() if self._looking_at(")") else self._inside_any()
 
     def _inside_any(self) -> int:
+        if self._looking_at("$$"):
+            return 2
         if self._looking_at("$(("):
             self._open(Quoting.ARITHMETIC)
             return self._open(Quoting.ARITHMETIC, 3)
@@ -172,12 +222,16 @@ class _Reader:
         return self._escaped()
 
     def _escaped(self) -> int:
-        return 2 if self._looking_at("\\") else 1
+        if not self._looking_at("\\"):
+            return 1
+        if not self._looking_at("\\\n"):
+            self.glued = self.at + 2
+        return 2
 
     def _heredoc(self, found: re.Match[str]) -> Heredoc:
         bare = found["bare"] or ""
         delimiter = found["single"] or found["double"] or bare.replace("\\", "")
-        return Heredoc(self._line_number(), delimiter, bool(found["tabs"]), delimiter != bare)
+        return Heredoc(self.line_number(self.at), delimiter, bool(found["tabs"]), delimiter != bare)
 
     def _open_heredoc(self) -> int:
         self.bodies.append(self.awaited.pop(0))
@@ -190,7 +244,7 @@ class _Reader:
                 self.bodies.pop()
                 self.stack.pop()
                 return len(line)
-        return 1 if self.stack[-1] is Quoting.LITERAL else self._inside_any()
+        return 1 if self.stack[-1].quoting is Quoting.LITERAL else self._inside_any()
 
 
 _STEPS = {
@@ -217,33 +271,37 @@ def pieces(line: str) -> list[Piece]:
     return _read(line)[0]
 
 
-def _read(line: str) -> tuple[list[Piece], list[Heredoc]]:
-    """The pieces of a line, and the here-documents that do not end in it."""
+def _read(line: str) -> tuple[list[Piece], _Reader]:
+    """The pieces of a line, and its reader, who knows what does not end in it."""
     reader = _Reader(line.replace("\r", ""))
     found = [
         f"${piece.name}" if isinstance(piece, Place) and piece.quoting is Quoting.COMMENT else piece
         for piece in reader.pieces()
     ]
-    return found, reader.bodies + reader.awaited
-
-
-def places(line: str) -> list[Place]:
-    return [piece for piece in pieces(line) if isinstance(piece, Place)]
+    return found, reader
 
 
 def check(line: str, known: set[str]) -> None:
     """Raise Invalid(code=...) for a place that nothing is bound to, or that stands where no value can go.
 
-    A here-document without an end is refused too: nobody can tell how what follows it is quoted.
+    Quotes and here-documents without an end are refused too: nobody can tell how what follows them is quoted.
     """
-    for place in places(line):
+    found, reader = _read(line)
+    for place in (piece for piece in found if isinstance(piece, Place)):
         if place.name not in known:
             raise Invalid(code=f"Line {place.line}: ${place.name} stands for nothing here. {_remedy(place.name)}")
         if place.quoting in UNUSABLE:
             raise Invalid(code=f"Line {place.line}: ${place.name} cannot stand {UNUSABLE[place.quoting]}.")
-    for endless in _read(line)[1]:
+    if opened := reader.unclosed():
+        number, end = reader.line_number(opened.at), f"write {ENDS[opened.mark]} where it ends{_as_text(opened.mark)}"
+        raise Invalid(code=f"Line {number}: {opened.mark} opens here and is never closed: {end}.")
+    for endless in reader.endless():
         end = f"write {endless.delimiter} alone on the line after its last"
         raise Invalid(code=f"Line {endless.line}: the here-document never ends: {end}.")
+
+
+def _as_text(mark: str) -> str:
+    return f", or \\{mark} for the character itself" if len(mark) == 1 else ""
 
 
 def _remedy(name: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from portal.domain import command
 from portal.domain.errors import Invalid
-from portal.domain.names import ENDING, check_name, normal_ending
-from portal.domain.parameters import Kind, Rule, check_default
+from portal.domain.names import OWN_FIELDS, check_ending, check_name, normal_ending, public_name
+from portal.domain.parameters import LONGEST, Kind, Rule, check_default
 from portal.domain.plugins import plugins
+from portal.domain.texts import check_text
 from portal.domain.verdict import Then
 
 ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,79}")
@@ -18,9 +20,9 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,119}")
 OWN_VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|IFS|ENV|BASH_ENV|SHELLOPTS|PYTHON(STARTUP|PATH|HOME|INSPECT)|R_(PROFILE|ENVIRON|HOME)\w*|LD_\w+"
 )
-LONGEST_CODE = 1_000_000
 NEEDS_A_VALUE = (Kind.INTEGER, Kind.DECIMAL, Kind.CHOICE)
-
+UNORDERED = (Kind.BOOLEAN, Kind.CHOICE)
+FARTHEST = sys.float_info.max
 
 Fault = tuple[str, str]
 
@@ -88,10 +90,13 @@ def faults(draft: TaskDraft) -> Iterator[Fault]:
         yield "name", reason
     if draft.language not in plugins("languages"):
         yield "language", "Choose one of the installed languages."
+    if reason := check_text("description", draft.description):
+        yield "description", reason
     yield from _code_faults(draft)
     yield from _ending_faults(draft)
-    yield from _parameter_faults(draft.parameters)
+    yield from _parameter_faults(draft)
     yield from _variable_faults(draft.variables)
+    yield from _configuration_faults(draft.configurations)
     if draft.wall_seconds is not None and not 1 <= draft.wall_seconds <= 10_000_000:
         yield "wall_seconds", "Give a time limit of at least 1 second, or none."
 
@@ -99,8 +104,8 @@ def faults(draft: TaskDraft) -> Iterator[Fault]:
 def _code_faults(draft: TaskDraft) -> Iterator[Fault]:
     if not draft.code.strip():
         yield "code", "Write the code, or the command."
-    elif len(draft.code) > LONGEST_CODE or "\0" in draft.code:
-        yield "code", f"The code must be text of at most {LONGEST_CODE} characters."
+    elif reason := check_text("code", draft.code):
+        yield "code", reason
     elif draft.language == "command":
         try:
             command.check(draft.code, set(_known_places(draft)))
@@ -120,28 +125,64 @@ def _known_places(draft: TaskDraft) -> Iterator[str]:
 
 def _ending_faults(draft: TaskDraft) -> Iterator[Fault]:
     for name, endings in (("inputs", draft.inputs), ("outputs", draft.outputs), ("stdout", (draft.stdout or ".x",))):
-        bad = next((each for each in endings if not ENDING.fullmatch(each)), None)
-        if bad is not None:
-            yield name, f"“{bad[:40]}” is not an ending such as .csv or a file name such as graph.out."
+        if reasons := [reason for each in endings if (reason := check_ending(each))]:
+            yield name, reasons[0]
         elif len(set(normal_endings(endings))) < len(endings):
             yield name, "Each ending is named once."
 
 
-def _parameter_faults(parameters: Sequence[ParameterDraft]) -> Iterator[Fault]:
-    aliases = [each.alias for each in parameters]
-    for index, each in enumerate(parameters):
-        if not ALIAS.fullmatch(each.alias):
-            yield f"parameters-{index}-alias", "Name the parameter with letters, digits, _ - . or blanks."
-        elif aliases.index(each.alias) != index:
-            yield f"parameters-{index}-alias", "Another parameter has this name: choose a different one."
-        if each.kind is Kind.CHOICE and not each.choices:
-            yield f"parameters-{index}-choices", "List the values to choose from."
-        elif each.default is None and not each.required and each.kind in NEEDS_A_VALUE:
-            yield f"parameters-{index}-default", "Give a default, or make the parameter required."
-        elif reason := check_default(each.rule):
-            yield f"parameters-{index}-default", f"The default is not a valid value: {reason.removeprefix('default: ')}"
-        if each.minimum is not None and each.maximum is not None and each.minimum > each.maximum:
-            yield f"parameters-{index}-minimum", "The smallest value is larger than the largest."
+def _parameter_faults(draft: TaskDraft) -> Iterator[Fault]:
+    for index, each in enumerate(draft.parameters):
+        if reason := _alias_fault(draft, index):
+            yield f"parameters-{index}-alias", reason
+        for name, sentence in _own_faults(each):
+            yield f"parameters-{index}-{name}", sentence
+
+
+def _alias_fault(draft: TaskDraft, index: int) -> str | None:
+    aliases = [each.alias for each in draft.parameters]
+    if not ALIAS.fullmatch(aliases[index]):
+        return "Name the parameter with letters, digits, _ - . or blanks."
+    if aliases[index] in aliases[:index]:
+        return "Another parameter has this name: choose a different one."
+    name = public_name(draft.name, aliases[index])
+    return f"Forms have a field {name} already: choose another name." if name in OWN_FIELDS else None
+
+
+def _own_faults(draft: ParameterDraft) -> Iterator[Fault]:
+    for name in ("label", "help", "flag"):
+        if reason := check_text(name, getattr(draft, name)):
+            yield name, reason
+    bounds = list(_bound_faults(draft))
+    yield from bounds or _value_faults(draft)
+
+
+def _bound_faults(draft: ParameterDraft) -> Iterator[Fault]:
+    for name, bound in (("minimum", draft.minimum), ("maximum", draft.maximum)):
+        if bound is not None and (reason := _bound_fault(draft.kind, bound)):
+            yield name, reason
+    if draft.minimum is not None and draft.maximum is not None and draft.minimum > draft.maximum:
+        yield "minimum", "The smallest value is larger than the largest."
+
+
+def _bound_fault(kind: Kind, bound: float) -> str | None:
+    if kind in UNORDERED:
+        return f"A {kind} has no smallest or largest value: leave it empty."
+    if kind is Kind.TEXT and bound not in range(LONGEST + 1):
+        return f"A text's length is a whole number of characters, from 0 to {LONGEST}."
+    return None if -FARTHEST <= bound <= FARTHEST else "Give a number that is not infinite, or none."
+
+
+def _value_faults(draft: ParameterDraft) -> Iterator[Fault]:
+    reasons = [reason for each in draft.choices if (reason := check_text("choice", each))]
+    if reasons:
+        yield "choices", reasons[0]
+    elif draft.kind is Kind.CHOICE and not draft.choices:
+        yield "choices", "List the values to choose from."
+    elif draft.default is None and not draft.required and draft.kind in NEEDS_A_VALUE:
+        yield "default", "Give a default, or make the parameter required."
+    elif reason := check_text("default", draft.default or "") or check_default(draft.rule):
+        yield "default", f"The default is not a valid value: {reason.removeprefix('default: ')}"
 
 
 def _variable_faults(variables: Sequence[tuple[str, str]]) -> Iterator[Fault]:
@@ -153,5 +194,12 @@ def _variable_faults(variables: Sequence[tuple[str, str]]) -> Iterator[Fault]:
             yield f"variables-{index}-name", f"{name} is set by the portal and cannot be changed."
         elif names.index(name) != index:
             yield f"variables-{index}-name", "Each variable is named once."
-        if "\0" in value:
-            yield f"variables-{index}-value", "The value cannot hold a NUL character."
+        if reason := check_text("variable's value", value):
+            yield f"variables-{index}-value", reason
+
+
+def _configuration_faults(configurations: Sequence[ConfigurationDraft]) -> Iterator[Fault]:
+    for index, each in enumerate(configurations):
+        for name in ("kind", "name", "version", "parameters"):
+            if reason := check_text(name, getattr(each, name)):
+                yield f"configurations-{index}-{name}", reason

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-ENDING = re.compile(r"^[A-Za-z0-9._+=@-]{1,60}$")
+ENDING = re.compile(r"[A-Za-z0-9._+=@-]+")
+LONGEST_OWN_ENDING = 60
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+OWN_FIELDS = ("job", "submission_name", "email", "input_data")
 PLAIN = frozenset("._+=@ -")
 LONGEST_ENDING = 150
 OUT = "_out"
@@ -34,6 +41,16 @@ def normal_ending(ending: str) -> str:
     return ending if "." in ending else f".{ending}"
 
 
+def check_ending(ending: str) -> str | None:
+    """Why files cannot be known by this ending, or None."""
+    if not ENDING.fullmatch(ending):
+        return f"“{ending[:40]}” is not an ending such as .csv or a file name such as graph.out."
+    kept = normal_ending(ending)
+    if len(kept) > LONGEST_OWN_ENDING:
+        return f"An ending has at most {LONGEST_OWN_ENDING} characters with its dot, “{kept[:20]}…” has {len(kept)}."
+    return None
+
+
 def fits(name: str, ending: str) -> bool:
     """Whether a file counts for an ending: a whole suffix ('.tar.gz') or a whole file name ('graph.out')."""
     return name.endswith(ending) if ending.startswith(".") else name == ending or name.endswith(f".{ending}")
@@ -49,6 +66,19 @@ def public_name(task: str, alias: str) -> str:
     return f"{task}_{alias}"
 
 
+def namesakes(aliases: Mapping[str, Iterable[str]]) -> str | None:
+    """What to say of parameters of two tasks that would bear one public name: {task: its parameters' names}."""
+    bearers: dict[str, tuple[str, str]] = {}
+    for task in aliases:
+        for alias in aliases[task]:
+            name = public_name(task, alias)
+            other_task, other = bearers.setdefault(name, (task, alias))
+            if other_task != task:
+                both = f"“{other}” of {other_task} and “{alias}” of {task}"
+                return f"{both} would both be called {name}: give one of them another name."
+    return None
+
+
 def last_segment(name: str) -> str:
     """A client's file name as text to show: its last segment, blanks as '_', no control characters."""
     segment = re.split(r"[/\\]", name)[-1]
@@ -59,15 +89,25 @@ def last_segment(name: str) -> str:
 RESERVED = frozenset({"new", "preview", "graph"})
 
 
+def normal_name(name: str) -> str:
+    """A name as it is kept: an é is one character, however it was typed."""
+    return unicodedata.normalize("NFC", name)
+
+
 def check_name(name: str) -> str | None:
     """Why a task, job or backend cannot bear this name, or None."""
     if not name.strip() or name != name.strip():
         return "Give it a name, without blanks at its ends."
     if len(name) > 80:
         return f"A name has at most 80 characters, this has {len(name)}."
-    if bad := next((char for char in name if char in '/\\,?#&%<>"' or not char.isprintable()), None):
-        return f"A name cannot hold {bad!r}: use letters, digits, blanks, _ - . and '."
+    if bad := next((char for char in name if not _plain(char)), None):
+        return f"A name cannot hold {bad!a}: use letters, digits, blanks, _ - . and '."
     return f"The name {name} is the portal's own: choose another." if name in RESERVED or set(name) <= {"."} else None
+
+
+def _plain(char: str) -> bool:
+    """Whether a character can be seen, and means nothing in an address or a list."""
+    return char.isprintable() and char not in '/\\,?#&%<>"' and not INVISIBLE.match(char)
 
 
 def output_for(identity: str, ending: str) -> str:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from portal.domain.errors import Invalid
+from portal.domain.texts import storable
 
 LONGEST = 10_000
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 TRUE = frozenset({"true", "1", "on", "yes"})
+UNREADABLE = "\ufffd"
 FALSE = frozenset({"false", "0", "off", "no", ""})
 
 Value = str | int | float | bool
@@ -39,6 +41,12 @@ class Rule:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """The fewest and the most characters of a text."""
+        most = LONGEST if self.maximum is None else min(LONGEST, self.maximum)
+        return int(max(0, min(LONGEST, self.minimum or 0))), int(max(0, most))
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,20 @@ def check_default(rule: Rule) -> str | None:
     return None
 
 
+def whole_number(text: str) -> int:
+    """Raises ValueError with a sentence."""
+    if not INTEGER.fullmatch(text):
+        raise ValueError(f"“{text[:40]}” is not a whole number, such as 10 or -3.")
+    return int(text)
+
+
+def decimal_number(text: str) -> float:
+    """A finite number. Raises ValueError with a sentence."""
+    if not DECIMAL.fullmatch(text) or math.isinf(float(text)):
+        raise ValueError(f"“{text[:40]}” is not a number, such as 0.05 or 1e-5.")
+    return float(text)
+
+
 def _given_or_default(field: str, rule: Rule, text: str | None) -> str:
     if text is not None and (text != "" or not rule.required or rule.kind is Kind.BOOLEAN):
         return text if text != "" or rule.default is None else rule.default
@@ -85,34 +107,32 @@ def _given_or_default(field: str, rule: Rule, text: str | None) -> str:
 
 
 def _text(rule: Rule, text: str) -> str:
-    if any((ord(char) < 32 and char not in "\t\n\r") or 0xD800 <= ord(char) <= 0xDFFF for char in text):
+    if not storable(text) or any(char < " " and char not in "\t\n\r" for char in text):
         raise ValueError("control characters are not allowed.")
-    longest = LONGEST if rule.maximum is None else min(int(rule.maximum), LONGEST)
-    if len(text) > longest:
-        raise ValueError(f"at most {longest} characters are allowed, this has {len(text)}.")
-    if rule.minimum is not None and len(text) < rule.minimum:
-        raise ValueError(f"at least {int(rule.minimum)} characters are needed.")
+    if UNREADABLE in text:
+        raise ValueError("this is not UTF-8 text.")
+    fewest, most = rule.lengths
+    if len(text) > most:
+        raise ValueError(f"at most {most} characters are allowed, this has {len(text)}.")
+    if len(text) < fewest:
+        raise ValueError(f"at least {fewest} characters are needed.")
     return text
 
 
 def _integer(rule: Rule, text: str) -> int:
-    if not INTEGER.fullmatch(text):
-        raise ValueError(f"“{text[:40]}” is not a whole number, such as 10 or -3.")
-    return int(_bounded(rule, int(text)))
+    return int(_bounded(rule, whole_number(text)))
 
 
 def _decimal(rule: Rule, text: str) -> float:
-    if not DECIMAL.fullmatch(text) or math.isinf(float(text)):
-        raise ValueError(f"“{text[:40]}” is not a number, such as 0.05 or 1e-5.")
-    return float(_bounded(rule, float(text)))
+    return float(_bounded(rule, decimal_number(text)))
 
 
-def _bounded(rule: Rule, number: float) -> float:
-    if rule.minimum is not None and number < rule.minimum:
-        raise ValueError(f"{number:g} is too small, the smallest is {rule.minimum:g}.")
-    if rule.maximum is not None and number > rule.maximum:
-        raise ValueError(f"{number:g} is too large, the largest is {rule.maximum:g}.")
-    return number
+def _bounded(rule: Rule, given: float) -> float:
+    if rule.minimum is not None and given < rule.minimum:
+        raise ValueError(f"{given:g} is too small, the smallest is {rule.minimum:g}.")
+    if rule.maximum is not None and given > rule.maximum:
+        raise ValueError(f"{given:g} is too large, the largest is {rule.maximum:g}.")
+    return given
 
 
 def _boolean(rule: Rule, text: str) -> bool:

@@ -79,7 +79,7 @@ class BackendForm(FlaskForm):
     )
     wall_seconds = IntegerField(
         "Time limit in seconds",
-        [NumberRange(1, 31_536_000, "Give a whole number of seconds, 1 or more.")],
+        [NumberRange(1, 10_000_000, "Give a whole number of seconds, from 1 to 10,000,000.")],
         description="A run that takes longer is stopped. A task may ask for less.",
         default=3600,
     )

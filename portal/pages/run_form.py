@@ -145,9 +145,9 @@ def _bounds(rule: Rule) -> str:
 
 
 def _text_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
-    lengths = {"minlength": rule.minimum, "maxlength": rule.maximum}
-    shown = {name: int(length) for name, length in lengths.items() if length is not None}
-    return StringField(**common, render_kw={**shown, **_required(rule)})
+    fewest, most = rule.lengths
+    lengths = {"minlength": fewest, "maxlength": most} if fewest else {"maxlength": most}
+    return StringField(**common, render_kw={**lengths, **_required(rule)})
 
 
 def _integer_field(rule: Rule, common: dict[str, Any]) -> UnboundField:

@@ -27,7 +27,7 @@ from wtforms.widgets import NumberInput, TextArea
 
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
-from portal.domain.parameters import Kind
+from portal.domain.parameters import Kind, decimal_number, whole_number
 from portal.domain.plugins import plugins
 from portal.domain.verdict import Then
 from portal.models import Backend
@@ -53,10 +53,7 @@ class WholeNumber(IntegerField):
     def process_formdata(self, valuelist: list[str]) -> None:
         self.data = None
         if valuelist and (text := valuelist[0].strip()):
-            try:
-                self.data = int(text)
-            except ValueError:
-                raise ValueError(f"“{text[:40]}” is not a whole number, such as 10.") from None
+            self.data = whole_number(text)
 
 
 class Number(StringField):
@@ -68,10 +65,7 @@ class Number(StringField):
     def process_formdata(self, valuelist: list[str]) -> None:
         self.data = None
         if valuelist and (text := valuelist[0].strip()):
-            try:
-                self.data = float(text)
-            except ValueError:
-                raise ValueError(f"“{text[:40]}” is not a number, such as 0.05.") from None
+            self.data = decimal_number(text)
 
 
 class Words(StringField):
@@ -91,7 +85,7 @@ class WholeNumbers(Words):
         super().process_formdata(valuelist)
         words, self.data = self.data, ()
         try:
-            self.data = tuple(int(each) for each in words)
+            self.data = tuple(whole_number(each) for each in words)
         except ValueError:
             raise ValueError("Give whole numbers with commas between, such as 1, 2.") from None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,11 +13,14 @@ from sqlalchemy.orm import Session
 from portal import queue
 from portal.database import clock, now
 from portal.domain.errors import Conflict, Invalid, NotFound
-from portal.domain.names import check_name
+from portal.domain.names import check_name, normal_name
 from portal.domain.plugins import plugins
+from portal.domain.texts import check_text, storable
 from portal.models import Backend, TaskRevision, Worker
 
 SILENT_AFTER = timedelta(minutes=2)
+LARGEST_ID = 2**31 - 1
+NOT_FOR_FILES = {"proc", "sys", "dev"}
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,20 @@ def every(session: Session) -> Sequence[Backend]:
 
 
 def get(session: Session, backend_id: int) -> Backend:
-    backend = session.get(Backend, backend_id)
+    backend = session.get(Backend, backend_id) if backend_id <= LARGEST_ID else None
     if backend is None:
         raise NotFound("There is no such backend.")
     return backend
 
 
 def named(session: Session, name: str) -> Backend | None:
-    return session.scalar(select(Backend).where(Backend.name == name))
+    """The backend of this name, if it could be one and is."""
+    return session.scalar(select(Backend).where(Backend.name == normal_name(name))) if storable(name) else None
 
 
 def save(session: Session, draft: BackendDraft, backend: Backend | None = None) -> Backend:
     """Make or change a backend. Raises Invalid naming the fields."""
+    draft = replace(draft, name=normal_name(draft.name))
     _check(session, draft, backend)
     backend = backend or Backend()
     backend.name, backend.runner, backend.queue = draft.name, draft.runner, draft.queue
@@ -96,7 +101,10 @@ def obstacle(session: Session, backend: Backend, language: str) -> str | None:
     """Why a task in this language cannot run on this backend now, or None."""
     if not backend.enabled:
         return f"The backend {backend.name} is switched off."
-    reason = _ability(backend, language, _workers_of(session, backend)).reason
+    ability = _ability(backend, language, _workers_of(session, backend))
+    if language not in backend.languages:
+        return f"The backend {backend.name} does not run {ability.label} any more."
+    reason = ability.reason
     return f"The backend {backend.name} cannot run it: {reason}" if reason else None
 
 
@@ -124,7 +132,8 @@ def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> No
         "queue": None if _plain(draft.queue) else "Use letters, digits, _ and - for the queue's name.",
         "runner": None if draft.runner in plugins("runners") else "Choose one of the installed runners.",
         "languages": _unknown_languages(draft.languages),
-        "root_directory": _unusable(draft.root_directory),
+        "root_directory": check_text("root directory", draft.root_directory) or _unusable(draft.root_directory),
+        "options": _unkeepable(draft.options),
         "wall_seconds": None if 1 <= draft.wall_seconds <= 10_000_000 else "Give a time limit of at least 1 second.",
     }
     if found := {field_name: reason for field_name, reason in wrong.items() if reason}:
@@ -148,6 +157,16 @@ def _unknown_languages(languages: Sequence[str]) -> str | None:
 
 
 def _unusable(directory: str) -> str | None:
-    if directory and not Path(directory).is_absolute():
+    parts = PurePosixPath(directory).parts
+    if not directory:
+        return None
+    if not parts[0].startswith("/") or ".." in parts:
         return "Give the whole path of the directory, or leave it empty for the portal's own."
+    if set(parts[1:2]) & NOT_FOR_FILES:
+        return f"Nothing can be kept under /{parts[1]}: choose another directory, or leave it empty."
     return None
+
+
+def _unkeepable(options: Mapping[str, str]) -> str | None:
+    reasons = (check_text("option", f"{name}={value}") for name, value in options.items())
+    return next((reason for reason in reasons if reason), None)

@@ -5,6 +5,7 @@ What exists by name is left as it is, so that loading twice changes nothing.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def load_examples(session: Session, author: Account | None) -> Loaded:
 
 def load(session: Session, file: Path, author: Account | None) -> Loaded:
     """Make what the file describes and is not there yet. Raises Invalid naming the entry that is wrong."""
-    document = yaml.safe_load(file.read_text("utf-8"))
+    document = _read(file)
     return Loaded(
         backends=tuple(_load_each(session, document, "backends", _load_backend)),
         tasks=tuple(
@@ -48,6 +49,20 @@ def load(session: Session, file: Path, author: Account | None) -> Loaded:
     )
 
 
+def _read(file: Path) -> dict[str, Any]:
+    """The file's lists by kind. Raises Invalid for anything of another shape."""
+    try:
+        document = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as wrong:
+        raise Invalid(file=f"{file.name} cannot be read as YAML: {wrong}") from None
+    if not isinstance(document, dict) or not set(document) <= set(_KNOWN):
+        raise Invalid(file=f"{file.name} must hold {', '.join(_KNOWN)}, each a list, and nothing else.")
+    for kind, entries in document.items():
+        if not isinstance(entries, list) or not all(isinstance(each, dict) and "name" in each for each in entries):
+            raise Invalid(file=f"{file.name}: {kind} must be a list of entries, each with a name.")
+    return document
+
+
 def _load_each(session: Session, document: dict[str, Any], kind: str, make: Any) -> list[str]:
     made = []
     for entry in document.get(kind, []):
@@ -55,10 +70,17 @@ def _load_each(session: Session, document: dict[str, Any], kind: str, make: Any)
             continue
         try:
             make(session, entry)
-        except (Invalid, TypeError, KeyError) as wrong:
-            raise Invalid(file=f"{kind}, {entry['name']}: {wrong}") from wrong
+        except (Invalid, TypeError, KeyError, ValueError, OSError) as wrong:
+            raise Invalid(file=f"{kind}, {entry['name']}: {_plain(wrong)}") from None
         made.append(entry["name"])
     return made
+
+
+def _plain(wrong: Exception) -> str:
+    """What is wrong with an entry, in its author's words."""
+    if isinstance(wrong, KeyError):
+        return f"{wrong.args[0]} is missing."
+    return re.sub(r"^\w+\.__init__\(\) got an unexpected keyword argument", "there is no field", str(wrong))
 
 
 _KNOWN: dict[str, Any] = {"backends": backends.named, "tasks": tasks.named, "jobs": jobs.named}

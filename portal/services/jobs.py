@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.domain import graph, plan
+from portal.domain.drafts import Fault
 from portal.domain.errors import Invalid, NotFound
-from portal.domain.names import check_name, fits
+from portal.domain.names import check_name, fits, namesakes, normal_name
 from portal.domain.parameters import Rule
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
+from portal.domain.texts import check_text, storable
 from portal.models import Account, Job, JobRevision, Step, TaskRevision
 from portal.services import backends, tasks
+
+MOST_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def get(session: Session, name: str) -> Job:
 
 
 def named(session: Session, name: str) -> Job | None:
-    return session.scalar(select(Job).where(Job.name == name))
+    """The job of this name, if it could be one and is."""
+    return session.scalar(select(Job).where(Job.name == normal_name(name))) if storable(name) else None
 
 
 def may_run(account: Account | None, job: Job) -> bool:
@@ -73,6 +78,7 @@ def runnable_by(session: Session, account: Account | None) -> list[Job]:
 
 def save(session: Session, draft: JobDraft, author: Account | None, job: Job | None = None) -> JobRevision:
     """Add a revision to a job, or make one. Raises Invalid naming every field that is wrong."""
+    draft = replace(draft, name=normal_name(draft.name))
     wrong = dict(_faults(session, draft, job))
     if wrong:
         raise Invalid(**wrong)
@@ -104,13 +110,13 @@ def draft_of(job: Job) -> JobDraft:
         public=job.public,
         enabled=job.enabled,
         validators=tuple(current.validators),
-        steps=tuple(StepDraft(each.order, each.task.name) for each in current.steps),
+        steps=tuple(StepDraft(each.order, each.task.name if each.task else "") for each in current.steps),
     )
 
 
 def fields(job: Job) -> list[Field]:
     """The job's parameters in step order. A task that stands in several steps is asked for once."""
-    revisions = dict.fromkeys(step.task.current for step in job.current.steps)
+    revisions = dict.fromkeys(step.task.current for step in job.current.steps if step.task)
     return [field for revision in revisions for field in _fields_of(revision)]
 
 
@@ -131,6 +137,8 @@ def obstacles(session: Session, job: Job) -> list[str]:
 
 
 def _obstacle(session: Session, step: Step) -> str | None:
+    if step.task is None:
+        return "The task of a step is deleted: take the step out of the job."
     revision = step.task.current
     reason = backends.obstacle(session, revision.backend, revision.language)
     return f"Step {step.task.name}: {reason}" if reason else None
@@ -152,17 +160,19 @@ def _unfed_inputs(session: Session, draft: JobDraft) -> Iterator[str]:
 
 
 def _by_stage(session: Session, draft: JobDraft) -> list[list[TaskRevision]]:
-    stages = plan.stages(step.order for step in draft.steps)
-    found = [(stages[step.order], tasks.named(session, step.task)) for step in draft.steps]
+    steps = draft.steps[:MOST_STEPS]
+    stages = plan.stages(step.order for step in steps)
+    found = [(stages[step.order], tasks.named(session, step.task)) for step in steps]
     return [[task.current for at, task in found if at == stage and task] for stage in stages.values()]
 
 
 def drawing(session: Session, draft: JobDraft) -> graph.Drawing:
-    """The picture of a job as it would run."""
-    stages = plan.stages(step.order for step in draft.steps)
+    """The picture of a job as it would run, of no more steps than a job may have."""
+    steps = draft.steps[:MOST_STEPS]
+    stages = plan.stages(step.order for step in steps)
     nodes = [
         graph.Node(str(index), step.task, _language_label(session, step.task), "plain", stages[step.order])
-        for index, step in enumerate(draft.steps)
+        for index, step in enumerate(steps)
     ]
     return graph.draw(nodes)
 
@@ -173,15 +183,27 @@ def _language_label(session: Session, task_name: str) -> str:
     return known.label if known else ""
 
 
-def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[tuple[str, str]]:
+def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Fault]:
     if reason := check_name(draft.name):
         yield "name", reason
     elif (other := named(session, draft.name)) and other is not job:
         yield "name", "A job of this name exists: choose another."
+    if reason := check_text("description", draft.description):
+        yield "description", reason
     if unknown := [each for each in draft.validators if each not in plugins("validators")]:
         yield "validators", f"Not installed: {', '.join(unknown)}."
-    for index, step in enumerate(draft.steps):
-        if tasks.named(session, step.task) is None:
+    if len(draft.steps) > MOST_STEPS:
+        yield "steps", f"A job has at most {MOST_STEPS} steps, this has {len(draft.steps)}: make two jobs of it."
+    else:
+        yield from _step_faults(session, draft.steps)
+
+
+def _step_faults(session: Session, steps: Sequence[StepDraft]) -> Iterator[Fault]:
+    found = [tasks.named(session, step.task) for step in steps]
+    for index, (step, task) in enumerate(zip(steps, found, strict=True)):
+        if task is None:
             yield f"steps-{index}-task", "Choose one of the tasks."
         if not 0 <= step.order <= 100_000:
             yield f"steps-{index}-order", "Give an order number from 0 on."
+    if sentence := namesakes({task.name: tasks.aliases_of(task) for task in found if task}):
+        yield "steps", sentence

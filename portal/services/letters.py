@@ -79,7 +79,8 @@ def _told(session: Session, submission: Submission) -> str:
 
 
 def _failed(session: Session, run: Run) -> list[str]:
-    lines = ["", f"Step {run.stage}, {run.task_name}: {run.reason}"]
+    step = f"Step {run.stage} ({run.task_name}): "
+    lines = ["", step + run.reason.removeprefix(step)]
     if run.exit_status is not None:
         lines.append(f"Exit status: {run.exit_status}")
     tail = results.log_tail(session, run, "stderr", LAST_LINES)

@@ -138,7 +138,7 @@ def _table(text: str, delimiter: str, cut: bool) -> Preview:
 def _json(text: str, cut: bool) -> Preview:
     if not cut:
         try:
-            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False).encode().decode()
         except (ValueError, RecursionError):
             return Preview("text", text=text)
     return Preview("json", text=text, cut=cut)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,9 +11,10 @@ from sqlalchemy.orm import Session
 from portal.domain import command
 from portal.domain.drafts import ConfigurationDraft, Fault, ParameterDraft, TaskDraft, faults, normal_endings
 from portal.domain.errors import Conflict, Invalid, NotFound
-from portal.domain.names import normal_ending
+from portal.domain.names import namesakes, normal_ending, normal_name
 from portal.domain.parameters import Argument, Kind
 from portal.domain.plugins import plugins
+from portal.domain.texts import storable
 from portal.domain.work import Placement, Work, bindings
 from portal.models import (
     Account,
@@ -41,11 +43,13 @@ def get(session: Session, name: str) -> Task:
 
 
 def named(session: Session, name: str) -> Task | None:
-    return session.scalar(select(Task).where(Task.name == name))
+    """The task of this name, if it could be one and is."""
+    return session.scalar(select(Task).where(Task.name == normal_name(name))) if storable(name) else None
 
 
 def save(session: Session, draft: TaskDraft, author: Account | None, task: Task | None = None) -> TaskRevision:
     """Add a revision to a task, or make one. Raises Invalid naming every field that is wrong."""
+    draft = replace(draft, name=normal_name(draft.name))
     wrong = dict(_faults(session, draft, task))
     if wrong:
         raise Invalid(**wrong)
@@ -62,14 +66,15 @@ def save(session: Session, draft: TaskDraft, author: Account | None, task: Task 
 def delete(session: Session, task: Task) -> None:
     """Raises Conflict while a job's current revision has a step of it."""
     if using := _jobs_using(session, task):
-        raise Conflict(f"The task {task.name} is a step of {', '.join(using)}: take it out there first.")
+        names = ", ".join(job.name for job in using)
+        raise Conflict(f"The task {task.name} is a step of {names}: take it out there first.")
     session.delete(task)
 
 
-def _jobs_using(session: Session, task: Task) -> list[str]:
+def _jobs_using(session: Session, task: Task) -> list[Job]:
     steps = select(JobRevision.job_id).join(JobRevision.steps).where(Step.task_id == task.id)
     candidates = session.scalars(select(Job).where(Job.id.in_(steps)).order_by(Job.name))
-    return [job.name for job in candidates if task in [step.task for step in job.current.steps]]
+    return [job for job in candidates if task in [step.task for step in job.current.steps]]
 
 
 def draft_of(revision: TaskRevision) -> TaskDraft:
@@ -163,8 +168,24 @@ def _faults(session: Session, draft: TaskDraft, task: Task | None) -> Iterator[F
     yield from faults(draft)
     if (other := named(session, draft.name)) and other is not task:
         yield "name", "A task of this name exists: choose another."
+    if task:
+        yield from _namesakes(_jobs_using(session, task), draft, task)
     backend = backends.named(session, draft.backend)
     if backend is None:
         yield "backend", "Choose a backend."
     elif draft.language in plugins("languages") and draft.language not in backend.languages:
         yield "backend", f"The backend {backend.name} does not run this language: choose another."
+
+
+def _namesakes(using: Sequence[Job], draft: TaskDraft, task: Task) -> Iterator[Fault]:
+    """What the draft's parameters would be called in a job as another task's are."""
+    for job in using:
+        others = [step.task for step in job.current.steps if step.task not in (None, task)]
+        aliases = {other.name: aliases_of(other) for other in others}
+        for index, each in enumerate(draft.parameters):
+            if sentence := namesakes({draft.name: [each.alias], **aliases}):
+                yield f"parameters-{index}-alias", f"In the job {job.name}, {sentence}"
+
+
+def aliases_of(task: Task) -> list[str]:
+    return [each.alias for each in task.current.parameters]

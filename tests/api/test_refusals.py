@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import Any
 
 import pytest
@@ -36,6 +37,36 @@ def test_it_refuses_a_json_body(client: FlaskClient) -> None:
 def test_it_refuses_a_multipart_body_without_its_boundary(client: FlaskClient) -> None:
     answer = client.post(f"{A}/submission.json", data=b"x", content_type="multipart/form-data")
     refused(answer, 415, {"detail": 'Unsupported media type "multipart/form-data" in request.'})
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'--B\r\nContent-Disposition: form-data; name="job"\r\n\r\nx\r\n', "multipart/form-data; boundary=B"),
+        (
+            b'--B\r\nContent-Disposition: form-data; name="f"; filename="\xe9"\r\n\r\nx\r\n--B--\r\n',
+            "multipart/form-data; boundary=B",
+        ),
+        (b"job=\xe9", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_it_says_that_a_form_cannot_be_read(client: FlaskClient, body: bytes, kind: str) -> None:
+    answer = client.post(f"{A}/submission.json", data=body, content_type=kind)
+    refused(answer, 400, {"error": "The form cannot be read: it is cut off, or a name in it is not UTF-8 text."})
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("submission_name", "This is not UTF-8 text."),
+        ("email", "Enter a valid email address."),
+        ("count_word", "count_word: this is not UTF-8 text."),
+    ],
+)
+def test_it_names_the_field_whose_text_is_not_utf_8(send: Send, make_job: MakeJob, name: str, sentence: str) -> None:
+    make_job("count_lines", parameters=(ParameterDraft("word", required=True),))
+    fields = {"count_word": "x", name: (io.BytesIO(b"caf\xe9"), None)}
+    refused(send(**fields), 400, {"error": {name: [sentence]}})
 
 
 @pytest.mark.parametrize("name", ["job", "submission_name", "email"])
@@ -198,7 +229,13 @@ def test_it_takes_submissions_by_post_only(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["submission/f175c10a-0000-4000-8000-000000000000", "submission/single/x", "job/nothing", "submission/%00"]
+    "path",
+    [
+        "submission/f175c10a-0000-4000-8000-000000000000",
+        "submission/single/x",
+        "job/nothing",
+        *(f"{kind}/{name}" for kind in ("submission", "submission/single", "job") for name in ("%00", "x" * 5000)),
+    ],
 )
 def test_it_knows_what_it_does_not_know(client: FlaskClient, path: str) -> None:
     refused(client.get(f"{A}/{path}?format=json"), 404, {"detail": "Not found."})

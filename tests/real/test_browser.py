@@ -166,6 +166,17 @@ def test_an_error_is_shown_with_the_analysts_own_line(page: Page, tmp_path: Path
     expect(page.locator("pre.stderr")).to_contain_text("out of penguins")
 
 
+def test_the_editor_shows_what_the_browser_brings_back(page: Page) -> None:
+    page.goto("/tasks/clean")
+    editor = page.get_by_role("textbox", name="Code")
+    editor.fill("not saved yet")
+    page.get_by_role("link", name="Runs").click()
+    page.go_back()
+
+    expect(editor).to_have_text("not saved yet")
+    expect(page.locator("textarea[name=code]")).to_have_value("not saved yet")
+
+
 def test_it_works_without_javascript(browser: Browser, portal: Portal) -> None:
     context = browser.new_context(base_url=portal.url, java_script_enabled=False)
     page = context.new_page()

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from portal.database import clock, transaction
-from portal.domain.errors import Conflict, Invalid
+from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.models import Worker
 from portal.services import backends
 from portal.services.backends import BackendDraft
@@ -40,6 +40,15 @@ def reason(session: Session, language: str) -> tuple[str | None, bool]:
         ({"languages": ()}, "languages"),
         ({"languages": ("python", "cobol")}, "languages"),
         ({"root_directory": "runs"}, "root_directory"),
+        ({"root_directory": "/proc/nope"}, "root_directory"),
+        ({"root_directory": "/sys"}, "root_directory"),
+        ({"root_directory": "/dev/null"}, "root_directory"),
+        ({"root_directory": "//proc"}, "root_directory"),
+        ({"root_directory": "/srv/../proc"}, "root_directory"),
+        ({"root_directory": "/" + "x" * 500}, "root_directory"),
+        ({"root_directory": "/a\0b"}, "root_directory"),
+        ({"options": {"python": "x" * 2000}}, "options"),
+        ({"options": {"python": "a\0b"}}, "options"),
         ({"wall_seconds": 0}, "wall_seconds"),
     ],
 )
@@ -58,6 +67,20 @@ def test_it_changes_a_backend_and_gives_a_name_once(session: Session) -> None:
     assert (backends.get(session, made.id).queue, made.enabled) == ("other", False)
     with pytest.raises(Invalid, match="exists"), transaction(session):
         backends.save(session, DRAFT)
+
+
+def test_it_knows_a_backend_however_its_name_was_typed(session: Session) -> None:
+    with transaction(session):
+        backends.save(session, replace(DRAFT, name="e\u0301"))
+
+    assert [each.name for each in backends.every(session)] == ["\u00e9"]
+    assert backends.named(session, "e\u0301") is backends.named(session, "\u00e9")
+    assert backends.named(session, "a\0b") is None
+
+
+def test_it_knows_no_backend_of_a_number_that_none_can_have(session: Session) -> None:
+    with pytest.raises(NotFound):
+        backends.get(session, 10**20)
 
 
 def test_it_keeps_a_backend_that_a_task_names(session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,25 @@ def test_it_names_the_entry_that_is_wrong_and_loads_nothing(
 
     assert refusal.value.fields["file"].startswith(named)
     assert (tasks.every(session), jobs.every(session)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tasks: [", "cannot be read as YAML"),
+        ("", "must hold backends, tasks, jobs"),
+        ("- tasks", "must hold backends, tasks, jobs"),
+        ("tasks:", "tasks must be a list of entries"),
+        ("tasks: [{language: python}]", "each with a name"),
+        ("tasks: [{name: t, language: python, backend: b, code_file: gone.py}]", "tasks, t: "),
+        ("tasks: [{name: t, langage: python, backend: b, code: x}]", "tasks, t: there is no field 'langage'"),
+        ("tasks: [{name: t, language: p, backend: b, code: x, parameters: [{name: a, type: odd}]}]", "tasks, t: 'odd'"),
+        ("jobs: [{name: j}]", "jobs, j: steps is missing."),
+    ],
+)
+def test_it_says_what_is_wrong_with_a_file(session: Session, tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+
+    with transaction(session), pytest.raises(Invalid, match=re.escape(words)):
+        configuration.load(session, file, None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
@@ -12,7 +14,7 @@ from portal.domain.drafts import ParameterDraft
 from portal.domain.errors import Invalid, NotFound
 from portal.domain.parameters import Kind
 from portal.domain.policy import Role
-from portal.models import Account, Worker
+from portal.models import Account, Task, Worker
 from portal.services import backends, jobs
 from portal.services.jobs import JobDraft, StepDraft
 from tests.making import make_backend, make_job, make_task
@@ -68,6 +70,10 @@ def test_it_adds_a_revision_with_every_save(session: Session, three_tasks: None)
         (JobDraft("flow", validators=("magic",)), "validators"),
         (JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(1, "nothing"))), "steps-1-task"),
         (JobDraft("flow", steps=(StepDraft(-1, "clean"),)), "steps-0-order"),
+        (JobDraft("flow", steps=(StepDraft(1, "cle\0an"),)), "steps-0-task"),
+        (JobDraft("flow", steps=(StepDraft(1, "clean"),) * 201), "steps"),
+        (JobDraft("flow", "x" * 10_001), "description"),
+        (JobDraft("flow", "a\0b"), "description"),
     ],
 )
 def test_it_names_the_field_that_is_wrong(session: Session, three_tasks: None, draft: JobDraft, field: str) -> None:
@@ -76,6 +82,63 @@ def test_it_names_the_field_that_is_wrong(session: Session, three_tasks: None, d
 
     assert list(refusal.value.fields) == [field]
     assert jobs.every(session) == []
+
+
+def test_it_takes_as_many_steps_as_a_job_may_have(session: Session, three_tasks: None) -> None:
+    assert len(save(session, JobDraft("flow", steps=(StepDraft(1, "clean"),) * 200)).steps) == 200
+
+
+def test_it_draws_no_more_than_a_job_may_have(session: Session, three_tasks: None) -> None:
+    draft = JobDraft("flow", steps=tuple(StepDraft(number, "clean") for number in range(1000)))
+
+    assert len(jobs.drawing(session, draft).boxes) == 200
+    assert jobs.warnings(session, draft) == jobs.warnings(session, replace(draft, steps=draft.steps[:200]))
+
+
+def test_it_refuses_two_parameters_of_one_public_name_and_names_both(session: Session) -> None:
+    make_task(session, "a", "command", "true", parameters=(ParameterDraft("b_c"),))
+    make_task(session, "a_b", "command", "true", parameters=(ParameterDraft("c"),))
+
+    with pytest.raises(Invalid) as refusal:
+        save(session, JobDraft("flow", steps=(StepDraft(1, "a"), StepDraft(1, "a"), StepDraft(2, "a_b"))))
+
+    sentence = "“b_c” of a and “c” of a_b would both be called a_b_c: give one of them another name."
+    assert refusal.value.fields == {"steps": sentence}
+
+
+def test_it_knows_a_job_and_its_tasks_however_their_names_were_typed(session: Session) -> None:
+    make_task(session, "\u00e9", "command", "true")
+    save(session, JobDraft("e\u0301", steps=(StepDraft(1, "e\u0301"),)))
+
+    assert jobs.get(session, "e\u0301").name == jobs.get(session, "\u00e9").name == "\u00e9"
+    assert jobs.named(session, "a\0b") is None
+    with pytest.raises(Invalid, match="exists"), transaction(session):
+        jobs.save(session, JobDraft("e\u0301"), None)
+
+
+def test_it_bears_a_step_whose_task_is_deleted(session: Session, three_tasks: None) -> None:
+    save(session, JobDraft("flow", steps=STEPS[:2]))
+    with transaction(session):
+        session.execute(delete(Task).where(Task.name == "fit"))
+    job = jobs.get(session, "flow")
+
+    draft = jobs.draft_of(job)
+
+    assert [step.task for step in draft.steps] == ["clean", ""]
+    assert (jobs.fields(job), jobs.warnings(session, draft)) == ([], [])
+    assert [box.node.label for box in jobs.drawing(session, draft).boxes] == ["clean", ""]
+    assert jobs.obstacles(session, job) == ["The task of a step is deleted: take the step out of the job."]
+
+
+def test_it_says_that_a_backend_does_not_run_a_language_any_more(session: Session, three_tasks: None) -> None:
+    save(session, JobDraft("flow", steps=STEPS[:2]))
+    with transaction(session):
+        here = backends.named(session, "here")
+        backends.save(session, backends.BackendDraft("here", "local", "here", ("r",)), here)
+
+    found = jobs.obstacles(session, jobs.get(session, "flow"))
+
+    assert found == ["Step clean: The backend here does not run Python any more."]
 
 
 def test_it_refuses_the_name_of_another_job(session: Session, three_tasks: None) -> None:

@@ -78,7 +78,8 @@ def test_it_says_which_step_failed_and_what_it_wrote_last(
     [letter] = postbox
     text = letter.get_payload()
     assert letter["Subject"] == "a test: failed"
-    assert "Step 1, t: Step 1 (t): Failed with exit status 3" in text
+    assert "Step 1 (t): Failed with exit status 3" in text
+    assert text.count("Step 1") == 1
     assert "Exit status: 3" in text
     assert "no such column" in text
 

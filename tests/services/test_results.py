@@ -103,6 +103,7 @@ def test_it_shows_json_with_line_breaks_and_what_only_claims_to_be_json_as_text(
 
     assert (found.kind, json.loads(found.text)) == ("json", content)
     assert "é😀" in found.text and "\n" in found.text
+    assert results.preview(stored(data, "half.json", b'["\\ud83d"]')).text == '["\\ud83d"]'
     assert results.preview(stored(data, "y.json", b"{not json")).kind == "text"
     assert results.preview(stored(data, "z.json", b"[" * 100_000)).kind == "text"
 

@@ -142,6 +142,40 @@ def test_it_refuses_value_where_only_a_boolean_has_its_flag(session: Session) ->
     assert "$VALUE" in faults(session, code="fit $VALUE", parameters=(boolean,))["code"]
 
 
+NFC, NFD = "\u00e9t\u00e9", "e\u0301te\u0301"
+
+
+def test_it_knows_a_name_however_it_was_typed(session: Session) -> None:
+    saved(session, replace(DRAFT, name=NFD))
+
+    assert [task.name for task in tasks.every(session)] == [NFC]
+    assert tasks.get(session, NFD) is tasks.get(session, NFC)
+    with pytest.raises(Invalid, match="A task of this name exists"), transaction(session):
+        tasks.save(session, replace(DRAFT, name=NFD), None)
+
+
+def test_it_knows_no_task_under_a_name_that_no_database_keeps(session: Session) -> None:
+    assert tasks.named(session, "a\0b") is None
+    assert tasks.named(session, "\ud83d") is None
+
+
+def test_it_refuses_a_parameter_that_would_bear_the_public_name_of_another_in_a_job(session: Session) -> None:
+    make_task(session, "a_b", "command", "true", parameters=(ParameterDraft("c"),))
+    make_task(session, "a", "command", "true")
+    make_job(session, "job", [(1, "a"), (1, "a_b")])
+    draft = tasks.draft_of(tasks.get(session, "a").current)
+    clashing = replace(draft, parameters=(ParameterDraft("x"), ParameterDraft("b_c")))
+
+    with pytest.raises(Invalid) as refusal:
+        saved(session, clashing)
+
+    assert refusal.value.fields == {
+        "parameters-1-alias": "In the job job, “b_c” of a and “c” of a_b would both be called a_b_c: "
+        "give one of them another name."
+    }
+    saved(session, replace(clashing, name="elsewhere"))
+
+
 def test_it_refuses_the_name_of_another_task(session: Session) -> None:
     saved(session, DRAFT)
 
