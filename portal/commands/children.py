@@ -71,6 +71,15 @@ class Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def has_group(self) -> bool:
+        if self.process is None:
+            return False
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
 
 class Children:
     """The children in the order in which they are started; they are ended in the opposite order."""
@@ -139,6 +148,12 @@ class Children:
         _wait(lambda: not any(child.alive() for child in children), GRACE_SECONDS)
         for child in children:
             child.end()
+        _wait(lambda: self._gone(children), GRACE_SECONDS)
+
+    def _gone(self, children: Sequence[Child]) -> bool:
+        """Whether nothing of their groups is left; only then have we adopted all that they had started."""
+        self._bury_orphans()
+        return not any(child.has_group() for child in children)
 
 
 def _die_with_parent() -> None:

@@ -83,6 +83,6 @@ def test_the_letter_of_a_failure_names_step_status_and_last_lines(rest: Client, 
 
     text = inbox.letter_to(address).get_content()
 
-    assert "Step 1, clean" in text
+    assert "Step 1 (clean)" in text
     assert "Exit status: 1" in text
     assert "bill_length_mm" in text
