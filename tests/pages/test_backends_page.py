@@ -30,7 +30,7 @@ def test_it_says_which_languages_are_unavailable_and_why(signed_in: FlaskClient,
         languages = {"r": "Rscript is not installed.", "python": None, "command": None}
         backends.report(session, Worker(name="w", queues=["here"], obstacles={"here": languages}))
 
-    assert "unavailable on this machine: Rscript is not installed." in signed_in.get("/backends").text
+    assert "unavailable: Rscript is not installed." in signed_in.get("/backends").text
 
 
 def test_it_says_when_no_worker_has_reported(signed_in: FlaskClient, session: Session) -> None:

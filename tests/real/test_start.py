@@ -111,6 +111,22 @@ def test_it_runs_on_the_broker_that_comes_with_the_requirements(tmp_path: Path) 
     assert "valkey" in subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout.lower()
 
 
+def test_it_starts_with_nothing_installed_and_says_what_cannot_run(tmp_path: Path) -> None:
+    """No R, no Redis: the bundled broker serves, other jobs run, and the R job says why it cannot."""
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    with portal_in_one(tmp_path / "var", {"PATH": str(tmp_path)}) as portal:
+        eventually(lambda: "The example job penguins waits for you" in portal.log.read_text())
+        rest = Client(portal.url)
+        refused = rest.post(PENGUINS, job="penguins", submission_name="x", email="ann@example.org")
+        form = rest.fetch("/jobs/penguins/run").decode()
+        counted = rest.post(PENGUINS, job="word_count", submission_name="x", email="ann@example.org")
+
+        assert "Rscript is not installed" in refused["error"]
+        assert "Rscript is not installed" in form
+        assert rest.ended(counted["UUID"])["state"] == "Complete"
+        assert any("valkey-server" in command(pid) for pid in descendants(portal.starter.pid))
+
+
 def test_it_keeps_its_data_where_it_was_told_whatever_the_name(tmp_path: Path) -> None:
     data = tmp_path / "uni cödé $x %41?#" / ("long" * 20)
 
