@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import PurePosixPath
 
+from sqlalchemy import delete as delete_from
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,7 @@ from portal.domain.texts import check_text, storable
 from portal.models import Backend, TaskRevision, Worker
 
 SILENT_AFTER = timedelta(minutes=2)
+FORGOTTEN_AFTER = 86_400.0
 LARGEST_ID = 2**31 - 1
 NOT_FOR_FILES = {"proc", "sys", "dev"}
 
@@ -85,7 +87,8 @@ def delete(session: Session, backend: Backend) -> None:
 
 
 def report(session: Session, told: Worker) -> None:
-    """A worker's word about itself, in place of its last one."""
+    """A worker's word about itself, in place of its last one; those silent for long are forgotten."""
+    session.execute(delete_from(Worker).where(Worker.seen < now(-FORGOTTEN_AFTER)))
     known = session.scalar(select(Worker).where(Worker.name == told.name)) or Worker(name=told.name)
     known.queues, known.obstacles, known.seen = told.queues, told.obstacles, now()
     session.add(known)
