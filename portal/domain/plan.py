@@ -31,8 +31,3 @@ def due(places: Sequence[Place]) -> list[int]:
         if any(place.state not in FINAL for place in stage):
             return [place.key for place in stage if place.state is State.WAITING]
     return []
-
-
-def left_out(places: Iterable[Place]) -> list[int]:
-    """The keys of the runs that have not begun: they are skipped when a submission ends early."""
-    return [place.key for place in places if place.state in (State.WAITING, State.QUEUED)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.domain.plan import Place, due, left_out, stages
+from portal.domain.plan import Place, due, stages
 from portal.domain.states import State
 
 places = st.lists(st.builds(Place, st.integers(), st.integers(1, 4), st.sampled_from(State)), max_size=8)
@@ -33,9 +33,3 @@ def test_it_never_begins_what_an_earlier_stage_may_still_hold_up(found: list[Pla
     begun = [place for place in found if place.key in turn and place.state is State.WAITING]
     unfinished = [place.stage for place in found if not place.state.final]
     assert all(place.stage >= min(unfinished) for place in begun)
-
-
-def test_it_leaves_out_what_has_not_begun() -> None:
-    found = [Place(number, 1, state) for number, state in enumerate(State)]
-
-    assert [list(State)[key] for key in left_out(found)] == [State.WAITING, State.QUEUED]

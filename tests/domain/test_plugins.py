@@ -20,12 +20,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_it_finds_a_new_file_and_reads_its_label_without_running_it(folder: Path) -> None:
     ran = folder / "ran"
-    (folder / "octave.py").write_text(f"LABEL = 'Octave'\nEXTENSION = '.m'\nopen({str(ran)!r}, 'w')\nimport nowhere\n")
+    (folder / "octave.py").write_text(f"LABEL = 'Octave'\nEDITOR = 'plain'\nopen({str(ran)!r}, 'w')\nimport nowhere\n")
 
     found = plugins.plugins("languages")
 
     assert list(found) == ["octave"]
-    assert (found["octave"].label, found["octave"].constants["EXTENSION"]) == ("Octave", ".m")
+    assert (found["octave"].label, found["octave"].constants["EDITOR"]) == ("Octave", "plain")
     assert not ran.exists()
 
 

@@ -1,6 +1,6 @@
 """How a task is written: one file a language, its name the language's name.
 
-A file here states LABEL, EDITOR (the editor's mode), EXTENSION and HINT (what the code finds), and has
+A file here states LABEL, EDITOR (the editor's mode) and HINT (what the code finds), and has
 `unavailable(options) -> str | None`, why this machine cannot run it, and `prepare(work, space) -> list[str]`, which
 writes what is needed into the run's directory and gives the command to start.
 """

@@ -10,7 +10,6 @@ from portal.domain.work import Work, bindings
 
 LABEL = "Command"
 EDITOR = "shell"
-EXTENSION = ".sh"
 HINT = (
     "Write it as for sh; pipes, several lines and redirections work. $I1, $I2 are the input files and $O1, $O2 the "
     "output files, in the order of their endings; $P1, $P2 the parameters with their flags; $VALUE the parameter whose "

@@ -12,7 +12,6 @@ from portal.domain.work import Work
 
 LABEL = "Python"
 EDITOR = "python"
-EXTENSION = ".py"
 HINT = (
     "The code finds inputs (path by ending: inputs['.csv']), outputs (the path to write, by ending) and params (typed "
     "values by name). It runs in a directory of its own; any file in it that matches an output ending is kept."
