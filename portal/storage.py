@@ -8,17 +8,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 from uuid import uuid4
 
 from portal.domain.errors import Invalid, NotFound
 from portal.settings import settings
 
 BLOCK = 1 << 20
-
-
-class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class TooLarge(Invalid):
     """The stream went past its limit; nothing of it was kept."""
 
 
-def put(key: str, stream: Readable, limit: int | None = None) -> Blob:
+def put(key: str, stream: BinaryIO, limit: int | None = None) -> Blob:
     """Store a stream, durably, before this returns. Raises TooLarge past `limit` bytes."""
     target = _path(key)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +66,7 @@ def _path(key: str) -> Path:
     return settings().files_directory / key
 
 
-def _write(key: str, draft: Path, stream: Readable, limit: int | None) -> Blob:
+def _write(key: str, draft: Path, stream: BinaryIO, limit: int | None) -> Blob:
     digest, size = hashlib.sha256(), 0
     with draft.open("wb") as file:
         for block in _blocks(stream):
@@ -84,7 +80,7 @@ def _write(key: str, draft: Path, stream: Readable, limit: int | None) -> Blob:
     return Blob(key, size, digest.hexdigest())
 
 
-def _blocks(stream: Readable) -> Iterator[bytes]:
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
     while block := stream.read(BLOCK):
         yield block
 

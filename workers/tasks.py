@@ -16,7 +16,7 @@ from collections.abc import Callable
 from celery import signals
 
 from portal import database
-from portal.database import transaction
+from portal.database import reading, transaction
 from portal.domain.errors import Unavailable
 from portal.models import Backend, Worker
 from portal.queue import CHORES
@@ -81,8 +81,9 @@ def _name() -> str:
 
 def report() -> None:
     """Say which queues this process serves, and what of each backend it cannot run, and why."""
-    with transaction() as session:
+    with reading() as session:
         found = {backend.name: _obstacles(backend) for backend in backends.every(session)}
+    with transaction() as session:
         backends.report(session, Worker(name=_name(), queues=queues(), obstacles=found))
 
 
@@ -112,12 +113,13 @@ def _finish_only(**_: object) -> None:
 
 def _look_around() -> None:
     reported = -REPORT_SECONDS
-    while not _ending.wait(settings().portal_poll_seconds if reported > 0 else 0):
+    while not _ending.is_set():
         if time.monotonic() - reported >= REPORT_SECONDS:
             reported = time.monotonic()
             _try(report)
         for chore in (sweep_once, letters.send_due, work_through):
             _try(chore)
+        _ending.wait(settings().portal_poll_seconds)
 
 
 def _try(chore: Callable[[], object]) -> None:

@@ -168,11 +168,8 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
 
 def _orphans(known: Container[int]) -> list[int]:
     """The processes that were adopted and live."""
-    return [pid for pid in _own_children() if pid not in known]
-
-
-def _own_children() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_mine(entry)]
+    mine = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _is_mine(entry))
+    return [pid for pid in mine if pid not in known]
 
 
 def _is_mine(entry: Path) -> bool:

@@ -20,8 +20,6 @@ BRACED = re.compile(r"\$\{((?:[PIO][1-9][0-9]*)|VALUE|ID|TMP)\}", re.ASCII)
 HEREDOC = re.compile(
     r"""<<(?P<tabs>-?)[ \t]*(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)"|(?P<bare>[^\s;&|<>()'"`]+))"""
 )
-
-
 CASE = re.compile(r"\bcase\b")
 ENDS = {"'": "'", '"': '"', "`": "`", "${": "}", "$(": ")"}
 

@@ -14,6 +14,7 @@ from portal.domain.parameters import LONGEST, Kind, Rule, check_default
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text
 from portal.domain.verdict import Then
+from portal.domain.work import LONGEST_WALL_SECONDS, VALUE_FLAG
 
 ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,79}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,119}")
@@ -97,7 +98,7 @@ def faults(draft: TaskDraft) -> Iterator[Fault]:
     yield from _parameter_faults(draft)
     yield from _variable_faults(draft.variables)
     yield from _configuration_faults(draft.configurations)
-    if draft.wall_seconds is not None and not 1 <= draft.wall_seconds <= 10_000_000:
+    if draft.wall_seconds is not None and not 1 <= draft.wall_seconds <= LONGEST_WALL_SECONDS:
         yield "wall_seconds", "Give a time limit of at least 1 second, or none."
 
 
@@ -114,13 +115,13 @@ def _code_faults(draft: TaskDraft) -> Iterator[Fault]:
 
 
 def _known_places(draft: TaskDraft) -> Iterator[str]:
-    valued = [each for each in draft.parameters if "VALUE" in each.flag]
+    valued = [each for each in draft.parameters if VALUE_FLAG in each.flag]
     yield from ("ID", "TMP")
     yield from (f"I{number}" for number in range(1, len(draft.inputs) + 1))
     yield from (f"O{number}" for number in range(1, len(draft.outputs) + 1))
     yield from (f"P{number}" for number in range(1, len(draft.parameters) - len(valued) + 1))
     if any(each.kind is not Kind.BOOLEAN for each in valued):
-        yield "VALUE"
+        yield VALUE_FLAG
 
 
 def _ending_faults(draft: TaskDraft) -> Iterator[Fault]:

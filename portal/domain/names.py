@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
 ENDING = re.compile(r"[A-Za-z0-9._+=@-]+")
-LONGEST_OWN_ENDING = 60
+LONGEST_ENDING = 60
 INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 OWN_FIELDS = ("job", "submission_name", "email", "input_data")
 PLAIN = frozenset("._+=@ -")
-LONGEST_ENDING = 150
+LONGEST_TAIL = 150
 OUT = "_out"
 
 
@@ -46,8 +46,8 @@ def check_ending(ending: str) -> str | None:
     if not ENDING.fullmatch(ending):
         return f"“{ending[:40]}” is not an ending such as .csv or a file name such as graph.out."
     kept = normal_ending(ending)
-    if len(kept) > LONGEST_OWN_ENDING:
-        return f"An ending has at most {LONGEST_OWN_ENDING} characters with its dot, “{kept[:20]}…” has {len(kept)}."
+    if len(kept) > LONGEST_ENDING:
+        return f"An ending has at most {LONGEST_ENDING} characters with its dot, “{kept[:20]}…” has {len(kept)}."
     return None
 
 
@@ -122,7 +122,7 @@ def public_file(identity: str, name: str) -> str:
     """
     own = name.startswith(identity)
     clean = "".join(char if char.isalnum() or char in PLAIN else "_" for char in name.removeprefix(identity))
-    ending = clean.removeprefix(OUT)[-LONGEST_ENDING:]
+    ending = clean.removeprefix(OUT)[-LONGEST_TAIL:]
     return identity + ending if own else f"{identity}.{ending.lstrip('.')}"
 
 

@@ -11,6 +11,7 @@ from portal.domain.parameters import Argument, Kind
 from portal.domain.verdict import Rules, Then
 
 VALUE_FLAG = "VALUE"
+LONGEST_WALL_SECONDS = 10_000_000
 
 
 @dataclass(frozen=True)

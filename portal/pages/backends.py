@@ -19,7 +19,7 @@ from portal.web import may, only_for, session
 
 pages = Blueprint("backends", __name__)
 
-ONE = "/backends/<int(max=2147483647):backend_id>"
+ONE = "/backends/<int:backend_id>"
 COLUMNS = ("name", "runner", "queue", "languages", "obstacles", "wall_seconds", "enabled")
 
 

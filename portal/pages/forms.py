@@ -23,6 +23,7 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from portal.domain.errors import Invalid
 from portal.domain.plugins import plugins
+from portal.domain.work import LONGEST_WALL_SECONDS
 from portal.models import Backend
 from portal.services.backends import BackendDraft
 
@@ -79,7 +80,7 @@ class BackendForm(FlaskForm):
     )
     wall_seconds = IntegerField(
         "Time limit in seconds",
-        [NumberRange(1, 10_000_000, "Give a whole number of seconds, from 1 to 10,000,000.")],
+        [NumberRange(1, LONGEST_WALL_SECONDS, f"Give a whole number of seconds, from 1 to {LONGEST_WALL_SECONDS:,}.")],
         description="A run that takes longer is stopped. A task may ask for less.",
         default=3600,
     )

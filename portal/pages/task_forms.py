@@ -28,8 +28,9 @@ from wtforms.widgets import NumberInput, TextArea
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind, decimal_number, whole_number
-from portal.domain.plugins import plugins
+from portal.domain.plugins import Plugin, plugins
 from portal.domain.verdict import Then
+from portal.domain.work import VALUE_FLAG
 from portal.models import Backend
 from portal.pages.forms import Checkboxes
 from portal.services import jobs
@@ -37,7 +38,6 @@ from portal.services import jobs
 SPARE_ROWS = 3
 KINDS = [SelectChoice(each.value) for each in Kind]
 CONFIGURATION_KINDS = [SelectChoice(each) for each in ("Software", "Dataset", "Misc.")]
-PLACES = {"command": "$P{number}", "python": 'params["{name}"]', "r": "params${word}"}
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
 ERROR_LINE = re.compile(r"Line ([0-9]+):")
 ON_EXIT_STATUS = [
@@ -337,13 +337,18 @@ class TaskForm(FormWithRows):
 
 def _places(rows: Rows, language: str | None) -> Iterator[str]:
     """How the code has each parameter. A command's whose flag holds VALUE takes no number."""
-    pattern = PLACES.get(language or "", "{name}")
+    pattern = _pattern(plugins("languages").get(language or ""))
     numbers = count(1)
     for row in rows:
-        if "{number}" in pattern and "VALUE" in (row.form.flag.data or ""):
+        if "{number}" in pattern and VALUE_FLAG in (row.form.flag.data or ""):
             yield "$VALUE"
         else:
             yield _place(pattern, _text(row.form.alias) or "name", next(numbers))
+
+
+def _pattern(language: Plugin | None) -> str:
+    """How a language's code has a parameter, as its plug-in states it."""
+    return language.constants.get("PLACE", "{name}") if language else "{name}"
 
 
 def _place(pattern: str, name: str, number: int) -> str:
@@ -357,7 +362,7 @@ def _text(field: Field) -> str:
 
 def _language_choice(name: str) -> SelectChoice:
     plugin = plugins("languages")[name]
-    place = PLACES.get(name, "{name}")
+    place = _pattern(plugin)
     return SelectChoice(name, plugin.label, {"data-mode": plugin.constants.get("EDITOR", ""), "data-place": place})
 
 

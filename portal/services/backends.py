@@ -17,6 +17,7 @@ from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.names import check_name, normal_name
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
+from portal.domain.work import LONGEST_WALL_SECONDS
 from portal.models import Backend, TaskRevision, Worker
 
 SILENT_AFTER = timedelta(minutes=2)
@@ -137,7 +138,9 @@ def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> No
         "languages": _unknown_languages(draft.languages),
         "root_directory": check_text("root directory", draft.root_directory) or _unusable(draft.root_directory),
         "options": _unkeepable(draft.options),
-        "wall_seconds": None if 1 <= draft.wall_seconds <= 10_000_000 else "Give a time limit of at least 1 second.",
+        "wall_seconds": None
+        if 1 <= draft.wall_seconds <= LONGEST_WALL_SECONDS
+        else "Give a time limit of at least 1 second.",
     }
     if found := {field_name: reason for field_name, reason in wrong.items() if reason}:
         raise Invalid(**found)
@@ -168,6 +171,10 @@ def _unusable(directory: str) -> str | None:
     if set(parts[1:2]) & NOT_FOR_FILES:
         return f"Nothing can be kept under /{parts[1]}: choose another directory, or leave it empty."
     return None
+
+
+def _unending(seconds: int) -> str | None:
+    return None if 1 <= seconds <= LONGEST_WALL_SECONDS else "Give a time limit of at least 1 second."
 
 
 def _unkeepable(options: Mapping[str, str]) -> str | None:

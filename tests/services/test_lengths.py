@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import InstrumentedAttribute
 
-from portal.domain.names import LONGEST_OWN_ENDING
+from portal.domain.names import LONGEST_ENDING
 from portal.domain.texts import LONGEST
 from portal.models import Backend, Configuration, Parameter, TaskRevision
 
@@ -19,7 +19,7 @@ from portal.models import Backend, Configuration, Parameter, TaskRevision
         (Configuration.name, LONGEST["name"]),
         (Configuration.version, LONGEST["version"]),
         (Backend.root_directory, LONGEST["root directory"]),
-        (TaskRevision.stdout, LONGEST_OWN_ENDING),
+        (TaskRevision.stdout, LONGEST_ENDING),
     ],
     ids=str,
 )

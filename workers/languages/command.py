@@ -10,6 +10,7 @@ from portal.domain.work import Work, bindings
 
 LABEL = "Command"
 EDITOR = "shell"
+PLACE = "$P{number}"
 HINT = (
     "Write it as for sh; pipes, several lines and redirections work. $I1, $I2 are the input files and $O1, $O2 the "
     "output files, in the order of their endings; $P1, $P2 the parameters with their flags; $VALUE the parameter whose "

@@ -12,6 +12,7 @@ from portal.domain.work import Work
 
 LABEL = "Python"
 EDITOR = "python"
+PLACE = 'params["{name}"]'
 HINT = (
     "The code finds inputs (path by ending: inputs['.csv']), outputs (the path to write, by ending) and params (typed "
     "values by name). It runs in a directory of its own; any file in it that matches an output ending is kept."

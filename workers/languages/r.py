@@ -12,6 +12,7 @@ from portal.domain.work import Work
 
 LABEL = "R"
 EDITOR = "r"
+PLACE = "params${word}"
 HINT = (
     "The code finds inputs (path by ending: inputs[['.csv']]), outputs (the path to write, by ending) and params "
     "(typed values by name: params$alpha). It runs in a directory of its own; any file in it that matches an output "

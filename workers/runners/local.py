@@ -21,7 +21,8 @@ from workers.runners import Handle
 
 LABEL = "This machine"
 LAUNCHER = Path(__file__).parents[1] / "launcher.py"
-HOST = f"{socket.gethostname()}/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+HOST = f"{socket.gethostname()}/{BOOT}"
 START_SECONDS = 10.0
 REAP_SECONDS = 5.0
 END_AGAIN_SECONDS = 0.05
@@ -97,7 +98,7 @@ def _open(space: Path) -> int | None:
         descriptor = os.pidfd_open(launched["pid"])
     except ProcessLookupError:
         return None
-    if _start_time(launched["pid"]) == launched["started"] and _boot() == launched["boot"]:
+    if _start_time(launched["pid"]) == launched["started"] and launched["boot"] == BOOT:
         return descriptor
     os.close(descriptor)
     return None
@@ -180,7 +181,3 @@ def _start_time(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except (FileNotFoundError, ProcessLookupError):
         return None
-
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
