@@ -15,7 +15,6 @@ def create_app(chosen: Settings | None = None) -> Flask:
     app.config.from_mapping(
         SECRET_KEY=chosen.signing_key(),
         SQLALCHEMY_DATABASE_URI=chosen.database,
-        SQLALCHEMY_ENGINE_OPTIONS=_engine_options(chosen),
         MAX_CONTENT_LENGTH=chosen.portal_max_upload_bytes + chosen.portal_max_form_bytes,
         MAX_FORM_MEMORY_SIZE=chosen.portal_max_form_bytes,
         MAX_FORM_PARTS=1000,
@@ -30,9 +29,3 @@ def create_app(chosen: Settings | None = None) -> Flask:
     api.register(app)
     commands.register(app)
     return app
-
-
-def _engine_options(chosen: Settings) -> dict[str, object]:
-    if chosen.database.startswith("sqlite"):
-        return {}
-    return {"pool_pre_ping": True, "pool_size": 8, "connect_args": {"connect_timeout": 5}}

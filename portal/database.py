@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Engine, Float, MetaData, bindparam, create_engine, event, select
+from sqlalchemy import DateTime, Dialect, Engine, Float, MetaData, bindparam, create_engine, event, exc, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -25,6 +26,26 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+CONNECT_SECONDS = 5
+LINE = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+AWAY_IN_SQLITE = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    )
+)
+DISK_FULL_IN_POSTGRESQL = "53100"
 
 
 class Base(DeclarativeBase):
@@ -81,10 +102,15 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def make_engine(url: str) -> Engine:
+def engine_options(url: str, pool_size: int = 2) -> dict[str, Any]:
+    """How an engine for this database is made: a server that died must be noticed soon, and one that is back, too."""
     if url.startswith("sqlite"):
-        return create_engine(url)
-    return create_engine(url, pool_pre_ping=True, pool_size=2, max_overflow=8, connect_args={"connect_timeout": 5})
+        return {}
+    return {"pool_pre_ping": True, "pool_size": pool_size, "max_overflow": 8, "pool_timeout": 10, "connect_args": LINE}
+
+
+def make_engine(url: str) -> Engine:
+    return create_engine(url, **engine_options(url))
 
 
 @cache
@@ -134,3 +160,29 @@ def clock(session: Session) -> datetime:
 
 def is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
+
+
+def away(error: BaseException | None) -> bool:
+    """Whether the database did not answer. What was asked of it last may have been done all the same."""
+    if isinstance(error, exc.TimeoutError):
+        return True
+    if not isinstance(error, exc.DBAPIError) or full(error):
+        return False
+    return error.connection_invalidated or _out_of_reach(error)
+
+
+def full(error: BaseException | None) -> bool:
+    """Whether the database has no room left; then it has done nothing."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    return getattr(error.orig, "pgcode", None) == DISK_FULL_IN_POSTGRESQL or _sqlite_code(error) == sqlite3.SQLITE_FULL
+
+
+def _out_of_reach(error: exc.DBAPIError) -> bool:
+    """SQLite has one class for a file that cannot be read and for a table that is not there."""
+    code = _sqlite_code(error)
+    return code in AWAY_IN_SQLITE if code else isinstance(error, exc.OperationalError | exc.InterfaceError)
+
+
+def _sqlite_code(error: exc.DBAPIError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", 0)) & 0xFF

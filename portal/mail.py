@@ -12,6 +12,15 @@ from portal.domain.errors import Unavailable
 from portal.settings import Settings, settings
 
 TIMEOUT = 10
+CLOSING = 421
+
+
+class Refused(Unavailable):
+    """The server answers and does not take this letter; `final`: it never will, as there is no such address."""
+
+    def __init__(self, sentence: str, final: bool = False) -> None:
+        super().__init__(sentence)
+        self.final = final
 
 
 def on() -> bool:
@@ -20,16 +29,42 @@ def on() -> bool:
 
 
 def send(to: str, subject: str, text: str) -> None:
-    """Hand one letter to the mail server. Raises Unavailable when it does not take it."""
+    """Hand one letter to the mail server. Raises Refused for this letter, Unavailable when the server takes none."""
     chosen = settings()
     try:
         server = smtplib.SMTP(chosen.mail_server, chosen.mail_port, timeout=TIMEOUT)
         with closing(server):
             _greet(server, chosen)
-            server.send_message(_letter(chosen.mail_from, to, subject, text))
+            _hand_over(server, _letter(chosen.mail_from, to, subject, text))
             _part(server)
-    except (OSError, ValueError, smtplib.SMTPException) as failure:
-        raise Unavailable(f"The mail server did not take the letter: {type(failure).__name__}.") from failure
+    except (OSError, smtplib.SMTPException) as failure:
+        raise Unavailable(f"The mail server did not take the letter: {_said(failure)}.") from failure
+
+
+def _hand_over(server: smtplib.SMTP, letter: EmailMessage) -> None:
+    try:
+        server.send_message(letter)
+    except smtplib.SMTPRecipientsRefused as refusal:
+        [(code, answer)] = refusal.recipients.values()
+        if code == CLOSING:
+            raise
+        raise Refused(f"The mail server refused the address: {_line(code, answer)}.", final=code >= 500) from refusal
+    except (smtplib.SMTPDataError, smtplib.SMTPNotSupportedError, ValueError) as refusal:
+        if getattr(refusal, "smtp_code", None) == CLOSING:
+            raise
+        raise Refused(f"The mail server did not take the letter: {_said(refusal)}.") from refusal
+
+
+def _said(failure: Exception) -> str:
+    """What the server answered, or what befell us before it could."""
+    if isinstance(failure, smtplib.SMTPResponseException):
+        return _line(failure.smtp_code, failure.smtp_error)
+    return type(failure).__name__
+
+
+def _line(code: int, answer: bytes | str) -> str:
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+    return " ".join(f"{code} {text}".split())[:200].rstrip(".")
 
 
 def _greet(server: smtplib.SMTP, chosen: Settings) -> None:

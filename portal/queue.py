@@ -1,13 +1,19 @@
-"""The words said to workers, sent on commit only. A lost word costs time, never work: the sweep says it again."""
+"""The words said to workers, sent on commit only. A lost word costs time, never work: the sweep says it again.
+
+Nobody waits for the broker: a thread of its own talks to it, so that a dead or frozen one slows no request.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from functools import cache
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
+from redis import RedisError
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -16,6 +22,7 @@ from portal.settings import settings
 CHORES = "chores"
 EVERY = "every"
 PAUSE = 5.0
+ENOUGH = 100
 UNSAID = "words"
 
 log = logging.getLogger(__name__)
@@ -38,7 +45,7 @@ def _unsay_all(session: Session) -> None:
 
 
 class Line:
-    """The line to the broker. After a failure it stays silent for a while: a dead broker costs one request a second."""
+    """The line to the broker, and the words that wait for it. After a failure it stays silent for a while."""
 
     def __init__(self, broker: str) -> None:
         self.app = Celery("portal", broker=broker, set_as_current=False)
@@ -53,18 +60,56 @@ class Line:
                 "interval_step": 0,
             },
         )
+        self.lock = threading.Lock()
+        self.unsent: dict[tuple[str, str], None] = {}
+        self.talking = False
         self.silent_until = 0.0
 
     def send(self, word: str, queue: str) -> None:
-        if time.monotonic() < self.silent_until:
-            return
-        try:
-            self.app.send_task(word, queue=queue, retry=False)
-        except (OSError, OperationalError) as failure:
-            log.warning("the broker does not answer: %s", type(failure).__name__)
+        with self.lock:
+            if time.monotonic() < self.silent_until:
+                return
+            self.unsent[(word, queue)] = None
+            if self.talking:
+                return
+            self.talking = True
+        threading.Thread(target=self._talk, name="words").start()
+
+    def _talk(self) -> None:
+        """Send what waits, until nothing does."""
+        while next_one := self._next():
+            try:
+                self._tell(*next_one)
+            except (OSError, KombuError, RedisError) as failure:
+                log.warning("the broker does not answer: %s", type(failure).__name__)
+                self._be_silent()
+            except Exception:
+                log.exception("a word did not leave")
+                self._be_silent()
+
+    def _next(self) -> tuple[str, str] | None:
+        with self.lock:
+            first = next(iter(self.unsent), None)
+            self.talking = first is not None
+            if first:
+                del self.unsent[first]
+            return first
+
+    def _be_silent(self) -> None:
+        with self.lock:
             self.silent_until = time.monotonic() + PAUSE
+            self.unsent.clear()
+
+    def _tell(self, word: str, queue: str) -> None:
+        """A queue that nobody serves must not grow without end: enough words are as good as more."""
+        with self.app.producer_pool.acquire(block=True) as producer:
+            if producer.channel.queue_declare(queue=queue).message_count < ENOUGH:
+                self.app.send_task(word, queue=queue, retry=False, producer=producer)
 
 
 @cache
 def _line() -> Line:
     return Line(settings().broker)
+
+
+os.register_at_fork(after_in_child=_line.cache_clear)

@@ -9,7 +9,7 @@ import tempfile
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 import limits
@@ -52,6 +52,16 @@ class Settings(BaseSettings):
     portal_beat_seconds: float = Field(default=2, ge=0.05)
     portal_poll_seconds: float = Field(default=5, ge=0.2)
     portal_max_lost: int = Field(default=3, ge=1)
+    portal_at_shutdown: Literal["", "hand over", "end"] = Field(
+        default="", description="What a worker does with its runs; empty: `start` ends them, others hand them over."
+    )
+    portal_hand_over_seconds: float = Field(default=600, ge=1, description="How long they wait for the next worker.")
+    portal_disk_floor_bytes: int = Field(default=200_000_000, ge=0, description="Less free disk takes no run.")
+    portal_keep_days: int | None = Field(default=None, ge=1, le=36_500, description="Results are kept so long.")
+    portal_clean_seconds: float = Field(default=60, ge=0.2, description="How often what is over is removed.")
+    portal_orphan_seconds: float = Field(
+        default=3600, ge=1, description="How old a file must be that belongs to nothing, before it is removed."
+    )
 
     portal_max_upload_bytes: int = Field(default=1_000_000_000, ge=1)
     portal_max_form_bytes: int = Field(
@@ -75,7 +85,7 @@ class Settings(BaseSettings):
     mail_starttls: bool = False
     mail_from: str = "portal@localhost"
 
-    @field_validator("portal_queue_hog_size", "portal_queue_hard_limit", mode="before")
+    @field_validator("portal_queue_hog_size", "portal_queue_hard_limit", "portal_keep_days", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

@@ -1,20 +1,29 @@
-"""Files that must last: put, open, copy, delete, by keys of the portal's own. Here: a directory of this machine."""
+"""Files that must last: put, open, copy, delete, by keys of the portal's own. Here: a directory of this machine.
+
+Directories are no more than parts of keys: they come with the first file and go with the last.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
 from portal.domain.errors import Invalid, NotFound
 from portal.settings import settings
 
 BLOCK = 1 << 20
+DRAFT = ".part"
+TRIES = 10
+
+Placed = TypeVar("Placed")
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,15 @@ class Blob:
     sha256: str
 
 
+@dataclass(frozen=True)
+class File:
+    """A file as it stands there, a draft perhaps. `age`: the seconds since it was written or given this key."""
+
+    key: str
+    size: int
+    age: float
+
+
 class TooLarge(Invalid):
     """The stream went past its limit; nothing of it was kept."""
 
@@ -33,8 +51,7 @@ class TooLarge(Invalid):
 def put(key: str, stream: BinaryIO, limit: int | None = None) -> Blob:
     """Store a stream, durably, before this returns. Raises TooLarge past `limit` bytes."""
     target = _path(key)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f"{target.name}.{uuid4().hex}.part")
+    draft = target.with_name(f"{target.name}.{uuid4().hex}{DRAFT}")
     try:
         blob = _write(key, draft, stream, limit)
         draft.replace(target)
@@ -58,8 +75,26 @@ def copy_to(key: str, target: Path) -> None:
         raise NotFound("This file is not kept any more.") from None
 
 
+def duplicate(key: str, new_key: str) -> None:
+    """Keep a file under a second key too, durably: either goes without the other. Raises NotFound."""
+    try:
+        _link(_path(key), _path(new_key))
+    except FileNotFoundError:
+        _prune(_path(new_key).parent)
+        raise NotFound("This file is not kept any more.") from None
+    except OSError:  # another file system, or one without second names
+        with open_blob(key) as stream:
+            put(new_key, stream)
+
+
 def delete(key: str) -> None:
     _path(key).unlink(missing_ok=True)
+    _prune(_path(key).parent)
+
+
+def every() -> Iterator[File]:
+    """Every file that stands here, drafts too, one directory after another; those found empty are removed."""
+    yield from _files(settings().files_directory)
 
 
 def _path(key: str) -> Path:
@@ -68,7 +103,7 @@ def _path(key: str) -> Path:
 
 def _write(key: str, draft: Path, stream: BinaryIO, limit: int | None) -> Blob:
     digest, size = hashlib.sha256(), 0
-    with draft.open("wb") as file:
+    with _placed(draft, lambda: draft.open("wb")) as file:
         for block in _blocks(stream):
             size += len(block)
             if limit is not None and size > limit:
@@ -85,9 +120,57 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
+def _link(source: Path, target: Path) -> None:
+    _placed(target, lambda: os.link(source, target))
+    _sync_directory(target.parent)
+
+
+def _placed(target: Path, place: Callable[[], Placed], tries: int = TRIES) -> Placed:
+    """Make the file's directory, and the file in it; again when another process took the directory for left behind."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return place()
+    except FileNotFoundError:
+        if tries == 1:
+            raise
+    return _placed(target, place, tries - 1)
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _prune(directory: Path) -> None:
+    """Remove a directory that holds nothing, and those around it that then hold nothing; the outermost stay."""
+    root = settings().files_directory
+    with suppress(OSError):
+        while root in directory.parent.parents:
+            directory.rmdir()
+            directory = directory.parent
+
+
+def _files(directory: Path) -> Iterator[File]:
+    empty = True
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            empty = False
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry))
+            elif file := _file(entry):
+                yield file
+    if empty:
+        _prune(directory)
+
+
+def _file(entry: os.DirEntry[str]) -> File | None:
+    """A second name has the first one's time of writing, hence the time of the last change of names too."""
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    key = Path(entry).relative_to(settings().files_directory).as_posix()
+    return File(key, found.st_size, time.time() - max(found.st_mtime, found.st_ctime))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Flask, Response, abort, current_app, g, redirect, url_for
+from flask import Flask, Response, abort, current_app, g, has_request_context, redirect, url_for
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required
@@ -18,7 +19,7 @@ from htmx_flask import Htmx, request
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from portal import models
+from portal import database, models, patience
 from portal.database import Base
 from portal.domain import errors
 from portal.domain.policy import Action
@@ -41,8 +42,12 @@ STATUS: dict[type[errors.PortalError], int] = {
     errors.Conflict: 409,
     errors.TooMany: 429,
     errors.Unavailable: 503,
+    errors.NoRoom: 503,
     errors.Lost: 500,
 }
+DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+RETRY_SECONDS = 30
+LONGEST_WAIT = 8.0
 
 
 class SignedIn(UserMixin):
@@ -91,8 +96,19 @@ def session() -> Session:
     return db.session()
 
 
+def outage(error: BaseException | None) -> errors.Unavailable | None:
+    """What to say of a fault that will pass: a database that does not answer, a disk without room. Else None."""
+    if database.full(error) or (isinstance(error, OSError) and error.errno in DISK_FULL):
+        return errors.Unavailable("The portal's disk is full: try again later.")
+    if database.away(error):
+        return errors.Unavailable("The portal's database does not answer: try again in a minute.")
+    return None
+
+
 def install(app: Flask, settings: Settings) -> None:
     """Put the extensions to work on an application."""
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = database.engine_options(settings.database, pool_size=8)
+    patience.wait_at_most(lambda: LONGEST_WAIT if has_request_context() else None)
     app.before_request(_check_request)
     for extension in (db, login, csrf, htmx, limiter):
         extension.init_app(app)
@@ -150,6 +166,8 @@ def _headers(response: Response) -> Response:
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if response.status_code == STATUS[errors.Unavailable]:
+        response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "private, no-cache")
         response.vary.update(["HX-Request", "Cookie"])

@@ -15,11 +15,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg2
+import redis as redis_client
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = re.compile(r"^(PORT|PORTAL_\w+|DATABASE_URL|BROKER_URL|SECRET_KEY|MAIL_\w+)$")
@@ -116,6 +117,74 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+class Cluster:
+    """A PostgreSQL cluster that can be stopped hard and started again on the same port."""
+
+    def __init__(self, directory: Path) -> None:
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+        self.port = free_port()
+        self.url = f"postgresql://portal@127.0.0.1:{self.port}/postgres"
+        self._data, self._log = directory / "data", directory / "log"
+        self._as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        self._programs = programs
+        if self._as_user:
+            shutil.chown(directory, "postgres")
+        self._run("initdb", "-D", str(self._data), "-U", "portal", "-A", "trust", "-E", "UTF8")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._data.parent}"
+        self._control("-o", f"{options} -c max_connections=100", "-l", str(self._log), "start")
+
+    def stop(self) -> None:
+        """As if the machine lost its power: no goodbye to anybody."""
+        self._control("-m", "immediate", "stop")
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def terminate_backends(self) -> None:
+        """Cut every connection from the server's side."""
+        _execute(
+            self.url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'",
+        )  # fmt: skip
+
+    def freeze(self) -> None:
+        """Every process of it stands still; its port still takes connections."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        postmaster = (self._data / "postmaster.pid").read_text().split()[0]
+        tasks = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in [postmaster, *tasks]:
+            os.kill(int(pid), number)
+
+    def _control(self, *words: str) -> None:
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-s", *words)
+
+    def _run(self, program: str, *words: str) -> None:
+        command = [*self._as_user, str(self._programs / program), *words]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/")
+
+
+@contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A cluster that a test may stop, freeze and start again."""
+    directory = Path(tempfile.mkdtemp(prefix="portal-pg-"))
+    cluster = Cluster(directory)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        with suppress(subprocess.CalledProcessError):
+            cluster.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 @contextmanager
 def new_database(cluster: str) -> Iterator[str]:
     """An empty database of a cluster, dropped afterwards."""
@@ -146,6 +215,59 @@ def redis() -> Iterator[str]:
         with process(command, {}, Path(directory) / "log"):
             eventually(lambda: _listens(port))
             yield f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+class Broker:
+    """A Redis without persistence that can be frozen, emptied, killed and started again on the same port."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port, self._password = free_port(), secrets.token_hex(8)
+        self.url = f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", self._password,
+                 "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", str(self._directory)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        eventually(lambda: _listens(self.port))
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        if self._process:
+            self._process.wait()
+
+    def empty(self) -> None:
+        redis_client.Redis.from_url(self.url).flushall()
+
+    def length(self, queue: str) -> int:
+        """How many words wait in a queue."""
+        return int(redis_client.Redis.from_url(self.url).llen(queue))
+
+    def _signal(self, number: int) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(number)
+
+
+@contextmanager
+def own_broker() -> Iterator[Broker]:
+    """A Redis that a test may freeze, kill and start again."""
+    with tempfile.TemporaryDirectory(prefix="portal-redis-") as directory:
+        broker = Broker(Path(directory))
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.kill()
 
 
 def _listens(port: int) -> bool:

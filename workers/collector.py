@@ -30,8 +30,12 @@ class Collector:
         self.room = claim.work.limits.output_bytes
 
     def collect(self, names: Sequence[str], endings: Sequence[str]) -> Found:
-        """Keep, of these files, those that match an ending, in the order of the endings."""
-        missing = [ending for ending in endings if not self._take_all([name for name in names if fits(name, ending)])]
+        """Keep, of these files, those that match an ending, in the order of the endings. All, or nothing is stored."""
+        try:
+            missing = [each for each in endings if not self._take_all([name for name in names if fits(name, each)])]
+        except BaseException:
+            discard(Found(tuple(self.kept.values())))
+            raise
         return Found(tuple(self.kept.values()), tuple(missing), tuple(_sentences(self.left)))
 
     def _take_all(self, names: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ outcome, so that it never becomes the user's verdict. It starts once per run, he
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
-# ruff: noqa: PTH104, PTH108, PTH110, PTH116, PTH123, PTH208
+# ruff: noqa: PTH104, PTH108, PTH110, PTH115, PTH116, PTH123, PTH208
 from __future__ import annotations
 
 import ctypes
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, NoReturn
 
-TICK = 1.0  # the longest time between two looks at beat, deadline and disk
+TICK = 1.0  # the longest time between two looks at beat and deadline, the shortest between two at the disk
+LOOK = 0.25  # the shortest time between two looks at what the processes use
 KILL_AGAIN = 0.02
 CHUNK = 65536
 DRAIN_READS = 64  # a pipe holds no more, so that nobody outside the run can keep us reading
+CPU_LATER = 1  # seconds of processor time that one process may go on, should nobody have looked in time
 CPU_MARGIN = 5  # seconds between the signal that can be caught and the one that cannot
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -40,21 +44,28 @@ class Reason(StrEnum):
     SIGNALLED = "signalled"
     WALL_TIME = "wall_time"
     CPU_TIME = "cpu_time"
-    FILE_SIZE = "file_size"
+    MEMORY = "memory"
     OUTPUT_LIMIT = "output_limit"
+    FILES_LIMIT = "files_limit"
+    LOG_LIMIT = "log_limit"
     STOPPED = "stopped"
     ABANDONED = "abandoned"
     CANNOT_START = "cannot_start"
 
 
+AT_ONCE = (Reason.MEMORY, Reason.OUTPUT_LIMIT, Reason.FILES_LIMIT)  # a grace would let it take still more
 SENTENCES = {
     Reason.EXITED: "",
-    Reason.WALL_TIME: "The run was ended because it reached its time limit of {limits.wall_seconds} s.",
-    Reason.CPU_TIME: "The run was ended because it reached its limit of {limits.cpu_seconds} s of processor time.",
-    Reason.FILE_SIZE: "The run was ended because it wrote a file larger than {limits.file_bytes} bytes.",
+    Reason.WALL_TIME: "The run was ended because it reached its time limit of {} s (it had run for {:.1f} s).",
+    Reason.CPU_TIME: "The run was ended because it reached its limit of {} s of processor time (it had used {:.1f} s).",
+    Reason.MEMORY: "The run was ended because it reached its memory limit of {}: it had taken {}.",
+    Reason.OUTPUT_LIMIT: "The run was ended because its files reached their limit of {}: together they had {}.",
+    Reason.FILES_LIMIT: "The run was ended because it reached its limit of {} files and folders: there were {}.",
+    Reason.LOG_LIMIT: "The run was ended because its {} reached the log limit of {}: it had written {}.",
     Reason.STOPPED: "The run was stopped on request.",
-    Reason.ABANDONED: "The run was ended because no worker had looked after it for {patience_seconds} s.",
+    Reason.ABANDONED: "The run was ended because no worker had looked after it for {} s.",
 }
+ONE_FILE = "The run was ended because one file of it, or block of shared memory, went beyond its output limit of {}."
 CANNOT_START = {
     errno.ENOENT: "The program '{}' was not found.",
     errno.EACCES: "The program '{}' is not executable.",
@@ -69,11 +80,9 @@ class Limits:
     wall_seconds: float | None = None
     cpu_seconds: float | None = None
     memory_bytes: int | None = None
-    file_bytes: int | None = None
-    log_bytes: int | None = None
-    processes: int | None = None
     output_bytes: int | None = None
     files: int | None = None
+    log_bytes: int | None = None
 
     def __init__(self, **given: Any) -> None:
         if unknown := given.keys() - Limits.__annotations__.keys():
@@ -88,6 +97,7 @@ class Spec:
         self.argv = [encoded(word) for word in given["argv"]]
         self.environment = {encoded(name): encoded(value) for name, value in given["environment"].items()}
         self.work = encoded(given["work"])
+        self.measured = encoded(given.get("measured", given["work"]))
         self.stdout_file: str | None = given.get("stdout_file")
         self.limits = Limits(**given["limits"])
         self.grace_seconds: float = given["grace_seconds"]
@@ -97,11 +107,12 @@ class Spec:
 class Capture:
     """One stream of the process, kept in a file up to a cap; what comes after it is read and thrown away."""
 
-    def __init__(self, name: str, cap: int | None) -> None:
+    def __init__(self, file: str, cap: int | None, mark: str = "") -> None:
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
-        self.file = open(name, "wb")  # noqa: SIM115 - open as long as the launcher lives
+        self.file = open(file, "wb")  # noqa: SIM115 - open as long as the launcher lives
         self.cap = sys.maxsize if cap is None else cap
+        self.mark = mark
         self.seen = 0
         self.cut = False
 
@@ -119,27 +130,69 @@ class Capture:
         self.seen += len(data)
         if self.seen > self.cap and not self.cut:
             self.cut = True
-            self.file.write(b"\n[output cut: more than %d bytes]\n" % self.cap)
+            self.file.write(self.mark.encode())
         self.file.flush()
+
+
+def log_of(stream: str, cap: int | None) -> Capture:
+    return Capture(stream, cap, f"\n[log cut: more than {cap} bytes]\n")
+
+
+class Beat:
+    """The worker's sign of life: a file whose every change counts, and which may say how long to wait for the next."""
+
+    def __init__(self, patience: float) -> None:
+        self.usual = self.patience = patience
+        self.mark: tuple[int, ...] | None = None
+        self.changed = time.monotonic()
+
+    def is_missed(self, now: float) -> bool:
+        """No time of the file is compared with a clock, so that no jump of the clock ends a run."""
+        if (mark := beat_mark()) != self.mark:
+            self.mark, self.changed = mark, now
+            self.patience = told_patience() or self.usual
+        return now - self.changed > self.patience
+
+
+class Gauge:
+    """What all processes of a run use together: the living are looked at, the kernel keeps account of the dead."""
+
+    def __init__(self) -> None:
+        self.cpu_seconds = 0.0
+        self.memory_bytes = 0
+        self.next_look = time.monotonic() + LOOK
+        self.doubtful = 2 * resident_memory(process_fields("self"))
+
+    def look(self) -> None:
+        begun = time.monotonic()
+        living = living_descendants()
+        self.cpu_seconds = max(self.cpu_seconds, cpu_of_dead() + sum(cpu_of(fields) for fields in living.values()))
+        self.memory_bytes = max(self.memory_bytes, memory_of(living, self.memory_bytes))
+        self.next_look = begun + max(LOOK, 20 * (time.monotonic() - begun))
+
+    def close(self) -> None:
+        """When nothing lives any more. Before it was the user's program, each child was as large as its launcher."""
+        self.cpu_seconds = max(self.cpu_seconds, cpu_of_dead())
+        if memory_of_largest_dead() > self.doubtful:
+            self.memory_bytes = max(self.memory_bytes, memory_of_largest_dead())
 
 
 class Minded:
     """The user's process with all its descendants, from the start until none of them is alive."""
 
     def __init__(self, spec: Spec) -> None:
-        self.spec = spec
+        self.spec, self.limits = spec, spec.limits
         self.reason: Reason | None = None
         self.detail = ""
         self.code: int | None = None
-        self.main_cpu_seconds = 0.0
         self.alone = False
         self.stop_asked = False
         self.started_at, self.started = time.time(), time.monotonic()
         self.deadline = self.started + (spec.limits.wall_seconds or math.inf)
-        self.beat, self.beat_changed = beat_time(), self.started
-        self.next_sample = self.started
+        self.next_walk = self.started
+        self.beat, self.gauge = Beat(spec.patience_seconds), Gauge()
         self.stdout = self.capture_of_stdout()
-        self.stderr = Capture("stderr", spec.limits.log_bytes)
+        self.stderr = log_of("stderr", spec.limits.log_bytes)
         self.captures = {capture.reading: capture for capture in (self.stdout, self.stderr)}
         self.waking = self.wake_by_signals()
         self.poll = select.poll()
@@ -147,10 +200,10 @@ class Minded:
             self.poll.register(readable, select.POLLIN)
 
     def capture_of_stdout(self) -> Capture:
-        """A standard output that is a result goes to its own file, whole; it counts as output then, not as log."""
+        """A standard output that is a result goes to its own file; it counts as output then, not as log."""
         if self.spec.stdout_file:
-            return Capture(self.spec.stdout_file, None)
-        return Capture("stdout", self.spec.limits.log_bytes)
+            return Capture(self.spec.stdout_file, self.limits.output_bytes)
+        return log_of("stdout", self.limits.log_bytes)
 
     def wake_by_signals(self) -> int:
         reading, writing = os.pipe()
@@ -188,16 +241,22 @@ class Minded:
             os.close(end)
         with open(telling, "rb") as told:
             if problem := told.read().decode():
-                self.reason, self.detail = Reason.CANNOT_START, problem
+                self.end_for(Reason.CANNOT_START, problem)
+
+    def end_for(self, reason: Reason, detail: str) -> None:
+        """The first reason stands."""
+        if self.reason is None:
+            self.reason, self.detail = reason, detail
 
     def watch(self) -> None:
         while self.reason is None and self.code is None:
-            self.listen(min(TICK, self.deadline - time.monotonic()))
+            now = time.monotonic()
+            self.listen(min(TICK, self.deadline - now, self.gauge.next_look - now))
             if self.stop_asked:
-                self.reason = Reason.STOPPED
+                self.end_for(Reason.STOPPED, SENTENCES[Reason.STOPPED])
             self.reap()
             if self.reason is None and self.code is None:
-                self.reason = self.why_end(time.monotonic())
+                self.check(time.monotonic())
 
     def listen(self, seconds: float) -> None:
         """Wait for output, a signal, or so many seconds."""
@@ -210,41 +269,56 @@ class Minded:
     def reap(self) -> None:
         """Bury the dead. Orphans become our children, so without a child there is no descendant either."""
         try:
-            while (found := os.wait4(-1, os.WNOHANG))[0]:
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 if found[0] == self.main:
                     self.code = os.waitstatus_to_exitcode(found[1])
-                    self.main_cpu_seconds = found[2].ru_utime + found[2].ru_stime
         except ChildProcessError:
             self.alone = True
 
-    def why_end(self, now: float) -> Reason | None:
+    def check(self, now: float) -> None:
         if now >= self.deadline:
-            return Reason.WALL_TIME
-        if self.is_abandoned(now):
-            return Reason.ABANDONED
-        if now >= self.next_sample and self.is_over_output():
-            return Reason.OUTPUT_LIMIT
-        return None
+            self.end_for(Reason.WALL_TIME, exceeded(Reason.WALL_TIME, self.limits.wall_seconds, now - self.started))
+        if self.beat.is_missed(now):
+            self.end_for(Reason.ABANDONED, SENTENCES[Reason.ABANDONED].format(self.beat.patience))
+        if now >= self.gauge.next_look:
+            self.gauge.look()
+            self.check_use()
+        self.check_streams()
+        if self.reason is None and now >= self.next_walk:
+            self.check_files()
 
-    def is_abandoned(self, now: float) -> bool:
-        """Only the change of the beat's time counts, so that no jump of the clock ends a run."""
-        if (beat := beat_time()) != self.beat:
-            self.beat, self.beat_changed = beat, now
-        return now - self.beat_changed > self.spec.patience_seconds
+    def check_use(self) -> None:
+        cpu, memory = self.limits.cpu_seconds, self.limits.memory_bytes
+        if cpu is not None and self.gauge.cpu_seconds > cpu:
+            self.end_for(Reason.CPU_TIME, exceeded(Reason.CPU_TIME, cpu, self.gauge.cpu_seconds))
+        if memory is not None and self.gauge.memory_bytes > memory:
+            self.end_for(Reason.MEMORY, exceeded(Reason.MEMORY, size(memory), size(self.gauge.memory_bytes)))
 
-    def is_over_output(self) -> bool:
+    def check_streams(self) -> None:
+        for name, capture in (("standard output", self.stdout), ("standard error", self.stderr)):
+            if capture.cut and capture.mark:
+                words = (name, size(capture.cap), size(capture.seen))
+                self.end_for(Reason.LOG_LIMIT, exceeded(Reason.LOG_LIMIT, *words))
+            elif capture.cut:
+                self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, size(capture.cap), size(capture.seen)))
+
+    def check_files(self) -> None:
+        most_bytes, most_files = self.limits.output_bytes, self.limits.files
         begun = time.monotonic()
-        self.detail = excess(self.spec)
-        took = time.monotonic() - begun
-        self.next_sample = begun + max(TICK, 10 * took)
-        return bool(self.detail)
+        count, total = (0, 0) if most_bytes is most_files is None else measure(self.spec.measured)
+        self.next_walk = begun + max(TICK, 10 * (time.monotonic() - begun))
+        if most_bytes is not None and total > most_bytes:
+            self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, size(most_bytes), size(total)))
+        if most_files is not None and count > most_files:
+            self.end_for(Reason.FILES_LIMIT, exceeded(Reason.FILES_LIMIT, most_files, count))
 
     def end_all(self) -> None:
         """TERM, grace, KILL; no return while anything is alive, for the next attempt must never meet this one."""
         self.reap()
-        if not self.alone:
+        grace_ends = time.monotonic()
+        if not self.alone and self.reason not in AT_ONCE:
             signal_descendants(signal.SIGTERM, signal.SIGCONT)
-        grace_ends = time.monotonic() + self.spec.grace_seconds
+            grace_ends += self.spec.grace_seconds
         while not self.alone and (left := grace_ends - time.monotonic()) > 0:
             self.listen(left)
             self.reap()
@@ -260,20 +334,20 @@ class Minded:
                     break
 
     def judge(self, code: int) -> None:
-        self.reason = self.reason or self.limit_met(code) or (Reason.SIGNALLED if code < 0 else Reason.EXITED)
-        if self.reason is Reason.SIGNALLED:
-            self.detail = signal_sentence(-code)
-        self.detail = self.detail or SENTENCES[self.reason].format_map(vars(self.spec))
-
-    def limit_met(self, code: int) -> Reason | None:
-        limits = self.spec.limits
+        """A limit that was met between two looks counts before the way in which the process ended."""
+        self.gauge.close()
+        if self.reason is not None:
+            return
         ended_by = -code if code < 0 else code - 128  # a shell says 128 + signal of the program it ran
-        hard_cpu = ended_by == signal.SIGKILL and self.main_cpu_seconds >= (limits.cpu_seconds or math.inf)
-        if limits.cpu_seconds and (ended_by == signal.SIGXCPU or hard_cpu):
-            return Reason.CPU_TIME
-        if limits.file_bytes is not None and ended_by == signal.SIGXFSZ:
-            return Reason.FILE_SIZE
-        return Reason.OUTPUT_LIMIT if code >= 0 and self.is_over_output() else None
+        self.check_use()
+        self.check_streams()
+        if code >= 0 or ended_by == signal.SIGXFSZ:
+            self.check_files()
+        if ended_by == signal.SIGXFSZ and self.limits.output_bytes is not None:
+            self.end_for(Reason.OUTPUT_LIMIT, ONE_FILE.format(size(self.limits.output_bytes)))
+        if code < 0:
+            self.end_for(Reason.SIGNALLED, signal_sentence(-code))
+        self.end_for(Reason.EXITED, "")
 
     def outcome(self, code: int) -> dict[str, object]:
         began = self.reason is not Reason.CANNOT_START
@@ -292,11 +366,10 @@ class Minded:
         }
 
     def usage(self) -> dict[str, float]:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
             "wall_seconds": time.monotonic() - self.started,
-            "cpu_seconds": used.ru_utime + used.ru_stime,
-            "max_memory_bytes": used.ru_maxrss * 1024,
+            "cpu_seconds": self.gauge.cpu_seconds,
+            "max_memory_bytes": max(self.gauge.memory_bytes, memory_of_largest_dead()),
         }
 
 
@@ -339,15 +412,12 @@ def enter(work: bytes) -> None:
 
 
 def set_limits(limits: Limits) -> None:
+    """Backstops for one process. A file that met its own lies beyond what all files may have, and is seen as such."""
     set_limit(resource.RLIMIT_CORE, 0)
-    if limits.cpu_seconds:
-        set_limit(resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds), CPU_MARGIN)
-    if limits.file_bytes is not None:
-        set_limit(resource.RLIMIT_FSIZE, limits.file_bytes)
-    if limits.processes:
-        set_limit(resource.RLIMIT_NPROC, limits.processes)
-    if limits.memory_bytes:
-        set_limit(resource.RLIMIT_AS, limits.memory_bytes)
+    if limits.cpu_seconds is not None:
+        set_limit(resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds) + CPU_LATER, CPU_MARGIN)
+    if limits.output_bytes is not None:
+        set_limit(resource.RLIMIT_FSIZE, limits.output_bytes + 1)
 
 
 def set_limit(which: int, soft: int, margin: int = 0) -> None:
@@ -363,8 +433,6 @@ def encoded(text: str) -> bytes:
 def why_not(problem: BaseException, argv: list[bytes]) -> str:
     if isinstance(problem, OSError) and problem.errno in CANNOT_START:
         return CANNOT_START[problem.errno].format(argv[0].decode(errors="replace"))
-    if isinstance(problem, MemoryError):
-        return "The memory limit is too small to start the program."
     return f"The program cannot be started: {problem}."
 
 
@@ -373,26 +441,110 @@ def signal_sentence(number: int) -> str:
     return sentence + " Often the machine ran out of memory." if number == signal.SIGKILL else sentence
 
 
-def beat_time() -> int | None:
+def exceeded(reason: Reason, *words: object) -> str:
+    return SENTENCES[reason].format(*words)
+
+
+def size(count: int) -> str:
+    """For people: 2.0 GB (2000000000 bytes)."""
+    if count < 1000:
+        return f"{count} bytes"
+    power = min((len(str(count)) - 1) // 3, 5)
+    return f"{count / 1000**power:.1f} {' kMGTP'[power]}B ({count} bytes)"
+
+
+def beat_mark() -> tuple[int, ...] | None:
     try:
-        return os.stat("beat").st_mtime_ns
+        found = os.stat("beat")
     except OSError:
         return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def excess(spec: Spec) -> str:
-    """A sentence when the work directory holds more than it may, else nothing."""
-    limits = spec.limits
-    if limits.output_bytes is None and limits.files is None:
-        return ""
-    size = 0
-    for count, length in enumerate(file_lengths(spec.work), 1):
-        size += length
-        if limits.output_bytes is not None and size > limits.output_bytes:
-            return f"The run was ended because its files took more than {limits.output_bytes} bytes together."
-        if limits.files is not None and count > limits.files:
-            return f"The run was ended because it made more than {limits.files} files and folders."
-    return ""
+def told_patience() -> float | None:
+    try:
+        with open("beat", encoding="ascii") as beat:
+            told = float(beat.read(CHUNK))
+    except (OSError, ValueError):
+        return None
+    return told if 0 < told < math.inf else None
+
+
+def living_descendants() -> dict[str, list[str]]:
+    """The fields of each descendant, by its number. One that comes or goes meanwhile may be missed, until next time."""
+    found = {}
+    for pid in family():
+        try:
+            found[pid] = process_fields(pid)
+        except OSError:
+            continue
+    return found
+
+
+def family() -> list[str]:
+    """Parents before children. To look at all processes of the machine costs too much so often, where we need not."""
+    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        return [str(pid) for pid in descendants(os.getpid())]
+    found = children_of("self")
+    for pid in found:
+        found.extend(children_of(pid))
+    return found
+
+
+def children_of(pid: str) -> list[str]:
+    found = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as children:
+                found.extend(children.read().decode("ascii").split())
+    except OSError:
+        return found
+    return found
+
+
+def cpu_of(fields: list[str]) -> float:
+    """Seconds of a process and of those children that it has buried itself."""
+    return sum(map(int, fields[11:15])) / CLOCK_TICKS
+
+
+def cpu_of_dead() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def memory_of_largest_dead() -> int:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def resident_memory(fields: list[str]) -> int:
+    return int(fields[21]) * PAGE
+
+
+def memory_of(living: dict[str, list[str]], known: int) -> int:
+    """Memory that several share counts once; the dear count is made only where it could be more than is known."""
+    resident = {pid: resident_memory(fields) for pid, fields in living.items()}
+    total = sum(resident.values())
+    if len(resident) < 2 or total <= known:
+        return total
+    return sum(share_of_memory(pid, most) for pid, most in resident.items())
+
+
+def share_of_memory(pid: str, resident: int) -> int:
+    """What is its own, and its part of what it shares; all that is resident where nobody may ask."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+            return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith(b"Pss:"))
+    except (OSError, StopIteration):
+        return resident
+
+
+def measure(directory: bytes) -> tuple[int, int]:
+    """How many files and folders lie in a directory, and their length together."""
+    count = total = 0
+    for length in file_lengths(directory):
+        count += 1
+        total += length
+    return count, total
 
 
 def file_lengths(directory: bytes) -> Iterator[int]:
@@ -447,6 +599,7 @@ def claim() -> bool:
     """Say who minds this run, before anything of it is started; False if somebody said so before."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
         handle = {"pid": os.getpid(), "started": int(process_fields("self")[19]), "boot": boot.read().strip()}
+    handle["namespace"] = os.readlink("/proc/self/ns/pid")
     mine = f"launched.{os.getpid()}"
     write_json(mine, handle)
     try:

@@ -1,7 +1,7 @@
 """The words that workers hear: wake, tell and sweep. A worker process that hears nothing looks for itself.
 
 Each pool process works through what is due under one lock, on a word or on its own slow poll, so that a dead broker
-only makes things slower.
+only makes things slower. Told to end, it begins nothing more and leaves what runs in order before it is gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from celery import signals
 
-from portal import database
+from portal import database, patience
 from portal.database import reading, transaction
 from portal.domain.errors import Unavailable
 from portal.models import Backend, Worker
@@ -23,13 +23,17 @@ from portal.queue import CHORES
 from portal.services import backends, letters, progress
 from portal.settings import settings
 from workers.celery_app import app
+from workers.cleaner import clean
 from workers.execution import NO_ANSWER, perform
 from workers.languages import language
 from workers.runners import runner
 from workers.runners.local import HOST
 from workers.sweep import sweep as sweep_once
+from workers.workspace import short_of_disk
 
 REPORT_SECONDS = 30.0
+LEAVING_SECONDS = 20.0
+ANSWER_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 _at_work = threading.Lock()
@@ -50,8 +54,9 @@ def tell() -> None:
 
 @app.task(name="sweep")
 def sweep() -> None:
-    """The clock's word: say again what was lost."""
+    """The clock's word: say again what was lost, remove what is over."""
     sweep_once()
+    clean()
 
 
 def work_through() -> None:
@@ -59,8 +64,8 @@ def work_through() -> None:
     if not _at_work.acquire(blocking=False):
         return
     try:
-        while not _ending.is_set() and (claim := _claim()):
-            perform(claim)
+        while not _ending.is_set() and _has_room() and (claim := _claim()):
+            perform(claim, _ending.is_set)
     finally:
         _at_work.release()
 
@@ -68,6 +73,14 @@ def work_through() -> None:
 def _claim() -> progress.Claim | None:
     with transaction() as session:
         return progress.claim(session, queues(), _name(), HOST)
+
+
+def _has_room() -> bool:
+    """Nothing is begun on a disk that is nearly full."""
+    short = [each for each in (settings().runs_directory, settings().files_directory) if short_of_disk(each)]
+    for each in short:
+        log.warning("less than %s bytes are free for %s: no run is begun", settings().portal_disk_floor_bytes, each)
+    return not short
 
 
 def queues() -> list[str]:
@@ -100,15 +113,25 @@ def _obstacle(backend: Backend, name: str) -> str | None:
 
 @signals.worker_process_init.connect
 def _begin(**_: object) -> None:
-    """In each new pool process: no connection of its parent's, and a thread that looks for work by itself."""
+    """In each new pool process: no connection of its parent's; threads that look for work and letters by themselves."""
     database.forget()
-    threading.Thread(target=_look_around, daemon=True, name="look-around").start()
+    patience.wait_at_most(lambda: ANSWER_SECONDS)
+    _looking.start()
+    threading.Thread(target=_look_for_letters, daemon=True, name="letters").start()
 
 
 @signals.worker_shutting_down.connect
 def _finish_only(**_: object) -> None:
-    """In the main process, seen by all of its pool: what runs is seen through, nothing more is begun."""
+    """In the main process, seen by all of its pool: nothing more is begun."""
     _ending.set()
+
+
+@signals.worker_process_shutdown.connect
+def _leave_in_order(**_: object) -> None:
+    """In each pool process, before it is gone: what its thread minds is handed over, or ended."""
+    _ending.set()
+    if _looking.is_alive():
+        _looking.join(LEAVING_SECONDS)
 
 
 def _look_around() -> None:
@@ -117,9 +140,19 @@ def _look_around() -> None:
         if time.monotonic() - reported >= REPORT_SECONDS:
             reported = time.monotonic()
             _try(report)
-        for chore in (sweep_once, letters.send_due, work_through):
+        for chore in (sweep_once, clean, work_through):
             _try(chore)
         _ending.wait(settings().portal_poll_seconds)
+
+
+def _look_for_letters() -> None:
+    """Beside the work, as a mail server may be silent for long."""
+    while not _ending.is_set():
+        _try(letters.send_due)
+        _ending.wait(settings().portal_poll_seconds)
+
+
+_looking = threading.Thread(target=_look_around, daemon=True, name="look-around")
 
 
 def _try(chore: Callable[[], object]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import storage
+from portal.domain.errors import NoRoom
+from portal.domain.limits import LARGEST_LOG_BYTES
 from portal.domain.names import file_for, fits, unmarked
 from portal.domain.work import Work
 from portal.models import Result, Run, Submission
@@ -28,6 +31,8 @@ from workers.languages import language
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
+LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
+LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
 
 
 class Workspace:
@@ -40,6 +45,7 @@ class Workspace:
         self.temporary = space / "tmp"
         self.directory = self.temporary / claim.work.identity
         self.shipped = {"stdout": 0, "stderr": 0}
+        self.most_log = claim.work.limits.log_bytes or LARGEST_LOG_BYTES
 
     @classmethod
     def of(cls, claim: Claim) -> Workspace:
@@ -51,17 +57,35 @@ class Workspace:
 
     def prepare(self, session: Session) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
-        shutil.rmtree(self.space, ignore_errors=True)
-        self.space.mkdir(parents=True, mode=0o700)
-        self.temporary.mkdir(mode=0o700)
-        self.directory.mkdir(mode=0o700)
-        self._stage_in(session)
-        argv = language(self.work.language).prepare(self.work, self.space)
-        self._describe(argv)
+        self.tidy()
+        try:
+            self._make()
+            self._stage_in(session)
+            self._describe(language(self.work.language).prepare(self.work, self.space))
+        except BaseException:
+            self.tidy()
+            raise
+
+    def check_room(self) -> None:
+        """Raises NoRoom when a run should neither begin nor go on here."""
+        if short_of_disk(self.space):
+            raise NoRoom("There is too little free disk on the worker's machine.")
 
     def beat(self) -> None:
-        """Tell the launcher that a worker looks after it."""
-        (self.space / "beat").touch()
+        """Tell the launcher that a worker looks after it, and to wait as long as usual for the next word."""
+        beat = self.space / "beat"
+        beat.write_bytes(b"")
+        os.utime(beat)
+
+    def hand_over(self, seconds: float) -> None:
+        """Tell the launcher that for so long no worker may look after it, and that this is as it should be."""
+        draft = self.space / "beat.new"
+        draft.write_text(str(seconds + settings().portal_lease_seconds), "ascii")
+        draft.replace(self.space / "beat")
+
+    def resume_log(self, ends: Mapping[str, int]) -> None:
+        """Go on with each stream where what is kept of it ends."""
+        self.shipped.update({stream: ends[stream] for stream in self.shipped if stream in ends})
 
     def written(self) -> list[Written]:
         """What the run wrote to its streams and was not shipped yet."""
@@ -77,8 +101,12 @@ class Workspace:
         return Collector(self.directory, self.claim).collect(self._own_files(), self._kept_endings())
 
     def tidy(self) -> None:
-        _unlock(self.space)
-        shutil.rmtree(self.space, ignore_errors=True)
+        remove(self.space)
+
+    def _make(self) -> None:
+        self.space.mkdir(parents=True, mode=0o700)
+        self.temporary.mkdir(mode=0o700)
+        self.directory.mkdir(mode=0o700)
 
     def _stage_in(self, session: Session) -> None:
         """Bring, for every input ending, all files that match it; the newest also under the name the code expects."""
@@ -98,7 +126,6 @@ class Workspace:
         return (exact or [key for _, key in matching])[-1]
 
     def _describe(self, argv: Sequence[str]) -> None:
-        limits = asdict(self.work.limits)
         stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
         self._write(
             "launch.json",
@@ -106,8 +133,9 @@ class Workspace:
                 "argv": list(argv),
                 "environment": self._environment(),
                 "work": str(self.directory),
+                "measured": str(self.temporary),
                 "stdout_file": stdout,
-                "limits": limits,
+                "limits": asdict(self.work.limits),
                 "grace_seconds": GRACE_SECONDS,
                 "patience_seconds": 2 * settings().portal_lease_seconds,
             },
@@ -127,21 +155,25 @@ class Workspace:
 
     def _written(self, stream: str) -> Written | None:
         start = self.shipped[stream]
-        with plain_file(self._log_file(stream)) as file:
-            if file is None:
-                return None
-            file.seek(start)
-            data = file.read(min(LOG_STEP, self._log_left(stream)))
+        file = self._log_file(stream)
+        if _length(file) <= start:
+            return None
+        data = self._log_of_result(file, start) if self._is_result(stream) else self._log(file, start)
         return Written(stream, start, data) if data else None
 
-    def _log_left(self, stream: str) -> int:
-        """Room for the launcher's own mark where it cut the log."""
-        return max(0, self.work.limits.log_bytes + 100 - self.shipped[stream])
+    def _log(self, file: Path, start: int) -> bytes:
+        """The launcher has cut it already, with its own mark."""
+        return _part(file, start, self.most_log + LAUNCHERS_MARK)
+
+    def _log_of_result(self, file: Path, start: int) -> bytes:
+        """Only the log of it is cut: the file itself is kept whole."""
+        return _part(file, start, self.most_log) if start < self.most_log else LOG_CUT[start - self.most_log :]
+
+    def _is_result(self, stream: str) -> bool:
+        return stream == "stdout" and bool(self.work.stdout)
 
     def _log_file(self, stream: str) -> Path:
-        if stream == "stdout" and self.work.stdout:
-            return self.directory / self.work.output(self.work.stdout)
-        return self.space / stream
+        return self.directory / self.work.output(self.work.stdout) if self._is_result(stream) else self.space / stream
 
     def _kept_endings(self) -> list[str]:
         return list(dict.fromkeys([*self.work.outputs, *([self.work.stdout] if self.work.stdout else [])]))
@@ -161,12 +193,47 @@ class Workspace:
         ]
 
 
+def short_of_disk(root: Path) -> bool:
+    """Whether the disk that holds this directory, or will hold it, has less room than a run needs around it."""
+    there = next(each for each in (root, *root.parents) if each.exists())
+    return shutil.disk_usage(there).free < settings().portal_disk_floor_bytes
+
+
+def remove(space: Path) -> None:
+    """Remove a run's directory, whatever its run did to it. Nothing of the run may be alive."""
+    _unlock(space)
+    shutil.rmtree(space, ignore_errors=True)
+
+
+def _length(file: Path) -> int:
+    """Asked twice a second, mostly for nothing: hence no reading. No file has no length."""
+    try:
+        return file.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _part(path: Path, start: int, end: int) -> bytes:
+    """The next step of a file from `start`, never beyond `end`."""
+    with plain_file(path) as file:
+        if file is None or start >= end:
+            return b""
+        file.seek(start)
+        return file.read(min(LOG_STEP, end - start))
+
+
 def _unlock(space: Path) -> None:
     """Let every directory be emptied, also those that the run has closed."""
+    _open(space)
     for directory, names, _ in os.walk(space):
-        for path in (Path(directory, name) for name in names):
-            if not path.is_symlink():
-                path.chmod(0o700)
+        for name in names:
+            _open(Path(directory, name))
+
+
+def _open(directory: Path) -> None:
+    with suppress(OSError):
+        if not directory.is_symlink():
+            directory.chmod(0o700)
 
 
 def _mark(found: os.stat_result) -> list[int]:

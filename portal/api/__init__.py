@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Flask
 
-from portal.api import contract
+from portal.api import contract, v1
 
 
 def register(app: Flask) -> None:
     contract.register(app)
+    v1.register(app)

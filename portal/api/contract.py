@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
@@ -131,10 +132,10 @@ def _runnable_jobs(session: Session) -> list[Job]:
 
 
 def _run_times(session: Session, job: Job) -> list[float]:
-    """How many seconds the job's latest complete submissions took."""
+    """How many seconds the job's latest complete submissions took; those that took over steps of others took less."""
     complete = (
         select(Submission.started, Submission.ended)
-        .where(Submission.job_id == job.id, Submission.state == State.COMPLETE)
+        .where(Submission.job_id == job.id, Submission.state == State.COMPLETE, Submission.resumed_from.is_(None))
         .order_by(Submission.id.desc())
         .limit(REMEMBERED_RUNS)
     )
@@ -230,8 +231,7 @@ def _portal_error(error: errors.PortalError) -> Response:
     if isinstance(error, errors.NotFound):
         return _refused(negotiation.not_found())
     status = next(status for kind, status in web.STATUS.items() if isinstance(error, kind))
-    headers = {"Retry-After": "60"} if status == 503 else {}
-    return answer({"error": str(error)}, status, headers)
+    return answer({"error": str(error)}, status)
 
 
 @contract.errorhandler(errors.TooMany)
@@ -255,6 +255,9 @@ def _unexpected(error: Exception) -> Response:
     """The answer holds an id that the log knows too, and nothing else of what happened."""
     if isinstance(error, HTTPException):
         return _http_error(error)
+    if refusal := web.outage(error):
+        current_app.logger.warning("%s %s: %s (%s)", request.method, request.path, refusal, type(error).__name__)
+        return _portal_error(refusal)
     identity = uuid4().hex
     current_app.logger.exception("An unexpected error, id %s", identity)
     return answer({"error": f"Something went wrong on our side. When you report it, name the id {identity}."}, 500)
@@ -264,3 +267,12 @@ def _unexpected(error: Exception) -> Response:
 @files.errorhandler(errors.NotFound)
 def _no_file(error: Exception) -> Response:
     return Response("Not found.\n", 404, mimetype="text/plain")
+
+
+@files.errorhandler(SQLAlchemyError)
+@files.errorhandler(OSError)
+def _no_file_now(error: Exception) -> Response:
+    refusal = web.outage(error)
+    if refusal is None:
+        raise error
+    return Response(f"{refusal}\n", web.STATUS[type(refusal)], mimetype="text/plain")

@@ -15,7 +15,7 @@ from portal.domain.names import OWN_FIELDS, normal_name
 from portal.domain.parameters import UNREADABLE
 from portal.models import Account, Batch, Job
 from portal.services import jobs, submissions
-from portal.services.submissions import Incoming, Order
+from portal.services.submissions import LONGEST_KEY, Incoming, Order
 from portal.storage import TooLarge
 
 REQUIRED = ("job", "submission_name", "email")
@@ -35,6 +35,8 @@ def place(session: Session, account: Account | None) -> Batch:
     _check_media_type()
     _read_form()
     order = _order(account)
+    if earlier := submissions.earlier(session, order):
+        return earlier
     chosen = [_chosen(session, name, account) for name in dict.fromkeys(order.jobs)]
     submissions.batch_priority(session, order)
     for job in chosen:
@@ -92,7 +94,16 @@ def _order(account: Account | None) -> Order:
         values={normal_name(name): value for name, value in fields.items() if name not in OWN_FIELDS},
         account=account,
         address=request.remote_addr or "",
+        idempotency_key=_key(),
     )
+
+
+def _key() -> str | None:
+    """The client's own name for this request, by which it may send it again without making another batch."""
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > LONGEST_KEY or not key.isprintable():
+        raise Refused(400, {"error": f"Idempotency-Key: at most {LONGEST_KEY} printable characters are allowed."})
+    return key or None
 
 
 def _incoming(parts: list[FileStorage]) -> Incoming | None:

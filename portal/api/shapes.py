@@ -44,11 +44,17 @@ def single(submission: Submission, email: str) -> Shape:
         "job_name": submission.job_name,
         "UUID": submission.uuid,
         "state": STATES[submission.state],
-        "last_message": submission.messages[-1].sentence if submission.messages else "Submitted",
+        "last_message": _last_message(submission),
         "email": email,
         "input_file": f"/submissions/{results.input_name(submission)}",
         "results": [_result(result) for result in results.of_submission(submission)],
     }
+
+
+def _last_message(submission: Submission) -> str:
+    """Of one that has ended its last words, whatever was said of it since."""
+    said = [each for each in submission.messages if each.kind == "end"] or submission.messages
+    return said[-1].sentence if said else "Submitted"
 
 
 def _result(result: Result) -> Shape:

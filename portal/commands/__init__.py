@@ -6,10 +6,11 @@ from flask import Flask
 
 from portal.commands.load import load
 from portal.commands.password import password
+from portal.commands.runs import delete, resume, stop
 from portal.commands.setup import setup
 from portal.commands.start import start
 
 
 def register(app: Flask) -> None:
-    for command in (start, setup, load, password):
+    for command in (start, setup, load, password, stop, delete, resume):
         app.cli.add_command(command)

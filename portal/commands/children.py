@@ -18,7 +18,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LIBC = ctypes.CDLL(None, use_errno=True)
 TICK = 0.2
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 12.0
 ORPHAN_SECONDS = 8.0
 QUICK_SECONDS = 5.0
 MOST_QUICK_ENDS = 5
@@ -82,10 +82,11 @@ class Child:
 
 
 class Children:
-    """The children in the order in which they are started; they are ended in the opposite order."""
+    """The children in the order in which they are started; the broker is ended last, their orphans only on demand."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[Child], ends_orphans: bool) -> None:
         self.children = children
+        self.ends_orphans = ends_orphans
         self.asked_to_end = False
 
     def run(self, when_idle: Callable[[], None]) -> None:
@@ -116,7 +117,8 @@ class Children:
         """The broker last: others still talk to it while they end."""
         brokers = [child for child in self.children if child.name == "broker"]
         self._end([child for child in self.children if child not in brokers])
-        self._end_orphans()
+        if self.ends_orphans:
+            self._end_orphans()
         self._end(brokers)
 
     def _end_orphans(self) -> None:

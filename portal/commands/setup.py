@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -32,19 +34,26 @@ def setup() -> None:
 
 def prepare(chosen: Settings) -> None:
     """Make the database ready; where there was no account yet, say how to sign in as the new administrator."""
-    _migrate()
-    password = _first_start(chosen)
+    with _one_sentence():
+        _migrate()
+        password = _first_start(chosen)
     if password and not chosen.portal_admin_password:
         click.echo(f"Sign in as {chosen.portal_admin_name} with the password {password} (shown only now).")
 
 
-def _migrate() -> None:
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """For a database that does not answer, or is none."""
     try:
-        flask_migrate.upgrade(str(MIGRATIONS))
+        yield
     except (SQLAlchemyError, OSError) as failure:
         reason = str(getattr(failure, "orig", failure)).strip().splitlines()[0]
         raise WrongSetting(f"The database does not answer ({reason}): look at DATABASE_URL.") from None
+
+
+def _migrate() -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    flask_migrate.upgrade(str(MIGRATIONS))
 
 
 def _first_start(chosen: Settings) -> str | None:

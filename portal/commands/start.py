@@ -16,13 +16,14 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from portal import queue
 from portal.commands.checks import check_address, check_broker, check_data, check_private
 from portal.commands.children import Child, Children, GaveUp
 from portal.commands.setup import prepare
-from portal.database import reading
+from portal.database import away, reading
 from portal.domain.errors import PortalError
 from portal.domain.names import queue_forms
 from portal.models import Account, Backend, Submission, Worker
@@ -39,6 +40,7 @@ def start() -> None:
     chosen: Settings = current_app.config["PORTAL"]
     os.chdir(ROOT)
     os.environ["PORTAL_DATA"] = str(chosen.portal_data)
+    os.environ["PORTAL_AT_SHUTDOWN"] = chosen.portal_at_shutdown or "end"
     os.environ.pop("PORTAL_ADMIN_PASSWORD", None)  # the children do not need it
     check_data(chosen)
     with _only_one(chosen):
@@ -46,7 +48,8 @@ def start() -> None:
         check_broker(chosen)
         prepare(chosen)
         try:
-            Children(list(_children(chosen))).run(_Greeting(chosen).when_idle)
+            ends_runs = chosen.portal_at_shutdown != "hand over"
+            Children(list(_children(chosen)), ends_runs).run(_Greeting(chosen).when_idle)
         except GaveUp as failure:
             raise click.ClickException(str(failure)) from None
     click.echo("Stopped.")
@@ -116,8 +119,14 @@ class _Greeting:
         self.said = False
 
     def when_idle(self) -> None:
-        if self.said or not (_web_answers(self.chosen) and _worker_reported()):
-            return
+        try:
+            if not self.said and _web_answers(self.chosen) and _worker_reported():
+                self._greet()
+        except DBAPIError as failure:
+            if not away(failure):
+                raise
+
+    def _greet(self) -> None:
         self.said = True
         click.echo(
             f"\nThe portal is at {self.chosen.address} (Ctrl-C ends it; its data are in {self.chosen.portal_data})."

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from portal.domain import command
+from portal.domain import command, limits, retries
 from portal.domain.errors import Invalid
+from portal.domain.limits import UNLIMITED, Limits
 from portal.domain.names import OWN_FIELDS, check_ending, check_name, normal_ending, public_name
 from portal.domain.parameters import LONGEST, Kind, Rule, check_default
 from portal.domain.plugins import plugins
+from portal.domain.retries import NO_RETRIES, Retries
 from portal.domain.texts import check_text
 from portal.domain.verdict import Then
-from portal.domain.work import LONGEST_WALL_SECONDS, VALUE_FLAG
+from portal.domain.work import VALUE_FLAG
 
 ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,79}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,119}")
@@ -75,7 +77,8 @@ class TaskDraft:
     exit_statuses: tuple[int, ...] = ()
     on_exit_status: Then = Then.CONTINUE
     on_missing_output: Then = Then.FAIL
-    wall_seconds: int | None = None
+    limits: Limits = UNLIMITED
+    retries: Retries = NO_RETRIES
     parameters: tuple[ParameterDraft, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     configurations: tuple[ConfigurationDraft, ...] = field(default=())
@@ -98,8 +101,8 @@ def faults(draft: TaskDraft) -> Iterator[Fault]:
     yield from _parameter_faults(draft)
     yield from _variable_faults(draft.variables)
     yield from _configuration_faults(draft.configurations)
-    if draft.wall_seconds is not None and not 1 <= draft.wall_seconds <= LONGEST_WALL_SECONDS:
-        yield "wall_seconds", "Give a time limit of at least 1 second, or none."
+    yield from limits.faults(draft.limits)
+    yield from retries.faults(draft.retries, draft.exit_statuses)
 
 
 def _code_faults(draft: TaskDraft) -> Iterator[Fault]:

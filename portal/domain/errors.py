@@ -27,6 +27,10 @@ class Unavailable(PortalError):
     """The portal cannot do this now; it may later."""
 
 
+class NoRoom(Unavailable):
+    """Too little free disk for what is to be done."""
+
+
 class TooMany(PortalError):
     """A limit is reached; `retry_after` is in seconds."""
 

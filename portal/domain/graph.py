@@ -12,13 +12,17 @@ GAP_X, GAP_Y, MARGIN = 56, 20, 8
 
 @dataclass(frozen=True)
 class Node:
-    """What a box shows: a key to link it by, a label, the word under it and the class that colours it."""
+    """What a box shows: a key to link it by, a label, the word under it and the class that colours it.
+
+    A `borrowed` one shows what was done elsewhere.
+    """
 
     key: str
     label: str
     word: str = ""
     css: str = ""
     stage: int = 1
+    borrowed: bool = False
 
 
 @dataclass(frozen=True)

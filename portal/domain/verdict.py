@@ -49,18 +49,21 @@ def judge(rules: Rules, outcome: Outcome, missing: Sequence[str]) -> Verdict:
     """The verdict on an outcome whose output endings `missing` matched no file."""
     if not outcome.exited:
         return Verdict(Then.FAIL, outcome.detail or _ended(outcome))
-    if outcome.exit_status != 0:
-        return _of_exit_status(rules, outcome.exit_status)
-    return _of_outputs(rules, missing)
+    if outcome.exit_status == 0:
+        return _of_outputs(rules, missing)
+    return _of_exit_status(rules, outcome.exit_status, missing)
 
 
 def _ended(outcome: Outcome) -> str:
     return f"Ended by signal {outcome.signal}" if outcome.signal else f"Ended: {outcome.reason}"
 
 
-def _of_exit_status(rules: Rules, status: int | None) -> Verdict:
+def _of_exit_status(rules: Rules, status: int | None, missing: Sequence[str]) -> Verdict:
     if status not in rules.exit_statuses:
         return Verdict(Then.FAIL, f"Failed with exit status {status}")
+    if missing and rules.on_exit_status is Then.CONTINUE:
+        sentence = f"Exit status {status} is expected, but no file with the ending {', '.join(missing)} was written"
+        return Verdict(rules.on_missing_output, sentence)
     words = {Then.CONTINUE: "goes on", Then.FINISH: "ends the job", Then.FAIL: "fails the job"}
     return Verdict(rules.on_exit_status, f"Exit status {status} {words[rules.on_exit_status]}, as the task's rules say")
 

@@ -6,23 +6,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from portal.domain import command
+from portal.domain.limits import USUAL, Limits
 from portal.domain.names import file_for, output_for
 from portal.domain.parameters import Argument, Kind
+from portal.domain.retries import NO_RETRIES, Retries
 from portal.domain.verdict import Rules, Then
 
 VALUE_FLAG = "VALUE"
-LONGEST_WALL_SECONDS = 10_000_000
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a run may use at most. None: no limit of ours."""
-
-    wall_seconds: int = 3600
-    memory_bytes: int | None = None
-    log_bytes: int = 10_000_000
-    output_bytes: int | None = 2_000_000_000
-    files: int | None = 10_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +40,8 @@ class Work:
     arguments: tuple[Argument, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = USUAL
+    retries: Retries = NO_RETRIES
 
     def file(self, ending: str) -> str:
         return file_for(self.identity, ending)
@@ -72,7 +63,8 @@ class Work:
                 "inputs": tuple(data["inputs"]),
                 "outputs": tuple(data["outputs"]),
                 "arguments": tuple(Argument(**{**each, "kind": Kind(each["kind"])}) for each in data["arguments"]),
-                "limits": Limits(**data["limits"]),
+                "limits": Limits.of(data["limits"]),
+                "retries": Retries.of(data.get("retries", {})),
                 "rules": Rules(
                     exit_statuses=tuple(rules["exit_statuses"]),
                     on_exit_status=Then(rules["on_exit_status"]),

@@ -3,11 +3,12 @@
 from portal.models.account import Account
 from portal.models.backend import Backend, Worker
 from portal.models.job import Job, JobRevision, Step
-from portal.models.submission import Batch, Letter, LogChunk, Message, Result, Run, Submission, Upload
+from portal.models.submission import Attempt, Batch, Letter, LogChunk, Message, Result, Run, Submission, Upload
 from portal.models.task import Configuration, Parameter, Task, TaskRevision, Variable
 
 __all__ = [
     "Account",
+    "Attempt",
     "Backend",
     "Batch",
     "Configuration",

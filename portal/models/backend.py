@@ -8,10 +8,14 @@ from sqlalchemy import JSON, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.database import Base, Moment, now
+from portal.domain.limits import USUAL
 
 
 class Backend(Base):
-    """Where runs happen: a runner with its queue, its root directory, its limits and its options."""
+    """Where runs happen: a runner with its queue, its root directory and its options.
+
+    `limits` hold for tasks that ask for none of their own, `ceilings` for all.
+    """
 
     __tablename__ = "backend"
 
@@ -21,7 +25,8 @@ class Backend(Base):
     queue: Mapped[str] = mapped_column(String(80))
     languages: Mapped[list[str]] = mapped_column(JSON, default=list)
     root_directory: Mapped[str] = mapped_column(String(500), default="")
-    wall_seconds: Mapped[int] = mapped_column(default=3600)
+    limits: Mapped[dict[str, int]] = mapped_column(JSON, default=USUAL.stated)
+    ceilings: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
     options: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     enabled: Mapped[bool] = mapped_column(default=True)
 

@@ -46,13 +46,17 @@ class Upload(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(255))
-    key: Mapped[str] = mapped_column(String(200))
+    key: Mapped[str] = mapped_column(String(200), index=True)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
 
 
 class Submission(Base):
-    """One job for one input. Its state is the summary of its runs, kept here so that lists can ask for it."""
+    """One job for one input. Its state is the summary of its runs, kept here so that lists can ask for it.
+
+    At `expires` its results and logs are due to be removed, at `removed` they were. `resumed_from` is the UUID of the
+    submission whose finished steps it took over. `delete_asked`: nothing of it shall stay, once nothing of it runs.
+    """
 
     __tablename__ = "submission"
 
@@ -65,9 +69,13 @@ class Submission(Base):
     job_revision: Mapped[int]
     state: Mapped[State] = mapped_column(state_type, default=State.QUEUED, index=True)
     stop_asked: Mapped[bool] = mapped_column(default=False)
+    delete_asked: Mapped[bool] = mapped_column(default=False, index=True)
+    resumed_from: Mapped[str | None] = mapped_column(String(36), index=True)
     created: Mapped[datetime] = mapped_column(Moment, default=now(), index=True)
     started: Mapped[datetime | None] = mapped_column(Moment)
     ended: Mapped[datetime | None] = mapped_column(Moment)
+    expires: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    removed: Mapped[datetime | None] = mapped_column(Moment)
 
     batch: Mapped[Batch] = relationship(back_populates="submissions")
     job: Mapped[Job | None] = relationship()
@@ -83,7 +91,11 @@ class Submission(Base):
 
 
 class Run(Base):
-    """One step of one submission. A worker's every write names its attempt, so that a ghost writes nothing."""
+    """One step of one submission. A worker's every write names its attempt, so that a ghost writes nothing.
+
+    `lost` counts the tries that the machinery lost, `retried` those that the task's rules gave after a failure.
+    `taken_from` is the UUID of the run of another submission whose results this one took over.
+    """
 
     __tablename__ = "run"
     __table_args__ = (
@@ -105,6 +117,8 @@ class Run(Base):
     state: Mapped[State] = mapped_column(state_type, default=State.WAITING)
     attempt: Mapped[int] = mapped_column(default=0)
     lost: Mapped[int] = mapped_column(default=0)
+    retried: Mapped[int] = mapped_column(default=0)
+    taken_from: Mapped[str | None] = mapped_column(String(36))
     due: Mapped[datetime | None] = mapped_column(Moment)
     lease: Mapped[datetime | None] = mapped_column(Moment)
     worker: Mapped[str] = mapped_column(String(200), default="")
@@ -117,6 +131,7 @@ class Run(Base):
 
     submission: Mapped[Submission] = relationship(back_populates="runs")
     results: Mapped[list[Result]] = relationship(back_populates="run", order_by="Result.id")
+    attempts: Mapped[list[Attempt]] = relationship(order_by="Attempt.number", cascade="all, delete-orphan")
 
     def move(self, state: State, sentence: str = "") -> None:
         """The only door between states: checks the move and writes the sentence that the user will read."""
@@ -127,6 +142,23 @@ class Run(Base):
             setattr(self, "started" if state is State.RUNNING else "ended", now())
         if sentence:
             self.submission.say(sentence, run=self)
+
+
+class Attempt(Base):
+    """One try of a run: where, when, and how it ended. Taken up by another worker it goes on under a new number."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (UniqueConstraint("run_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    worker: Mapped[str] = mapped_column(String(200))
+    started: Mapped[datetime] = mapped_column(Moment, default=now())
+    ended: Mapped[datetime | None] = mapped_column(Moment)
+    sentence: Mapped[str] = mapped_column(Text, default="")
+    exit_status: Mapped[int | None]
+    usage: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Result(Base):
@@ -177,7 +209,7 @@ class Message(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), index=True)
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(10), default="note")
     sentence: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Moment, default=now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, Enum, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -56,7 +57,8 @@ class TaskRevision(Base):
     exit_statuses: Mapped[list[int]] = mapped_column(JSON, default=list)
     on_exit_status: Mapped[Then] = mapped_column(Enum(Then, native_enum=False, length=10), default=Then.CONTINUE)
     on_missing_output: Mapped[Then] = mapped_column(Enum(Then, native_enum=False, length=10), default=Then.FAIL)
-    wall_seconds: Mapped[int | None]
+    limits: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    retries: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
     task: Mapped[Task] = relationship(back_populates="revisions")
     author: Mapped[Account | None] = relationship()

@@ -9,6 +9,7 @@ from flask_login import login_required
 
 from portal.database import transaction
 from portal.domain.errors import Conflict, Invalid
+from portal.domain.limits import NAMES, UNLIMITED, words
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Backend
@@ -20,13 +21,15 @@ from portal.web import may, only_for, session
 pages = Blueprint("backends", __name__)
 
 ONE = "/backends/<int:backend_id>"
-COLUMNS = ("name", "runner", "queue", "languages", "obstacles", "wall_seconds", "enabled")
+OWN = ("name", "runner", "queue", "languages", "limits", "ceilings", "enabled")
+CEILINGS = tuple(f"most_{name}" for name in NAMES)
+COLUMNS = ("name", "runner", "queue", "languages", "obstacles", *NAMES, *CEILINGS, "enabled")
 
 
 @pages.get("/backends")
 @login_required
 def index() -> str:
-    known = [(backend, backends.abilities(session(), backend)) for backend in backends.every(session())]
+    known = [(each, backends.abilities(session(), each), _time_limit(each)) for each in backends.every(session())]
     may_edit = may(Action.EDIT_BACKENDS)
     return render_template("backends/index.html", known=known, runners=plugins("runners"), may_edit=may_edit)
 
@@ -91,17 +94,25 @@ def _show(form: BackendForm, backend: Backend | None, status: int = 200) -> tupl
     return render_template("backends/edit.html", form=form, backend=backend, abilities=abilities), status
 
 
+def _time_limit(backend: Backend) -> str:
+    """What a task gets that asks for nothing; there always is one."""
+    return words("wall_seconds", backends.bounds(backend, UNLIMITED).wall_seconds or 0)
+
+
 def _rows() -> list[dict[str, Any]]:
     return [_row(backend) for backend in backends.every(session())]
 
 
 def _row(backend: Backend) -> dict[str, Any]:
-    """A backend in the list's twins; its fields are COLUMNS."""
-    own = {name: getattr(backend, name) for name in COLUMNS if name != "obstacles"}
+    """A backend in the list's twins."""
+    own = {name: getattr(backend, name) for name in OWN}
     found = {each.language: each.reason for each in backends.abilities(session(), backend) if each.reason}
     return {**own, "obstacles": found}
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    """The same for a table: a column for each limit and for each ceiling, empty where there is none."""
+    limits = {name: row["limits"].get(name) for name in NAMES}
+    ceilings = {f"most_{name}": row["ceilings"].get(name) for name in NAMES}
     obstacles = " ".join(f"{language}: {reason}" for language, reason in row["obstacles"].items())
-    return {**row, "languages": " ".join(row["languages"]), "obstacles": obstacles}
+    return {**row, **limits, **ceilings, "languages": " ".join(row["languages"]), "obstacles": obstacles}

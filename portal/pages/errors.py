@@ -1,4 +1,7 @@
-"""What people see when something cannot be done: one sentence, and for the portal's own faults an id that is logged."""
+"""What people see when something cannot be done: one sentence, and for the portal's own faults an id that is logged.
+
+A fault that will pass is 503; its page asks nothing of the database, which may be what is away.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from http import HTTPStatus
 
 from flask import Flask, Response, current_app, make_response, render_template
 from htmx_flask import request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal.domain.errors import PortalError, TooMany
-from portal.web import STATUS
+from portal.web import STATUS, outage
 
 SENTENCES = {
     400: "The portal could not read this request. If it came from a form, go back, reload the page and send it again.",
@@ -20,6 +24,7 @@ SENTENCES = {
     413: "This is more than the portal takes in one request. Send a smaller file.",
     429: "That was too often. Wait a minute and try again.",
 }
+ALONE = {500: "Something went wrong", 503: "Not just now"}
 OTHERWISE = "The portal could not answer this request."
 
 
@@ -27,6 +32,8 @@ def register(app: Flask) -> None:
     """API routes have handlers of their own; everything else ends here."""
     app.register_error_handler(PortalError, refuse)
     app.register_error_handler(HTTPException, answer)
+    app.register_error_handler(SQLAlchemyError, wait)
+    app.register_error_handler(OSError, wait)
     app.register_error_handler(InternalServerError, fail)
 
 
@@ -48,13 +55,24 @@ def answer(error: HTTPException) -> Response:
     return response
 
 
+def wait(error: Exception) -> Response:
+    """A database that is away or a full disk; any other fault goes on to `fail`."""
+    refusal = outage(error)
+    if refusal is None:
+        raise error
+    current_app.logger.warning("%s %s: %s (%s)", request.method, request.path, refusal, type(error).__name__)
+    return _show_alone(STATUS[type(refusal)], str(refusal))
+
+
 def fail(error: InternalServerError) -> Response:
-    """An unexpected fault, whose page asks nothing of the database. Flask has logged the trace; the id leads to it."""
+    """An unexpected fault. Flask has logged the trace; the id leads to it."""
+    if outage(error.original_exception):
+        return wait(error.original_exception)
     identity = secrets.token_hex(4)
     current_app.logger.error("Error %s: the answer to %s %s", identity, request.method, request.path)
-    sentence = f"Something went wrong in the portal. If it happens again, tell its administrator the id {identity}."
-    page = current_app.jinja_env.get_template("errors/broken.html")
-    return make_response(_fragment(sentence) if request.htmx else page.render(sentence=sentence), 500)
+    return _show_alone(
+        500, f"Something went wrong in the portal. If it happens again, tell its administrator the id {identity}."
+    )
 
 
 def _show(status: int, sentence: str) -> Response:
@@ -62,6 +80,14 @@ def _show(status: int, sentence: str) -> Response:
         return make_response(_fragment(sentence), status)
     title = HTTPStatus(status).phrase
     return make_response(render_template("errors/error.html", status=status, title=title, sentence=sentence), status)
+
+
+def _show_alone(status: int, sentence: str) -> Response:
+    """A page that asks nothing of the database."""
+    if request.htmx:
+        return make_response(_fragment(sentence), status)
+    page = current_app.jinja_env.get_template("errors/broken.html")
+    return make_response(page.render(status=status, title=ALONE[status], sentence=sentence), status)
 
 
 def _fragment(sentence: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from flask_wtf import FlaskForm
@@ -11,19 +12,19 @@ from wtforms import (
     Field,
     FieldList,
     FormField,
-    IntegerField,
     PasswordField,
     SelectField,
     SelectMultipleField,
     StringField,
     TextAreaField,
 )
-from wtforms.validators import DataRequired, Length, NumberRange
+from wtforms.validators import DataRequired, Length
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from portal.domain.errors import Invalid
+from portal.domain.limits import NAMES, TITLES, USUAL, Limits, measure
 from portal.domain.plugins import plugins
-from portal.domain.work import LONGEST_WALL_SECONDS
+from portal.domain.sizes import Measure
 from portal.models import Backend
 from portal.services.backends import BackendDraft
 
@@ -59,7 +60,44 @@ class Checkboxes(SelectMultipleField):
     option_widget = CheckboxInput()
 
 
-class BackendForm(FlaskForm):
+class Amount(StringField):
+    """A time, a size or a number, as people write it, or nothing; what was typed stays."""
+
+    def __init__(self, label: str, measure: Measure, **options: Any) -> None:
+        super().__init__(label, **options)
+        self.measure = measure
+
+    def _value(self) -> str:
+        return self.raw_data[0] if self.raw_data else "" if self.data is None else self.measure.words(self.data)
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        self.data = None
+        if valuelist and (text := valuelist[0].strip()):
+            self.data = self.measure.read(text)
+
+
+def limit(name: str) -> Amount:
+    return Amount(TITLES[name], measure(name), render_kw={"spellcheck": "false"})
+
+
+class LimitsForm(FlaskForm):
+    """The six limits, each by its own name."""
+
+    wall_seconds = limit("wall_seconds")
+    cpu_seconds = limit("cpu_seconds")
+    memory_bytes = limit("memory_bytes")
+    output_bytes = limit("output_bytes")
+    files = limit("files")
+    log_bytes = limit("log_bytes")
+
+    def limit_fields(self) -> list[Field]:
+        return [self[name] for name in NAMES]
+
+    def limits(self, prefix: str = "") -> Limits:
+        return Limits(**{name: self[f"{prefix}{name}"].data for name in NAMES})
+
+
+class BackendForm(LimitsForm):
     name = StringField(
         "Name",
         [DataRequired("Give the backend a name."), Length(max=80, message="Use at most 80 characters.")],
@@ -78,12 +116,12 @@ class BackendForm(FlaskForm):
         description="Where each run gets its own directory; empty for the portal's own.",
         render_kw={"spellcheck": "false"},
     )
-    wall_seconds = IntegerField(
-        "Time limit in seconds",
-        [NumberRange(1, LONGEST_WALL_SECONDS, f"Give a whole number of seconds, from 1 to {LONGEST_WALL_SECONDS:,}.")],
-        description="A run that takes longer is stopped. A task may ask for less.",
-        default=3600,
-    )
+    most_wall_seconds = limit("wall_seconds")
+    most_cpu_seconds = limit("cpu_seconds")
+    most_memory_bytes = limit("memory_bytes")
+    most_output_bytes = limit("output_bytes")
+    most_files = limit("files")
+    most_log_bytes = limit("log_bytes")
     options = TextAreaField(
         "Options of the runner",
         description="One a line, as name=value.",
@@ -98,8 +136,12 @@ class BackendForm(FlaskForm):
 
     @classmethod
     def of(cls, backend: Backend | None) -> BackendForm:
-        """The form of a request, over what the backend says now."""
-        return cls(data=_said(backend) if backend else None)
+        """The form of a request, over what the backend says now; a new one starts with what is usual."""
+        return cls(data=_said(backend) if backend else asdict(USUAL))
+
+    def limit_rows(self) -> list[tuple[Field, Field]]:
+        """Each limit with its ceiling."""
+        return [(self[name], self[f"most_{name}"]) for name in NAMES]
 
     def draft(self) -> BackendDraft:
         """What was filled in. Raises Invalid for options that are not lines of name=value."""
@@ -109,16 +151,19 @@ class BackendForm(FlaskForm):
             queue=self.queue.data.strip(),
             languages=tuple(self.languages.data),
             root_directory=(self.root_directory.data or "").strip(),
-            wall_seconds=self.wall_seconds.data,
+            limits=self.limits(),
+            ceilings=self.limits("most_"),
             options=_options(self.options.data or ""),
             enabled=self.enabled.data,
         )
 
 
 def _said(backend: Backend) -> dict[str, Any]:
-    same = ("name", "runner", "queue", "languages", "root_directory", "wall_seconds", "enabled")
+    same = ("name", "runner", "queue", "languages", "root_directory", "enabled")
     options = "\n".join(f"{name}={value}" for name, value in backend.options.items())
-    return {name: getattr(backend, name) for name in same} | {"options": options}
+    limits, ceilings = asdict(Limits.of(backend.limits)), asdict(Limits.of(backend.ceilings))
+    most = {f"most_{name}": value for name, value in ceilings.items()}
+    return {name: getattr(backend, name) for name in same} | {"options": options} | limits | most
 
 
 def _options(text: str) -> dict[str, str]:

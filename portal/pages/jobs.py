@@ -22,7 +22,7 @@ from portal.pages.task_forms import JobForm
 from portal.services import jobs, submissions, tasks
 
 pages = Blueprint("jobs", __name__)
-COLUMNS = ("name", "description", "public", "enabled", "steps", "validators", "revision", "changed")
+COLUMNS = ("name", "description", "public", "enabled", "steps", "validators", "keep_days", "revision", "changed")
 
 
 @pages.get("/jobs")
@@ -135,6 +135,7 @@ def _show_run(form: RunForm, job: Job) -> str:
         job=job,
         form=form,
         obstacles=_obstacles(job),
+        kept=_days(job.keep_days or current_app.config["PORTAL"].portal_keep_days),
         snippets={"curl": snippets.curl(asked), "Python": snippets.python(asked), "R": snippets.r(asked)},
         drawing=jobs.drawing(web.session(), jobs.draft_of(job)),
         may_edit=web.may(Action.EDIT_TASKS),
@@ -144,6 +145,15 @@ def _show_run(form: RunForm, job: Job) -> str:
 def _about_input(job: Job) -> str:
     largest = values.size(current_app.config["PORTAL"].portal_max_upload_bytes)
     return f"The first step takes {_input_ending(job)}; at most {largest}."
+
+
+def _about_keeping() -> str:
+    usual = _days(current_app.config["PORTAL"].portal_keep_days)
+    return f"After a run has ended. Empty: {f'{usual}, as the settings say' if usual else 'for ever'}."
+
+
+def _days(count: int | None) -> str:
+    return f"{count} {'day' if count == 1 else 'days'}" if count else ""
 
 
 def _asked(form: RunForm, job: Job) -> snippets.Request:
@@ -196,6 +206,7 @@ def _show(form: JobForm, job: Job | None) -> str:
     picture = _picture(form)
     form.add_spare_rows()
     form.offer([task.name for task in tasks.every(web.session())])
+    form.keep_days.description = _about_keeping()
     return render_template("jobs/edit.html", form=form, job=job, **picture)
 
 
@@ -218,6 +229,7 @@ def _row(job: Job) -> dict[str, Any]:
         "enabled": job.enabled,
         "steps": [[step.task.name for step in stage] for _, stage in groupby(current.steps, lambda step: step.order)],
         "validators": current.validators,
+        "keep_days": job.keep_days,
         "revision": current.number,
         "changed": current.created.isoformat(timespec="seconds"),
     }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import chain
 from typing import Any, BinaryIO, cast
+from uuid import uuid4
 
 from flask import request
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from markupsafe import Markup
 from werkzeug.datastructures import FileStorage
-from wtforms import BooleanField, EmailField, Field, SelectField, StringField, TextAreaField
+from wtforms import BooleanField, EmailField, Field, HiddenField, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice
 from wtforms.fields.core import UnboundField
 from wtforms.form import BaseForm
@@ -31,11 +34,15 @@ VALUE_PREFIX = "p."
 
 
 class RunForm(FlaskForm):
-    """A job's form: the four fields of every submission, and `values`, one field a parameter."""
+    """A job's form: the four fields of every submission, and `values`, one field a parameter.
+
+    Each form that is shown has a `shown` of its own, so that a double click or a reload submits once.
+    """
 
     submission_name = StringField("Name of this run", render_kw={"maxlength": 64})
     email = EmailField("E-mail", description="Where the letter goes when the run has ended.")
     input_data = FileField("Input file")
+    shown = HiddenField(default=lambda: str(uuid4()))
     pasted = TextAreaField("Text", description="Counts as the input file when no file is chosen.")
 
     def __init__(self, fields: Sequence[jobs.Field], given: Mapping[str, str], **options: Any) -> None:
@@ -73,7 +80,17 @@ class RunForm(FlaskForm):
             values=self.values.texts(),
             account=account,
             address=address,
+            idempotency_key=self._key(job),
         )
+
+    def _key(self, job: str) -> str | None:
+        """One key for one form with one content: who goes back and changes a field asks for another run."""
+        if not self.shown.data:
+            return None
+        chosen: FileStorage | None = self.input_data.data
+        content = [job, self.shown.data, chosen.filename if chosen else "", self.pasted.data, self.values.texts()]
+        content += [self.submission_name.data, self.email.data]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def _incoming(self, ending: str) -> submissions.Incoming | None:
         file: FileStorage | None = self.input_data.data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, url_for
@@ -12,14 +13,14 @@ from htmx_flask import request
 
 from portal import downloads
 from portal.database import transaction
-from portal.domain.errors import NotAllowed, NotFound
+from portal.domain.errors import NotAllowed, NotFound, PortalError
 from portal.domain.names import public_name
 from portal.domain.states import State
 from portal.models import Message, Result, Run, Submission, Upload
 from portal.pages import fragments, sheets
 from portal.pages.accounts import signed_in
 from portal.pages.run_form import VALUE_PREFIX
-from portal.services import jobs, progress, results, submissions, views
+from portal.services import jobs, keeping, logs, progress, results, resuming, submissions, views
 from portal.web import current_account, session
 
 pages = Blueprint("submissions", __name__)
@@ -56,14 +57,6 @@ class Filters:
         return {"job": self.job or None, "state": self.state, "text": self.text or None, "before": before}
 
 
-@dataclass(frozen=True)
-class Step:
-    """A run as its page shows it: with the last lines of what it wrote."""
-
-    run: Run
-    tails: dict[str, str]
-
-
 @pages.get("/runs")
 @login_required
 def index() -> str:
@@ -93,30 +86,67 @@ def index_csv() -> Response:
 
 @pages.get("/runs/<uuid>")
 def show(uuid: str) -> str:
-    return render_template("submissions/show.html", **_shown(submissions.get(session(), uuid)))
+    return render_template("submissions/show.html", **_shown(_submission(uuid)))
 
 
 @pages.get("/runs/<uuid>/progress", endpoint="progress")
 def follow(uuid: str) -> Response:
-    return fragments.polled("submissions/_progress.html", **_shown(submissions.get(session(), uuid)))
+    """The live part of a run's page. A page that follows a run which is gone is told to load anew."""
+    try:
+        return fragments.polled("submissions/_progress.html", **_shown(_submission(uuid)))
+    except NotFound:
+        if request.htmx:
+            return Response(headers={"HX-Refresh": "true"})
+        raise
 
 
 @pages.post("/runs/<uuid>/stop")
 def stop(uuid: str) -> Any:
-    account = current_account()
-    if account is None or not submissions.may_stop(account, submissions.get(session(), uuid)):
-        raise NotAllowed("Only who started this run, or an administrator, may stop it.")
-    by = account.name
+    over = _own(uuid, "stop").state.final
     with transaction(session()) as writing:
-        progress.stop(writing, submissions.get(writing, uuid), by)
-    flash("The run is asked to stop.")
+        progress.stop(writing, submissions.get(writing, uuid))
+    flash("This run had ended already." if over else "The run is asked to stop.")
     return redirect(url_for("submissions.show", uuid=uuid))
+
+
+@pages.post("/runs/<uuid>/delete")
+def delete(uuid: str) -> Any:
+    name = _own(uuid, "delete").batch.name
+    with transaction(session()) as writing:
+        keeping.delete(writing, submissions.get(writing, uuid))
+    flash(f"The run {name} is being deleted.")
+    return redirect(url_for("submissions.index"), 303)
+
+
+@pages.post("/runs/<uuid>/resume")
+def resume(uuid: str) -> Any:
+    _own(uuid, "resume")
+    order = resuming.Resumption(
+        uuid,
+        current_account(),
+        step=request.form.get("step") or None,
+        current="current" in request.form,
+        address=request.remote_addr or "",
+        idempotency_key=request.form.get("key"),
+    )
+    try:
+        uuid = resuming.resume(session(), order).uuid
+    except PortalError as refusal:
+        flash(str(refusal), "error")
+    return redirect(url_for("submissions.show", uuid=uuid), 303)
 
 
 @pages.get("/runs/<uuid>/steps/<run_uuid>/<any(stdout, stderr):stream>")
 def log(uuid: str, run_uuid: str, stream: str) -> Response:
-    run = _run(submissions.get(session(), uuid), run_uuid)
-    return downloads.text(f"{run.task_name}.{stream}.txt", results.log(session(), run, stream))
+    """What the last attempt wrote, or with ?attempt= the one of this number, counted from 1."""
+    run = _run(_submission(uuid), run_uuid)
+    wanted = request.args.get("attempt", type=int)
+    if wanted is None:
+        return downloads.text(f"{run.task_name}.{stream}.txt", logs.whole(session(), run, stream))
+    if not 1 <= wanted <= len(run.attempts):
+        raise NotFound("There is no such attempt.")
+    written = logs.whole(session(), run, stream, run.attempts[wanted - 1].number)
+    return downloads.text(f"{run.task_name}.{wanted}.{stream}.txt", written)
 
 
 @pages.get("/runs/<uuid>/results/<name>")
@@ -128,9 +158,7 @@ def download(uuid: str, name: str) -> Response:
 def preview(uuid: str, name: str) -> str:
     stored = _stored(uuid, name)
     template = "submissions/_preview.html" if request.htmx else "submissions/preview.html"
-    return render_template(
-        template, submission=submissions.get(session(), uuid), stored=stored, preview=results.preview(stored)
-    )
+    return render_template(template, submission=_submission(uuid), stored=stored, preview=results.preview(stored))
 
 
 def _found(filters: Filters, limit: int) -> Sequence[Submission]:
@@ -162,26 +190,68 @@ def _row(submission: Submission) -> dict[str, Any]:
     )
 
 
+def _submission(uuid: str) -> Submission:
+    try:
+        return submissions.get(session(), uuid)
+    except NotFound as refusal:
+        raise NotFound(f"{refusal} It may have been deleted.") from None
+
+
+def _own(uuid: str, action: str) -> Submission:
+    """The submission, if whoever asks may do this to it."""
+    submission = _submission(uuid)
+    if not submissions.may_stop(current_account(), submission):
+        raise NotAllowed(f"Only who started this run, or an administrator, may {action} it.")
+    return submission
+
+
 def _shown(submission: Submission) -> dict[str, Any]:
+    present = datetime.now(UTC)
+    mine = submissions.may_stop(current_account(), submission)
     return {
         "submission": submission,
-        "drawing": views.drawing(submission),
+        "steps": views.steps(session(), submission, present),
+        "drawing": views.drawing(submission, present),
         "story": _story(submission),
         "again": _again(submission),
-        "steps": [Step(run, _tails(run)) for run in submission.runs],
         "results": results.of_submission(submission),
         "inputs": _inputs(submission),
         "streams": STREAMS,
         "shown_name": shown_name,
-        "may_stop": not submission.state.final and submissions.may_stop(current_account(), submission),
+        "may_stop": mine and not submission.state.final,
+        "may_delete": mine,
+        "days_left": views.left(submission.expires, present) if submission.expires else "",
+        **_kin(submission),
     }
 
 
+def _kin(submission: Submission) -> dict[str, Any]:
+    """What it continues, what continues it, and where it could be resumed. The key makes of two presses one run."""
+    offered = resuming.may_resume(current_account(), submission)
+    later = resuming.continuations(session(), submission) if submission.state.final else []
+    return {
+        "source": _source(submission),
+        "continuations": later,
+        "starts": resuming.starts(submission) if offered else [],
+        "resume_key": f"{submission.uuid}.after.{later[-1].uuid if later else 'none'}",
+    }
+
+
+def _source(submission: Submission) -> Submission | None:
+    """The submission that this one continues, as long as it is there."""
+    try:
+        return submissions.get(session(), submission.resumed_from) if submission.resumed_from else None
+    except NotFound:
+        return None
+
+
 def _story(submission: Submission) -> list[Message]:
-    """Its messages; the last one not where it says again what the one before it said."""
-    messages = list(submission.messages)
-    twice = len(messages) > 1 and messages[-1].sentence == messages[-2].sentence
-    return messages[:-1] if twice else messages
+    """Its messages; that of the end not where it says again what the one before it said."""
+    told: list[Message] = []
+    for message in submission.messages:
+        if message.kind != "end" or not told or told[-1].sentence != message.sentence:
+            told.append(message)
+    return told
 
 
 def _again(submission: Submission) -> str:
@@ -204,11 +274,6 @@ def shown_name(result: Result) -> str:
     return ending if "." in ending and not place else f"{result.run.task_name}{place}.{ending}"
 
 
-def _tails(run: Run) -> dict[str, str]:
-    tails = {stream: results.log_tail(session(), run, stream) for stream in STREAMS} if run.attempt else {}
-    return {stream: text for stream, text in tails.items() if text}
-
-
 def _inputs(submission: Submission) -> list[tuple[str, Upload]]:
     return [(results.input_name(submission), upload) for upload in submission.batch.uploads[:1]]
 
@@ -222,6 +287,6 @@ def _run(submission: Submission, run_uuid: str) -> Run:
 
 def _stored(uuid: str, name: str) -> results.Stored:
     """A file of this very run."""
-    if not name.startswith(submissions.get(session(), uuid).uuid):
+    if not name.startswith(_submission(uuid).uuid):
         raise NotFound("There is no such file, or not yet.")
     return results.find(session(), name)

@@ -29,10 +29,12 @@ from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind, decimal_number, whole_number
 from portal.domain.plugins import Plugin, plugins
+from portal.domain.retries import NO_RETRIES, Retries
+from portal.domain.sizes import TIME
 from portal.domain.verdict import Then
 from portal.domain.work import VALUE_FLAG
 from portal.models import Backend
-from portal.pages.forms import Checkboxes
+from portal.pages.forms import Amount, Checkboxes, LimitsForm
 from portal.services import jobs
 
 SPARE_ROWS = 3
@@ -267,7 +269,7 @@ class ConfigurationRow(Row):
         return ConfigurationDraft(**{field.short_name: _text(field) for field in self})
 
 
-class TaskForm(FormWithRows):
+class TaskForm(FormWithRows, LimitsForm):
     """A task, as an analyst writes it."""
 
     name = StringField("Name", description="Jobs, parameters and REST clients use it.")
@@ -281,7 +283,16 @@ class TaskForm(FormWithRows):
     exit_statuses = WholeNumbers("Expected exit statuses", description="Beside 0, such as 1, 2. Others fail the job.")
     on_exit_status = SelectField("After one of these", choices=ON_EXIT_STATUS, coerce=Then, default=Then.CONTINUE)
     on_missing_output = SelectField("When an output is missing", choices=ON_EXIT_STATUS, coerce=Then, default=Then.FAIL)
-    wall_seconds = WholeNumber("Time limit in seconds", description="Empty: the limit of the backend.")
+    retries = WholeNumber("Retries", default=0, widget=NumberInput(min=0), description="Tries after the first one.")
+    retry_wait = Amount(
+        "First waiting time",
+        TIME,
+        default=NO_RETRIES.wait_seconds,
+        description="Doubled each time, and spread a little.",
+    )
+    retry_on_crash = BooleanField("It crashed (ended by a signal)")
+    retry_on_time = BooleanField("It reached its time limit")
+    retry_exit_statuses = WholeNumbers("Or one of these exit statuses", description="Such as 75.")
     parameters = Rows(ParameterRow)
     variables = Rows(VariableRow)
     configurations = Rows(ConfigurationRow)
@@ -289,7 +300,8 @@ class TaskForm(FormWithRows):
     @classmethod
     def showing(cls, draft: TaskDraft, number: int) -> TaskForm:
         variables = [{"name": name, "value": value} for name, value in draft.variables]
-        return cls(data={**asdict(draft), "variables": variables, "revision": str(number)})
+        said = {**asdict(draft), **asdict(draft.limits), **_said_of_retries(draft.retries)}
+        return cls(data={**said, "variables": variables, "revision": str(number)})
 
     def offer(self, every: Sequence[Backend]) -> None:
         """Fill the lists to choose from: the backends that serve the language, and the one that a saved task has."""
@@ -303,6 +315,10 @@ class TaskForm(FormWithRows):
             if self.language.data in each.languages or (self.revision.data and each.name == self.backend.data)
         ]
         self.backend.description = f"Only the backends that serve {label} are listed."
+
+    def chosen_backend(self) -> str:
+        """A browser chooses the first where nobody has chosen."""
+        return _text(self.backend) or next((each.value for each in self.backend.choices or ()), "")
 
     def add_spare_rows(self) -> None:
         super().add_spare_rows()
@@ -328,11 +344,32 @@ class TaskForm(FormWithRows):
             exit_statuses=self.exit_statuses.data or (),
             on_exit_status=self.on_exit_status.data,
             on_missing_output=self.on_missing_output.data,
-            wall_seconds=self.wall_seconds.data,
+            limits=self.limits(),
+            retries=self._retries(),
             parameters=tuple(row.form.draft() for row in self.parameters),
             variables=tuple((_text(row.form["name"]), row.form["value"].data or "") for row in self.variables),
             configurations=tuple(row.form.draft() for row in self.configurations),
         )
+
+    def _retries(self) -> Retries:
+        wait = self.retry_wait.data
+        return Retries(
+            most=self.retries.data or 0,
+            on_crash=self.retry_on_crash.data,
+            on_time=self.retry_on_time.data,
+            exit_statuses=self.retry_exit_statuses.data or (),
+            wait_seconds=NO_RETRIES.wait_seconds if wait is None else wait,
+        )
+
+
+def _said_of_retries(retries: Retries) -> dict[str, Any]:
+    return {
+        "retries": retries.most,
+        "retry_on_crash": retries.on_crash,
+        "retry_on_time": retries.on_time,
+        "retry_exit_statuses": retries.exit_statuses,
+        "retry_wait": retries.wait_seconds,
+    }
 
 
 def _places(rows: Rows, language: str | None) -> Iterator[str]:
@@ -393,6 +430,7 @@ class JobForm(FormWithRows):
     description = TextAreaField("Description")
     public = BooleanField("Public", description="Anybody may run it, without an account.")
     enabled = BooleanField("Enabled", default=True, description="Switched off, it takes no new runs.")
+    keep_days = WholeNumber("Keep results for … days", widget=NumberInput(min=1))
     validators = Checkboxes("The input must be", validate_choice=False)
     steps = Rows(StepRow, "Steps")
 
@@ -425,6 +463,7 @@ class JobForm(FormWithRows):
             description=_text(self.description),
             public=self.public.data,
             enabled=self.enabled.data,
+            keep_days=self.keep_days.data,
             validators=tuple(self.validators.data or ()),
             steps=tuple(row.form.draft() for row in self.steps if row.form.order.data is not None),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
@@ -10,6 +11,7 @@ from flask_login import login_required
 from portal import web
 from portal.database import transaction
 from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.limits import NAMES, TITLES, Limits, words
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Task, TaskRevision
@@ -74,7 +76,14 @@ def preview() -> str:
 @web.only_for(Action.EDIT_TASKS)
 def revision(name: str, number: int) -> str:
     found = _revision(tasks.get(web.session(), name), number)
-    return render_template("tasks/revision.html", revision=found, language=plugins("languages").get(found.language))
+    draft = tasks.draft_of(found)
+    return render_template(
+        "tasks/revision.html",
+        revision=found,
+        language=plugins("languages").get(found.language),
+        limits=_told(draft.limits, draft.limits),
+        retries=draft.retries.words(),
+    )
 
 
 @pages.post("/tasks/<name>/delete")
@@ -122,11 +131,30 @@ def _show(form: TaskForm, task: Task | None) -> str:
 
 def _preview(form: TaskForm) -> dict[str, Any]:
     draft = form.draft()
+    backend = backends.named(web.session(), form.chosen_backend())
     return {
         "command": tasks.shown_command(draft),
         "language": plugins("languages").get(draft.language),
         "drawn": drawn_parameters(draft),
+        "backend": backend.name if backend else "",
+        "bounds": _told(backends.bounds(backend, draft.limits), draft.limits) if backend else [],
+        "retries": draft.retries.words(),
     }
+
+
+@dataclass(frozen=True)
+class ToldLimit:
+    """A limit in words, none if there is none; `own` if the task itself asks for it."""
+
+    title: str
+    words: str
+    own: bool
+
+
+def _told(limits: Limits, asked: Limits) -> list[ToldLimit]:
+    stated, own = limits.stated(), asked.stated()
+    worded = {name: words(name, value) for name, value in stated.items()}
+    return [ToldLimit(TITLES[name], worded.get(name, ""), name in own) for name in NAMES]
 
 
 def _revision(task: Task, number: int) -> TaskRevision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import PurePosixPath
@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from portal import queue
 from portal.database import clock, now
+from portal.domain import limits
 from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.limits import UNLIMITED, USUAL, Limits, beyond, faults, in_force
 from portal.domain.names import check_name, normal_name
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
-from portal.domain.work import LONGEST_WALL_SECONDS
 from portal.models import Backend, TaskRevision, Worker
 
 SILENT_AFTER = timedelta(minutes=2)
@@ -35,7 +36,8 @@ class BackendDraft:
     queue: str
     languages: tuple[str, ...]
     root_directory: str = ""
-    wall_seconds: int = 3600
+    limits: Limits = USUAL
+    ceilings: Limits = UNLIMITED
     options: Mapping[str, str] = field(default_factory=dict)
     enabled: bool = True
 
@@ -73,11 +75,17 @@ def save(session: Session, draft: BackendDraft, backend: Backend | None = None) 
     backend = backend or Backend()
     backend.name, backend.runner, backend.queue = draft.name, draft.runner, draft.queue
     backend.languages, backend.options = list(draft.languages), dict(draft.options)
-    backend.root_directory, backend.wall_seconds = draft.root_directory, draft.wall_seconds
+    backend.root_directory = draft.root_directory
+    backend.limits, backend.ceilings = draft.limits.stated(), draft.ceilings.stated()
     backend.enabled = draft.enabled
     session.add(backend)
     session.flush()
     return backend
+
+
+def bounds(backend: Backend, asked: Limits) -> Limits:
+    """What bounds a run there now, of a task that asks for this."""
+    return in_force(asked, Limits.of(backend.limits), Limits.of(backend.ceilings))
 
 
 def delete(session: Session, backend: Backend) -> None:
@@ -138,12 +146,21 @@ def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> No
         "languages": _unknown_languages(draft.languages),
         "root_directory": check_text("root directory", draft.root_directory) or _unusable(draft.root_directory),
         "options": _unkeepable(draft.options),
-        "wall_seconds": None
-        if 1 <= draft.wall_seconds <= LONGEST_WALL_SECONDS
-        else "Give a time limit of at least 1 second.",
+        **dict(_limit_faults(draft.limits, draft.ceilings)),
     }
     if found := {field_name: reason for field_name, reason in wrong.items() if reason}:
         raise Invalid(**found)
+
+
+def _limit_faults(usual: Limits, ceilings: Limits) -> Iterator[tuple[str, str]]:
+    for name, ceiling in beyond(usual, ceilings):
+        most = limits.words(name, ceiling)
+        yield (
+            name,
+            f"{limits.TITLES[name]}: the default is above its ceiling of {most}. Lower it, or raise the ceiling.",
+        )
+    yield from faults(usual)
+    yield from ((f"most_{name}", sentence) for name, sentence in faults(ceilings))
 
 
 def _taken(session: Session, name: str, backend: Backend | None) -> str | None:
@@ -171,10 +188,6 @@ def _unusable(directory: str) -> str | None:
     if set(parts[1:2]) & NOT_FOR_FILES:
         return f"Nothing can be kept under /{parts[1]}: choose another directory, or leave it empty."
     return None
-
-
-def _unending(seconds: int) -> str | None:
-    return None if 1 <= seconds <= LONGEST_WALL_SECONDS else "Give a time limit of at least 1 second."
 
 
 def _unkeepable(options: Mapping[str, str]) -> str | None:

@@ -6,7 +6,8 @@ What exists by name is left as it is, so that loading twice changes nothing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from sqlalchemy.orm import Session
 
 from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
+from portal.domain.limits import NAMES, USUAL, Limits, measure
 from portal.domain.parameters import Kind
+from portal.domain.retries import Retries
+from portal.domain.sizes import NUMBER, TIME, Measure
 from portal.models import Account
 from portal.services import backends, jobs, tasks
 
@@ -87,7 +91,15 @@ _KNOWN: dict[str, Any] = {"backends": backends.named, "tasks": tasks.named, "job
 
 
 def _load_backend(session: Session, entry: dict[str, Any]) -> None:
-    backends.save(session, backends.BackendDraft(**{**entry, "languages": tuple(entry["languages"])}))
+    entry = {**entry, "languages": tuple(entry["languages"])}
+    ceilings = _limits("ceilings", entry.pop("ceilings", None))
+    usual = {**_usual_below(ceilings), **_stated_limits(entry)}
+    backends.save(session, backends.BackendDraft(**entry, limits=Limits(**usual), ceilings=Limits(**ceilings)))
+
+
+def _usual_below(ceilings: Mapping[str, int | None]) -> dict[str, int | None]:
+    """What a backend gives where its entry says nothing: what is usual, or its ceiling where that is lower."""
+    return {name: min(value, ceilings.get(name) or value) for name, value in USUAL.stated().items()}
 
 
 def _load_task(session: Session, entry: dict[str, Any], folder: Path, author: Account | None) -> None:
@@ -98,7 +110,69 @@ def _load_task(session: Session, entry: dict[str, Any], folder: Path, author: Ac
     entry["variables"] = tuple((entry.get("variables") or {}).items())
     for name in ("inputs", "outputs"):
         entry[name] = tuple(entry.get(name, []))
+    entry["limits"] = Limits(**_stated_limits(entry))
+    entry["retries"] = _retries(entry.pop("retries", None))
     tasks.save(session, TaskDraft(**entry), author)
+
+
+def _stated_limits(entry: dict[str, Any]) -> dict[str, int | None]:
+    """Taken out of an entry: `limits`, or a time limit by itself, as earlier files have it."""
+    stated = _limits("limits", entry.pop("limits", None))
+    if "wall_seconds" not in entry:
+        return stated
+    if "wall_seconds" in stated:
+        raise ValueError("wall_seconds is given twice: leave it in limits only.")
+    return {**stated, **_limits("limits", {"wall_seconds": entry.pop("wall_seconds")})}
+
+
+def _limits(what: str, given: Any) -> dict[str, int | None]:
+    """{wall_seconds: 60, memory_bytes: "500 MB"}; null stands for no limit."""
+    mapping = _mapping(what, given, NAMES)
+    return {name: _amount(name, value, measure(name)) for name, value in mapping.items()}
+
+
+def _retries(given: Any) -> Retries:
+    """{most: 2, on_crash: true, exit_statuses: [75], wait_seconds: 5}."""
+    said = _mapping("retries", given, asdict(Retries()))
+    for name in ("most", "wait_seconds"):
+        if name in said:
+            said[name] = _amount(name, said[name], TIME if name == "wait_seconds" else NUMBER) or 0
+    for name in ("on_crash", "on_time"):
+        if not isinstance(said.get(name, False), bool):
+            raise ValueError(f"{name} is true or false, not {said[name]!r}.")
+    said["exit_statuses"] = tuple(_whole("exit_statuses", each) for each in _listed(said))
+    return Retries(**said)
+
+
+def _listed(said: Mapping[str, Any]) -> list[Any]:
+    statuses = said.get("exit_statuses", [])
+    if not isinstance(statuses, list):
+        raise ValueError("exit_statuses is a list, such as [75].")
+    return statuses
+
+
+def _mapping(what: str, given: Any, names: Collection[str]) -> dict[str, Any]:
+    """A mapping of these names only."""
+    if given is not None and not isinstance(given, dict):
+        raise ValueError(f"{what} holds names and values, such as {{{next(iter(names))}: 60}}.")
+    if unknown := [str(each) for each in given or {} if each not in names]:
+        raise ValueError(f"{what} knows no {', '.join(unknown)}; it knows {', '.join(names)}.")
+    return dict(given or {})
+
+
+def _amount(name: str, value: Any, measure: Measure) -> int | None:
+    if not isinstance(value, str):
+        return None if value is None else _whole(name, value)
+    try:
+        return measure.read(value)
+    except ValueError as wrong:
+        raise ValueError(f"{name}: {wrong}") from None
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name}: {value!r} is not a whole number.")
+    return value
 
 
 def _parameter(entry: dict[str, Any]) -> ParameterDraft:
@@ -115,4 +189,5 @@ def _load_job(session: Session, entry: dict[str, Any], author: Account | None) -
     entry = dict(entry)
     entry["steps"] = tuple(jobs.StepDraft(**each) for each in entry["steps"])
     entry["validators"] = tuple(entry.get("validators", []))
+    entry["keep_days"] = _amount("keep_days", entry.get("keep_days"), NUMBER)
     jobs.save(session, jobs.JobDraft(**entry), author)

@@ -7,11 +7,14 @@ from uuid import uuid4
 
 from portal.domain import plan
 from portal.domain.errors import Conflict
+from portal.domain.limits import Limits
 from portal.domain.names import Priority, queue_form
 from portal.domain.parameters import Argument
+from portal.domain.retries import Retries
 from portal.domain.verdict import Rules
-from portal.domain.work import Limits, Placement, Work
+from portal.domain.work import Placement, Work
 from portal.models import Job, Run, Step, Submission, TaskRevision
+from portal.services import backends
 
 
 def freeze(job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority) -> Submission:
@@ -22,7 +25,7 @@ def freeze(job: Job, position: int, arguments: Mapping[str, Argument], priority:
     )
     stages = plan.stages(step.order for step in current.steps)
     for place, step in enumerate(current.steps):
-        run = _run(_current(step), submission.uuid, arguments, priority)
+        run = run_of(_current(step), submission.uuid, arguments, priority)
         run.stage, run.position = stages[step.order], place
         submission.runs.append(run)
     submission.say("Submitted")
@@ -35,7 +38,8 @@ def _current(step: Step) -> TaskRevision:
     return step.task.current
 
 
-def _run(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
+def run_of(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
+    """A run of a task as this revision has it; the arguments are by public name."""
     return Run(
         uuid=str(uuid4()),
         task_id=revision.task_id,
@@ -43,6 +47,19 @@ def _run(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument
         task_revision=revision.number,
         work=_work(revision, identity, arguments).to_json(),
         queue=queue_form(revision.backend.queue, priority),
+        priority=priority,
+    )
+
+
+def same_again(run: Run, identity: str, queue: str, priority: Priority) -> Run:
+    """A run of what another one did, as it was frozen then, in the submission `identity`."""
+    return Run(
+        uuid=str(uuid4()),
+        task_id=run.task_id,
+        task_name=run.task_name,
+        task_revision=run.task_revision,
+        work={**run.work, "identity": identity},
+        queue=queue_form(queue, priority),
         priority=priority,
     )
 
@@ -61,7 +78,8 @@ def _work(revision: TaskRevision, identity: str, arguments: Mapping[str, Argumen
         arguments=_arguments(revision, arguments),
         variables={each.name: each.value for each in revision.variables},
         rules=Rules(tuple(revision.exit_statuses), revision.on_exit_status, revision.on_missing_output),
-        limits=Limits(wall_seconds=revision.wall_seconds or backend.wall_seconds),
+        limits=backends.bounds(backend, Limits.of(revision.limits)),
+        retries=Retries.of(revision.retries),
     )
 
 

@@ -20,6 +20,7 @@ from portal.models import Account, Job, JobRevision, Step, TaskRevision
 from portal.services import backends, tasks
 
 MOST_STEPS = 200
+LONGEST_KEPT_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class JobDraft:
     enabled: bool = True
     validators: tuple[str, ...] = ()
     steps: tuple[StepDraft, ...] = ()
+    keep_days: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def save(session: Session, draft: JobDraft, author: Account | None, job: Job | N
         raise Invalid(**wrong)
     job = job or Job(owner=author)
     job.name, job.public, job.enabled = draft.name, draft.public, draft.enabled
+    job.keep_days = draft.keep_days
     session.add(job)
     revision = JobRevision(
         number=job.revisions[-1].number + 1 if job.revisions else 1,
@@ -109,6 +112,7 @@ def draft_of(job: Job) -> JobDraft:
         description=current.description,
         public=job.public,
         enabled=job.enabled,
+        keep_days=job.keep_days,
         validators=tuple(current.validators),
         steps=tuple(StepDraft(each.order, each.task.name if each.task else "") for each in current.steps),
     )
@@ -190,6 +194,8 @@ def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Faul
         yield "name", "A job of this name exists: choose another."
     if reason := check_text("description", draft.description):
         yield "description", reason
+    if draft.keep_days is not None and not 1 <= draft.keep_days <= LONGEST_KEPT_DAYS:
+        yield "keep_days", f"Keep results for 1 to {LONGEST_KEPT_DAYS:,} days, or leave it empty."
     if unknown := [each for each in draft.validators if each not in plugins("validators")]:
         yield "validators", f"Not installed: {', '.join(unknown)}."
     if len(draft.steps) > MOST_STEPS:

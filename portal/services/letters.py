@@ -1,62 +1,125 @@
-"""The letter that tells a submitter of a batch's end: an outbox, so that a silent mail server delays and loses none."""
+"""The letter that tells a submitter of a batch's end: an outbox, so that a silent mail server delays and loses none.
+
+A letter is sent at least once: twice only if this process or the database dies just after the server has taken it.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+import logging
+import time
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
 from portal import mail
-from portal.database import is_postgresql, now, transaction
+from portal.database import away, is_postgresql, now, reading, transaction
 from portal.domain.errors import Unavailable
 from portal.domain.states import State
 from portal.models import Batch, Letter, Run, Submission
-from portal.services import results, views
+from portal.services import logs, views
 from portal.settings import settings
 
 AGAIN = 60.0
-MOST_TRIES = 30
+LONGEST_WAIT = 3600.0
+HELD = 120.0
+DAY = 86_400.0
+GIVEN_UP = 5 * DAY
+NEVER = 36_500 * DAY
+MARKING = 60.0
 LAST_LINES = 20
+
+log = logging.getLogger(__name__)
 
 
 def send_due() -> int:
-    """Send the letters that are due; how many went out. When the server takes one no more, all wait for later."""
+    """Send the letters that are due; how many went out. When the server takes none, all wait a minute."""
     sent = 0
-    while (letter_id := _take()) is not None and _send(letter_id):
-        sent += 1
+    while (letter_id := _take()) is not None:
+        try:
+            sent += _send(letter_id)
+        except Unavailable as silence:
+            _all_wait(letter_id, str(silence))
+            break
     return sent
 
 
 def _take() -> int | None:
-    """Put one due letter off, so that no other worker sends it meanwhile."""
+    """Hold one due letter, so that no other worker sends it meanwhile."""
     with transaction() as session:
-        due = select(Letter).where(Letter.sent.is_(None), Letter.due <= now(), Letter.tries < MOST_TRIES).limit(1)
+        due = select(Letter).where(Letter.sent.is_(None), Letter.due <= now()).order_by(Letter.due).limit(1)
         letter = session.scalar(due.with_for_update(skip_locked=True) if is_postgresql(session) else due)
         if letter is None:
             return None
         letter.tries += 1
-        letter.due = now(AGAIN * letter.tries)
+        letter.due = now(HELD)
         return letter.id
 
 
 def _send(letter_id: int) -> bool:
-    with transaction() as session:
-        letter = session.get_one(Letter, letter_id)
+    """Whether it went out. Raises Unavailable when the mail server takes none."""
+    with reading() as session:
+        letter = session.get(Letter, letter_id)
+        if letter is None:
+            return False
         to, subject, text = letter.batch.email, _subject(letter.batch), _text(session, letter.batch)
-    failure = _failure(to, subject, text)
-    with transaction() as session:
-        letter = session.get_one(Letter, letter_id)
-        letter.failure = failure
-        if not failure:
-            letter.sent = now()
-    return not failure
-
-
-def _failure(to: str, subject: str, text: str) -> str:
     try:
         mail.send(to, subject, text)
-    except Unavailable as refusal:
-        return str(refusal)
-    return ""
+    except mail.Refused as refusal:
+        _put_off(letter_id, refusal)
+        return False
+    _mark_sent(letter_id)
+    return True
+
+
+def _mark_sent(letter_id: int) -> None:
+    """What is not marked is sent again: so a database that is away just now is waited for."""
+    deadline = time.monotonic() + MARKING
+    while True:
+        try:
+            with transaction() as session:
+                session.execute(update(Letter).where(Letter.id == letter_id).values(sent=now(), failure=""))
+            return
+        except (DBAPIError, NoConnection) as failure:
+            if not away(failure) or time.monotonic() > deadline:
+                raise
+        time.sleep(1)
+
+
+def _put_off(letter_id: int, refusal: mail.Refused) -> None:
+    """A refused letter waits longer each time, and is given up when that makes no sense any more."""
+    with transaction() as session:
+        letter = session.get(Letter, letter_id)
+        if letter is None:
+            return
+        letter.failure = str(refusal)
+        letter.due = now(min(AGAIN * 2 ** min(letter.tries - 1, 10), LONGEST_WAIT))
+        if refusal.final or _too_old(session, letter):
+            _give_up(letter)
+
+
+def _all_wait(letter_id: int, silence: str) -> None:
+    """A silent server is asked once a minute, by one letter, however many wait and however many workers there are."""
+    with transaction() as session:
+        due = update(Letter).where(Letter.sent.is_(None), or_(Letter.due <= now(), Letter.id == letter_id))
+        session.execute(due.values(due=now(AGAIN)))
+        letter = session.get(Letter, letter_id)
+        if letter is None:
+            return
+        letter.failure = silence
+        if _too_old(session, letter):
+            _give_up(letter)
+
+
+def _too_old(session: Session, letter: Letter) -> bool:
+    ended = select(func.max(Submission.ended)).where(Submission.batch_id == letter.batch_id)
+    return bool(session.scalar(select(ended.scalar_subquery() < now(-GIVEN_UP))))
+
+
+def _give_up(letter: Letter) -> None:
+    letter.due = now(NEVER)
+    log.error("the letter of batch %s is given up: %s", letter.batch.uuid, letter.failure)
 
 
 def _subject(batch: Batch) -> str:
@@ -83,5 +146,5 @@ def _failed(session: Session, run: Run) -> list[str]:
     lines = ["", step + run.reason.removeprefix(step)]
     if run.exit_status is not None:
         lines.append(f"Exit status: {run.exit_status}")
-    tail = results.log_tail(session, run, "stderr", LAST_LINES)
+    tail = logs.last_lines(session, run, "stderr", LAST_LINES)
     return [*lines, "The last lines of its error output:", "", tail] if tail else lines

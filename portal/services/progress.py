@@ -1,4 +1,4 @@
-"""The ONE way forward: claim, start, beat, end, give back, stop and advance.
+"""The ONE way forward: claim, start, beat, end, try again, hand over, stop and advance.
 
 Every function that ends or begins something locks the Submission before its runs, always in this order: without that
 lock two parallel runs that end at one instant lose the next stage. Every write of a worker names its attempt: when it
@@ -14,28 +14,31 @@ from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal import mail, queue
 from portal.database import is_postgresql, now
-from portal.domain import plan, states
+from portal.domain import durations, plan, states
 from portal.domain.names import marked
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
-from portal.models import Batch, Letter, LogChunk, Result, Run, Submission
+from portal.models import Attempt, Batch, Letter, LogChunk, Result, Run, Submission
 from portal.settings import settings
 from portal.storage import Blob
 
 BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
-BEGUN: dict[Any, Any] = {Run.started: now()}
-TAKEN_UP: dict[Any, Any] = {Run.lost: Run.lost + 1}
+NOBODY = ""
+DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up."""
+    """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up.
+
+    `counted`: that its last worker was lost is counted already.
+    """
 
     run_id: int
     submission_id: int
@@ -43,6 +46,7 @@ class Claim:
     attempt: int
     frozen: dict[str, Any]
     handle: dict[str, Any] | None = None
+    counted: bool = False
 
     @cached_property
     def work(self) -> Work:
@@ -88,15 +92,28 @@ class Answer(Enum):
 
 
 def claim(session: Session, queues: Sequence[str], worker: str, host: str) -> Claim | None:
-    """Take one run: one of this host whose worker was lost, else the next that is due. One statement, one commit."""
-    found = _take(session, _orphaned(host), worker, TAKEN_UP) or _take(session, _due(queues), worker, BEGUN)
-    return _claim(session, found) if found else None
+    """Take one run: one of this host that lost its worker, else the next that is due. One statement, one commit."""
+    if orphan := _take(session, _orphaned(host), worker, {Run.lease: _lease_of_orphan()}):
+        return _claim(orphan, counted=_take_up(session, orphan, worker))
+    begun = {Run.lease: _lease(), Run.started: now()}
+    found = _take(session, _due(queues), worker, begun)
+    return _claim(found) if found else None
 
 
 def _orphaned(host: str) -> Any:
-    """Runs that were started on this host and whose lease has run out: their processes may still live."""
-    lapsed_here = and_(Run.state == State.RUNNING, Run.lease < now(), Run.handle["host"].as_string() == host)
-    return and_(lapsed_here, Run.lost < settings().portal_max_lost)
+    """Runs started on this host that were handed over, or whose lease has run out: their processes may still live."""
+    lost = and_(Run.lease < now(), Run.lost < settings().portal_max_lost)
+    mine = and_(Run.state == State.RUNNING, Run.handle["host"].as_string() == host)
+    return and_(mine, or_(Run.worker == NOBODY, lost))
+
+
+def _lease() -> Any:
+    return now(settings().portal_lease_seconds)
+
+
+def _lease_of_orphan() -> Any:
+    """What was handed over keeps its long lease until its launcher has heard of the new worker by a beat."""
+    return case((Run.worker == NOBODY, Run.lease), else_=_lease())
 
 
 def _due(queues: Sequence[str]) -> Any:
@@ -115,7 +132,6 @@ def _take(session: Session, condition: Any, worker: str, more: Mapping[Any, Any]
             {
                 Run.state: State.RUNNING,
                 Run.attempt: Run.attempt + 1,
-                Run.lease: now(settings().portal_lease_seconds),
                 Run.worker: worker,
                 Run.reason: "",
                 **more,
@@ -127,27 +143,44 @@ def _take(session: Session, condition: Any, worker: str, more: Mapping[Any, Any]
     return session.execute(statement).one_or_none()
 
 
-def _claim(session: Session, row: Row[Any]) -> Claim:
-    return Claim(row.id, row.submission_id, row.uuid, row.attempt, row.work, row.handle)
+def _claim(row: Row[Any], counted: bool = False) -> Claim:
+    return Claim(row.id, row.submission_id, row.uuid, row.attempt, row.work, row.handle, counted)
 
 
-def started(session: Session, claim: Claim, handle: dict[str, Any]) -> bool:
-    """Keep the handle, before anything is started under it, and tell that the step runs. False: a ghost."""
+def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
+    """The try that goes on, with its log, has the new number now. Whether its last worker was lost, which counts."""
+    chunks = update(LogChunk).where(LogChunk.run_id == row.id, LogChunk.attempt == row.attempt - 1)
+    session.execute(chunks.values(attempt=row.attempt))
+    attempt = session.scalars(_open_attempt(row.id)).one()
+    lost = attempt.worker != NOBODY
+    attempt.number, attempt.worker = row.attempt, worker
+    if lost:
+        session.execute(update(Run).where(Run.id == row.id).values(lost=Run.lost + 1))
+    return lost
+
+
+def started(session: Session, claim: Claim, handle: dict[str, Any]) -> Answer:
+    """Keep the handle, before anything is started under it, and tell that the step runs. STOP: it ends unstarted."""
     run = _lock(session, claim)
     if run is None:
-        return False
-    run.handle = handle
+        return Answer.GHOST
     submission = run.submission
+    if submission.stop_asked:
+        run.move(State.STOPPED, f"Stopped step: {run.stage}")
+        advance(session, submission)
+        return Answer.STOP
+    run.handle = handle
+    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker))
     submission.started = submission.started or now()
     submission.say(f"Running step: {run.stage}", run=run)
     _summarise(session, submission)
-    return True
+    return Answer.GO_ON
 
 
 def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Answer:
     """Extend the lease, keep what the run wrote since the last beat, and learn whether a stop is asked."""
     extended = session.execute(
-        update(Run).where(*_mine(claim)).values(lease=now(settings().portal_lease_seconds)).returning(Run.submission_id)
+        update(Run).where(*_mine(claim)).values(lease=_lease()).returning(Run.submission_id)
     ).one_or_none()
     if extended is None:
         return Answer.GHOST
@@ -161,7 +194,6 @@ def finish(session: Session, claim: Claim, outcome: Outcome, found: Found = NOTH
     run = _lock(session, claim)
     if run is None:
         return False
-    run.exit_status, run.usage = outcome.exit_status, outcome.usage
     _keep_results(session, run, claim, found)
     verdict = judge(claim.work.rules, outcome, found.missing)
     if run.submission.stop_asked and outcome.reason == "stopped":
@@ -170,9 +202,26 @@ def finish(session: Session, claim: Claim, outcome: Outcome, found: Found = NOTH
         run.move(State.ERROR, f"Step {run.stage} ({run.task_name}): {verdict.sentence}")
     else:
         run.move(State.COMPLETE, _completed(run, verdict.sentence))
+    _end_attempt(session, run, run.reason, outcome)
     if verdict.then is Then.FINISH:
         _leave_out(run.submission, "The job ended early, as the task's rules say")
     advance(session, run.submission)
+    return True
+
+
+def retry(session: Session, claim: Claim, outcome: Outcome) -> bool:
+    """Whether the task's rules give a failed run another try; if so it is queued for then, and keeps no results."""
+    run, rules = _lock(session, claim), claim.work.retries
+    verdict = judge(claim.work.rules, outcome, ())
+    if run is None or run.submission.stop_asked or verdict.then is not Then.FAIL:
+        return False
+    if not rules.wanted(outcome, run.retried):
+        return False
+    wait = rules.wait(run.retried)
+    run.retried += 1
+    why = f"{verdict.sentence.rstrip('.')}; retry {run.retried} of {rules.most} in {durations.words(wait)}"
+    _end_attempt(session, run, verdict.sentence, outcome)
+    _queue_again(session, run, f"Step {run.stage} ({run.task_name}): {why}", wait)
     return True
 
 
@@ -191,24 +240,70 @@ def give_back(session: Session, claim: Claim, why: str) -> bool:
     run = _lock(session, claim)
     if run is None:
         return False
-    if claim.handle is None:  # else its taking up was counted
+    if not claim.counted:
         run.lost += 1
     _give_back(session, run, why)
     return True
 
 
+def release(session: Session, claim: Claim, why: str, wait: float = 0) -> bool:
+    """Queue a run again that nothing went wrong with: its worker ends, or has no room for it. Nothing is counted."""
+    run = _lock(session, claim)
+    if run is None:
+        return False
+    _end_attempt(session, run, why)
+    _queue_again(session, run, f"Step {run.stage} ({run.task_name}) is tried again: {why}", wait)
+    return True
+
+
+def hand_over(session: Session, claim: Claim) -> bool:
+    """Leave a run whose processes outlive this worker to the next one of its host. Nothing is counted."""
+    run = _lock(session, claim)
+    if run is None:
+        return False
+    run.worker, run.lease = NOBODY, now(settings().portal_hand_over_seconds)
+    session.execute(update(Attempt).where(Attempt.run_id == run.id, Attempt.ended.is_(None)).values(worker=NOBODY))
+    queue.say(session, "wake", run.queue)
+    return True
+
+
 def _give_back(session: Session, run: Run, why: str) -> None:
+    _end_attempt(session, run, f"Lost: {why}")
+    if run.lost >= settings().portal_max_lost and not run.submission.stop_asked:
+        run.handle = None
+        run.move(State.CRASH, f"Step {run.stage} ({run.task_name}) was given up after {run.lost} tries: {why}")
+        advance(session, run.submission)
+        return
+    wait = min(BACK_OFF * 2 ** (run.lost - 1), LONGEST_BACK_OFF)
+    _queue_again(session, run, f"Step {run.stage} ({run.task_name}) is tried again: {why}", wait)
+
+
+def _queue_again(session: Session, run: Run, sentence: str, wait: float) -> None:
+    """Another try after some seconds, unless a stop is asked."""
     run.handle = None
     if run.submission.stop_asked:
         run.move(State.STOPPED, f"Stopped step: {run.stage}")
         advance(session, run.submission)
         return
-    if run.lost >= settings().portal_max_lost:
-        run.move(State.CRASH, f"Step {run.stage} ({run.task_name}) was given up after {run.lost} tries: {why}")
-        advance(session, run.submission)
-        return
-    run.move(State.QUEUED, f"Step {run.stage} ({run.task_name}) is tried again: {why}")
-    run.due = now(min(BACK_OFF * 2 ** (run.lost - 1), LONGEST_BACK_OFF))
+    run.move(State.QUEUED, sentence)
+    run.due = now(wait)
+    _summarise(session, run.submission)
+    if not wait:
+        queue.say(session, "wake", run.queue)
+
+
+def _end_attempt(session: Session, run: Run, sentence: str, outcome: Outcome | None = None) -> None:
+    """Close the try that was under way, if one was started."""
+    if outcome is not None:
+        run.exit_status, run.usage = outcome.exit_status, outcome.usage
+    attempt = session.scalar(_open_attempt(run.id))
+    if attempt is not None:
+        attempt.ended, attempt.sentence = now(), sentence
+        attempt.exit_status, attempt.usage = (outcome.exit_status, outcome.usage) if outcome else (None, None)
+
+
+def _open_attempt(run_id: int) -> Select[Attempt]:
+    return select(Attempt).where(Attempt.run_id == run_id, Attempt.ended.is_(None))
 
 
 def crash(session: Session, claim: Claim, sentence: str) -> bool:
@@ -217,6 +312,7 @@ def crash(session: Session, claim: Claim, sentence: str) -> bool:
     if run is None:
         return False
     run.move(State.CRASH, f"Step {run.stage} ({run.task_name}): {sentence}")
+    _end_attempt(session, run, run.reason)
     advance(session, run.submission)
     return True
 
@@ -241,7 +337,7 @@ def lapsed() -> Any:
     return and_(Run.state == State.RUNNING, or_(never_started, Run.lease < now(-patience)))
 
 
-def stop(session: Session, submission: Submission, by: str) -> None:
+def stop(session: Session, submission: Submission) -> None:
     """Ask a submission to end: what waits never starts, what runs is ended by its worker. Harmless when repeated."""
     locked = _lock_submission(session, submission.id)
     if locked is None or locked.state.final or locked.stop_asked:
@@ -285,11 +381,18 @@ def _summarise(session: Session, submission: Submission) -> None:
     state = states.summary(run.state for run in submission.runs)
     if submission.state.final:
         return
-    submission.state = state
+    submission.state = State.RUNNING if submission.started and state is State.QUEUED else state
     if state.final:
         submission.ended = now()
+        submission.expires = _expiry(submission)
         submission.say(_last_words(submission), kind="end")
     _summarise_batch(session, submission)
+
+
+def _expiry(submission: Submission) -> Any:
+    """Until when its results are kept: as its job says, else the settings; None: for ever."""
+    days = (submission.job and submission.job.keep_days) or settings().portal_keep_days
+    return now(days * DAY) if days else None
 
 
 def _last_words(submission: Submission) -> str:
@@ -340,7 +443,7 @@ def _fresh_runs(session: Session, submission: Submission) -> Sequence[Run]:
 
 def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> None:
     """Only what is not kept yet: a beat whose commit was uncertain says the same bytes again."""
-    ends = _log_ends(session, claim) if written else {}
+    ends = log_ends(session, claim) if written else {}
     for each in written:
         known = max(ends.get(each.stream, 0) - each.start, 0)
         if data := each.data[known:]:
@@ -349,7 +452,7 @@ def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> Non
             session.add(chunk)
 
 
-def _log_ends(session: Session, claim: Claim) -> dict[str, int]:
+def log_ends(session: Session, claim: Claim) -> dict[str, int]:
     """How many bytes of each stream of this attempt are kept."""
     end = func.max(LogChunk.start + func.length(LogChunk.data))
     mine = select(LogChunk.stream, end).where(LogChunk.run_id == claim.run_id, LogChunk.attempt == claim.attempt)

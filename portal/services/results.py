@@ -1,4 +1,4 @@
-"""What a run gave: its files, by unguessable public names, with previews; and what it wrote while it ran."""
+"""What a run gave: its files, by unguessable public names, with previews."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePath
 from typing import BinaryIO
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import storage
 from portal.domain.errors import NotFound
 from portal.domain.names import file_for
-from portal.models import LogChunk, Result, Run, Submission
+from portal.models import Result, Submission
 
 PREVIEW_BYTES = 200_000
 PREVIEW_ROWS = 200
@@ -142,34 +141,3 @@ def _json(text: str, cut: bool) -> Preview:
         except (ValueError, RecursionError):
             return Preview("text", text=text)
     return Preview("json", text=text, cut=cut)
-
-
-def log(session: Session, run: Run, stream: str, attempt: int | None = None) -> bytes:
-    """What an attempt of the run (its last, if none is named) wrote to 'stdout' or 'stderr' so far."""
-    return b"".join(_chunks(session, run, stream, attempt or run.attempt))
-
-
-def log_tail(session: Session, run: Run, stream: str, lines: int = 200) -> str:
-    """The last lines as text, control characters made visible."""
-    text = _last_bytes(session, run, stream).decode("utf-8", "replace")
-    return "\n".join(visible(line) for line in text.splitlines()[-lines:])
-
-
-def visible(line: str) -> str:
-    """A line without characters that a page or a mail could take for anything but text."""
-    return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
-
-
-def _last_bytes(session: Session, run: Run, stream: str) -> bytes:
-    """The end of a log, without reading the rest of it."""
-    end = session.scalar(select(func.max(LogChunk.start)).where(*_of(run, stream, run.attempt))) or 0
-    return b"".join(_chunks(session, run, stream, run.attempt, end - PREVIEW_BYTES))[-PREVIEW_BYTES:]
-
-
-def _chunks(session: Session, run: Run, stream: str, attempt: int, start: int = 0) -> Sequence[bytes]:
-    wanted = select(LogChunk.data).where(*_of(run, stream, attempt), LogChunk.start >= start)
-    return session.scalars(wanted.order_by(LogChunk.start)).all()
-
-
-def _of(run: Run, stream: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
-    return LogChunk.run_id == run.id, LogChunk.attempt == attempt, LogChunk.stream == stream

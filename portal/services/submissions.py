@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, contains_eager
 
 from portal import queue, storage, validators
-from portal.database import is_postgresql, now, transaction
+from portal.database import away, is_postgresql, now, transaction
 from portal.domain import admission
-from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, PortalError, Unavailable
-from portal.domain.names import Priority, last_segment
+from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
+from portal.domain.names import Priority, last_segment, normal_name, public_name
 from portal.domain.parameters import Argument, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
@@ -26,7 +29,10 @@ from portal.services.freezing import freeze
 from portal.settings import settings
 
 LONGEST_NAME = 64
+LONGEST_KEY = 200
 MOST_JOBS = 100
+PATIENCE = 5.0
+PAUSE = 0.25
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,38 @@ class Order:
 
 
 def submit(session: Session, order: Order) -> Batch:
-    """Accept an order: its commit is the promise. Raises NotFound, NotAllowed, TooMany, Unavailable or Invalid."""
-    if earlier := _earlier(session, order):
-        return earlier
+    """Accept an order: its commit is the promise.
+
+    Raises NotFound, NotAllowed, TooMany, Unavailable, Conflict or Invalid. A request that comes again under its key
+    gets the batch that it made.
+    """
+    if found := earlier(session, order):
+        return found
+    order = replace(order, idempotency_key=order.idempotency_key or str(uuid4()))
     chosen = [_job(session, order, name) for name in order.jobs]
     arguments = _check(session, order, chosen)
     blob = _store(order)
+    accepting = _Accepting(session, order, arguments, blob)
     try:
         _validate(chosen, blob)
-        return _accept(session, order, chosen, arguments, blob)
-    except PortalError:
-        storage.delete(blob.key)
+        batch = accepting.until_answered()
+    except BaseException:
+        if not accepting.uncertain:
+            storage.delete(blob.key)
         raise
+    if not accepting.kept:
+        storage.delete(blob.key)
+    return batch
+
+
+def earlier(session: Session, order: Order) -> Batch | None:
+    """The batch that the same request made before, when its client asks again under the same key. Raises Conflict."""
+    if not order.idempotency_key:
+        return None
+    found = session.scalar(select(Batch).where(Batch.idempotency_key == order.idempotency_key))
+    if found and not (_same_sender(found, order) and _same_order(found, order)):
+        raise Conflict("This idempotency key was used for another request: choose a new one.")
+    return found
 
 
 def get(session: Session, uuid: str) -> Submission:
@@ -126,6 +152,13 @@ def active(session: Session, order: Order) -> int:
     return session.scalars(count.where(Batch.address == order.address, Batch.account_id.is_(None))).one()
 
 
+def admit(session: Session, order: Order) -> Priority:
+    """The priority, for what this transaction will make: two at one instant pass nobody's limit."""
+    if is_postgresql(session):
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(_admitted_as(order)))))
+    return batch_priority(session, order)
+
+
 def batch_priority(session: Session, order: Order) -> Priority:
     """The priority by the queue rules of the settings. Raises TooMany."""
     chosen = settings()
@@ -134,14 +167,39 @@ def batch_priority(session: Session, order: Order) -> Priority:
     return admission.priority(limits, active(session, order), Priority(usual))
 
 
-def _earlier(session: Session, order: Order) -> Batch | None:
-    """The batch that the same request made before, when its client asks again under the same key."""
-    if not order.idempotency_key:
-        return None
-    found = session.scalar(select(Batch).where(Batch.idempotency_key == order.idempotency_key))
-    if found and (found.name, found.account) != (order.name, order.account):
-        raise Conflict("This idempotency key was used for another request: choose a new one.")
-    return found
+def _same_sender(batch: Batch, order: Order) -> bool:
+    """The account, or the address of those who have none: nobody else learns of the batch."""
+    if order.account or batch.account_id:
+        return order.account is not None and batch.account_id == order.account.id
+    return batch.address == order.address
+
+
+def _same_order(batch: Batch, order: Order) -> bool:
+    then = [submission.job_name for submission in batch.submissions]
+    asked = [normal_name(name) for name in order.jobs]
+    if (batch.name, then) != (order.name, asked) or batch.email not in ("", order.email.strip()):
+        return False
+    return _same_values(batch, order) and _same_file(batch, order)
+
+
+def _same_values(batch: Batch, order: Order) -> bool:
+    """A value that is left out now is taken to be the one of then."""
+    frozen = {
+        public_name(run.task_name, each["name"]): each["text"]
+        for submission in batch.submissions
+        for run in submission.runs
+        for each in run.work["arguments"]
+    }
+    return all(order.values.get(name) in (None, "", text) for name, text in frozen.items())
+
+
+def _same_file(batch: Batch, order: Order) -> bool:
+    if order.incoming is None:
+        return False
+    order.incoming.stream.seek(0)
+    digest = hashlib.file_digest(cast(Any, order.incoming.stream), "sha256").hexdigest()
+    order.incoming.stream.seek(0)
+    return all(upload.sha256 == digest for upload in batch.uploads)
 
 
 def _job(session: Session, order: Order, name: str) -> Job:
@@ -230,27 +288,64 @@ def _validate(chosen: Sequence[Job], blob: storage.Blob) -> None:
             raise Invalid(input_data=f"Input data could not be validated: {refusal}")
 
 
-def _accept(
-    session: Session, order: Order, chosen: Sequence[Job], arguments: Mapping[str, Argument], blob: storage.Blob
-) -> Batch:
-    """The one transaction that makes the rows, unless the same request was accepted meanwhile."""
-    try:
-        with transaction(session):
-            batch = _batch(session, order, blob)
-            priority = batch_priority(session, order)
-            wanted = [_job(session, order, job.name) for job in chosen]
-            batch.submissions = [freeze(job, at, arguments, priority) for at, job in enumerate(wanted)]
-            session.add(batch)
-            session.flush()
-            for submission in batch.submissions:
-                _begin(session, submission)
-    except IntegrityError:
-        earlier = _earlier(session, order)
-        if earlier is None:
-            raise
-        storage.delete(blob.key)
-        return earlier
-    return batch
+@dataclass
+class _Accepting:
+    """The one transaction that makes the rows; run again when its answer is lost, as the key keeps it from being two.
+
+    `uncertain`: a commit was sent, and nobody knows yet what came of it. `kept`: the batch names our file.
+    """
+
+    session: Session
+    order: Order
+    arguments: Mapping[str, Argument]
+    blob: storage.Blob
+    uncertain: bool = False
+    kept: bool = False
+
+    def until_answered(self) -> Batch:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                batch = self._found() or self._made()
+                self.kept = self.blob.key in {upload.key for upload in batch.uploads}
+                return batch
+            except (DBAPIError, NoConnection) as failure:
+                if not away(failure):
+                    self.uncertain = False
+                    raise
+                if time.monotonic() > deadline:
+                    raise Unavailable("The portal's database does not answer: try again in a minute.") from None
+            time.sleep(PAUSE)
+
+    def _found(self) -> Batch | None:
+        """What an earlier try of ours has made after all."""
+        if not self.uncertain:
+            return None
+        self.session.rollback()
+        return earlier(self.session, self.order)
+
+    def _made(self) -> Batch:
+        try:
+            with transaction(self.session):
+                batch = self._rows()
+                self.uncertain = True
+        except IntegrityError:
+            found = earlier(self.session, self.order)
+            if found is None:
+                raise
+            return found
+        return batch
+
+    def _rows(self) -> Batch:
+        priority = admit(self.session, self.order)
+        batch = _batch(self.order, self.blob)
+        wanted = [_job(self.session, self.order, name) for name in self.order.jobs]
+        batch.submissions = [freeze(job, at, self.arguments, priority) for at, job in enumerate(wanted)]
+        self.session.add(batch)
+        self.session.flush()
+        for submission in batch.submissions:
+            _begin(self.session, submission)
+        return batch
 
 
 def _admitted_as(order: Order) -> str:
@@ -258,10 +353,8 @@ def _admitted_as(order: Order) -> str:
     return f"account {order.account.id}" if order.account else f"address {order.address}"
 
 
-def _batch(session: Session, order: Order, blob: storage.Blob) -> Batch:
+def _batch(order: Order, blob: storage.Blob) -> Batch:
     incoming_name = order.incoming.name if order.incoming else ""
-    if is_postgresql(session):
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(_admitted_as(order)))))
     return Batch(
         uuid=str(uuid4()),
         name=order.name,

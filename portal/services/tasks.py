@@ -8,12 +8,14 @@ from dataclasses import replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.domain import command
+from portal.domain import command, limits
 from portal.domain.drafts import ConfigurationDraft, Fault, ParameterDraft, TaskDraft, faults, normal_endings
 from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.limits import Limits
 from portal.domain.names import namesakes, normal_ending, normal_name
 from portal.domain.parameters import Argument, Kind
 from portal.domain.plugins import plugins
+from portal.domain.retries import Retries
 from portal.domain.texts import storable
 from portal.domain.work import Placement, Work, bindings
 from portal.models import (
@@ -91,7 +93,8 @@ def draft_of(revision: TaskRevision) -> TaskDraft:
         exit_statuses=tuple(revision.exit_statuses),
         on_exit_status=revision.on_exit_status,
         on_missing_output=revision.on_missing_output,
-        wall_seconds=revision.wall_seconds,
+        limits=Limits.of(revision.limits),
+        retries=Retries.of(revision.retries),
         parameters=tuple(_parameter_draft(each) for each in revision.parameters),
         variables=tuple((each.name, each.value) for each in revision.variables),
         configurations=tuple(
@@ -145,7 +148,8 @@ def _revision(draft: TaskDraft, backend: Backend | None, author: Account | None)
         exit_statuses=list(draft.exit_statuses),
         on_exit_status=draft.on_exit_status,
         on_missing_output=draft.on_missing_output,
-        wall_seconds=draft.wall_seconds,
+        limits=draft.limits.stated(),
+        retries=draft.retries.to_json(),
         parameters=[_parameter(position, each) for position, each in enumerate(draft.parameters, 1)],
         variables=[Variable(name=name, value=value) for name, value in draft.variables],
         configurations=[
@@ -175,6 +179,14 @@ def _faults(session: Session, draft: TaskDraft, task: Task | None) -> Iterator[F
         yield "backend", "Choose a backend."
     elif draft.language in plugins("languages") and draft.language not in backend.languages:
         yield "backend", f"The backend {backend.name} does not run this language: choose another."
+    if backend:
+        yield from _beyond(draft.limits, backend)
+
+
+def _beyond(asked: Limits, backend: Backend) -> Iterator[Fault]:
+    for name, ceiling in limits.beyond(asked, Limits.of(backend.ceilings)):
+        most, title = limits.words(name, ceiling), limits.TITLES[name].lower()
+        yield name, f"The backend {backend.name} allows at most {most}. Lower the {title}, or leave it empty."
 
 
 def _namesakes(using: Sequence[Job], draft: TaskDraft, task: Task) -> Iterator[Fault]:

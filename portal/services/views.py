@@ -1,12 +1,20 @@
-"""How a submission looks: its graph, and the words for its states."""
+"""How a submission looks: its graph, its steps with their tries, the words for its states and for times."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
 
 from portal.domain import durations, graph
 from portal.domain.states import State
-from portal.models import Run, Submission
+from portal.models import Attempt, Run, Submission
+from portal.services import logs
+from portal.services.logs import STREAMS, Tail, Written
 
 WORDS = {
     State.WAITING: "Waiting",
@@ -18,24 +26,120 @@ WORDS = {
     State.STOPPED: "Stopped",
     State.SKIPPED: "Skipped",
 }
+TAKEN_OVER = "Taken over"
+LINES_OF_EARLIER_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Try:
+    """One attempt of a run, counted from 1: how it ended, and the last lines of what it wrote."""
+
+    number: int
+    attempt: Attempt
+    sentence: str
+    tails: Mapping[str, Tail]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A run as its page shows it. `tries` are told apart only where there is more than one."""
+
+    run: Run
+    tails: Mapping[str, Tail]
+    tries: tuple[Try, ...] = ()
+    wait: str = ""
 
 
 def state_word(state: State) -> str:
     return WORDS[state]
 
 
-def drawing(submission: Submission) -> graph.Drawing:
-    """One box a step, coloured and worded by its run's state."""
-    return graph.draw([_node(run) for run in submission.runs])
+def steps(session: Session, submission: Submission, present: datetime) -> list[Step]:
+    """The runs with their logs, read in few statements however many there are."""
+    mine = select(Run).where(Run.submission_id == submission.id).order_by(Run.stage, Run.position)
+    runs = session.scalars(mine.options(selectinload(Run.attempts), selectinload(Run.results))).all()
+    sizes = logs.sizes(session, submission)
+    return [_step(session, run, sizes, present) for run in runs]
 
 
-def _node(run: Run) -> graph.Node:
+def _step(session: Session, run: Run, sizes: Mapping[Written, int], present: datetime) -> Step:
+    tails = _tails(session, run, run.attempt, sizes, logs.LINES)
+    several = run.attempts if len(run.attempts) > 1 else []
+    tries = tuple(
+        Try(number, each, _end_of(run, each), _tails(session, run, each.number, sizes, LINES_OF_EARLIER_TRIES))
+        for number, each in enumerate(several, 1)
+    )
+    return Step(run, tails, tries, until_next_try(run, present))
+
+
+def _end_of(run: Run, attempt: Attempt) -> str:
+    """How an attempt ended, without saying again of which step."""
+    if attempt.ended is None:
+        return "Runs now"
+    sentence = attempt.sentence.removeprefix(f"Step {run.stage} ({run.task_name}): ") or "Ended"
+    if attempt.exit_status is None or "exit status" in sentence.lower():
+        return sentence
+    return f"{sentence}, exit status {attempt.exit_status}"
+
+
+def _tails(session: Session, run: Run, attempt: int, sizes: Mapping[Written, int], lines: int) -> dict[str, Tail]:
+    """By stream; a stream that nothing was written to is left out."""
+    wanted = [Written(run.id, attempt, stream) for stream in STREAMS]
+    return {each.stream: logs.tail(session, each, sizes[each], lines) for each in wanted if sizes.get(each)}
+
+
+def drawing(submission: Submission, present: datetime) -> graph.Drawing:
+    """One box a step, coloured and worded by its run's state; dashed where the step was taken over."""
+    return graph.draw([_node(run, present) for run in submission.runs])
+
+
+def _node(run: Run, present: datetime) -> graph.Node:
+    return graph.Node(
+        key=run.uuid,
+        label=run.task_name,
+        word=_word(run, present),
+        css=f"state-{run.state.lower()}",
+        stage=run.stage,
+        borrowed=_taken_over(run),
+    )
+
+
+def _taken_over(run: Run) -> bool:
+    return run.taken_from is not None and run.state is State.COMPLETE
+
+
+def _word(run: Run, present: datetime) -> str:
+    if _taken_over(run):
+        return TAKEN_OVER
+    if wait := until_next_try(run, present):
+        return wait[:1].upper() + wait[1:]
     word = state_word(run.state)
     if run.state.final and run.started and run.ended:
-        word = f"{word}, {durations.words((run.ended - run.started).total_seconds())}"
-    return graph.Node(run.uuid, run.task_name, word, f"state-{run.state.lower()}", run.stage)
+        return f"{word}, {durations.words((run.ended - run.started).total_seconds())}"
+    return word
+
+
+def until_next_try(run: Run, present: datetime) -> str:
+    """'tries again in 20 s', of a run that waits for its next try; else nothing."""
+    if run.state is not State.QUEUED or run.due is None or run.due <= present or not run.attempt:
+        return ""
+    return f"tries again in {_rounded_up(run.due - present)}"
+
+
+def _rounded_up(span: timedelta) -> str:
+    seconds = ceil(span.total_seconds())
+    return f"{seconds} s" if seconds < 60 else durations.words(seconds)
 
 
 def elapsed(start: datetime | None, end: datetime | None, present: datetime) -> str:
     """How long something took, or has taken so far; nothing before it began."""
     return durations.words(((end or present) - start).total_seconds()) if start else ""
+
+
+def left(until: datetime, present: datetime) -> str:
+    """'6 days left', '5 hours left', 'less than an hour left'."""
+    hours = int((until - present).total_seconds() // 3600)
+    if hours < 1:
+        return "less than an hour left"
+    number, unit = (hours // 24, "day") if hours >= 24 else (hours, "hour")
+    return f"{number} {unit}{'s' if number > 1 else ''} left"

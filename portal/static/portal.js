@@ -120,7 +120,9 @@ document.addEventListener("toggle", followLogs, true);
 
 function openNamed() {
   const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (named?.matches("details")) named.open = true;
+  if (!named?.matches("details")) return;
+  for (let each = named; each; each = each.parentElement.closest("details")) each.open = true;
+  named.scrollIntoView();
 }
 
 window.addEventListener("hashchange", openNamed);

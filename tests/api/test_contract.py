@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from portal.domain.policy import Role
 from portal.domain.states import State
 from portal.models import Account, Batch, Letter, Submission
 from portal.services import accounts
+from portal.settings import settings
 from tests.api.service import A, MakeJob, Send, finish_step, submission_of, upload
 
 TWO_STAGES = ((0, "count"), (3, "sum"))
@@ -303,3 +305,30 @@ def test_a_configured_origin_may_read_and_no_other(client: FlaskClient, app: Fla
         assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
         assert "Origin" in answer.headers["Vary"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+def test_it_answers_a_request_that_comes_again_under_its_key_with_the_same_batch(
+    send: Send, make_job: MakeJob, session: Session, data: Path
+) -> None:
+    make_job("count_lines")
+    answers = [send(headers={"Idempotency-Key": "once"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].get_json() == answers[1].get_json()
+    assert session.query(Submission).count() == 1
+    assert len(list((data / "files" / "uploads").iterdir())) == 1
+
+
+def test_it_answers_a_request_that_comes_again_though_nothing_new_is_taken(
+    send: Send, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_job("count_lines")
+    first = send(headers={"Idempotency-Key": "once"})
+    monkeypatch.setenv("PORTAL_QUEUE_HARD_LIMIT", "1")
+    settings.cache_clear()
+    assert send().status_code == 429
+    assert send(headers={"Idempotency-Key": "once"}).get_json() == first.get_json()
+
+
+def test_requests_without_a_key_are_each_their_own(send: Send, make_job: MakeJob) -> None:
+    make_job("count_lines")
+    assert send().get_json()["UUID"] != send(headers={"Idempotency-Key": ""}).get_json()["UUID"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -257,3 +260,86 @@ def test_it_tells_nothing_of_an_unexpected_error_but_its_id(
     assert answer.status_code == 500
     identity = answer.get_json()["error"].split()[-1].rstrip(".")
     assert identity in caplog.text and "secret" not in answer.text
+
+
+@pytest.mark.parametrize("key", ["x" * 201, "a\tb", "\u00a0"])
+def test_it_names_a_key_that_is_too_long_or_cannot_be_read(send: Send, make_job: MakeJob, key: str) -> None:
+    make_job("count_lines")
+    answer = send(headers={"Idempotency-Key": f"a{key}b"})
+    refused(answer, 400, {"error": "Idempotency-Key: at most 200 printable characters are allowed."})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"submission_name": "another"}, {"email": "b@c.org"}, {"input_data": upload(b"other\n")}, {"count_number": "4"}],
+)
+def test_it_refuses_another_request_under_a_key_that_was_used(
+    send: Send, make_job: MakeJob, two_parameters: tuple[ParameterDraft, ...], other: dict[str, Any]
+) -> None:
+    make_job("count_lines", parameters=two_parameters)
+    values = {"count_all": "TRUE", "count_number": "3"}
+    key = {"Idempotency-Key": "once"}
+    assert send(headers=key, **values).status_code == 201
+    answer = send(headers=key, **{**values, **other})
+    refused(answer, 409, {"error": "This idempotency key was used for another request: choose a new one."})
+
+
+def test_it_tells_nobody_else_what_was_sent_under_a_key(
+    send: Send, make_job: MakeJob, client: FlaskClient, admin: Account
+) -> None:
+    make_job("count_lines")
+    key = {"Idempotency-Key": "once"}
+    mine = send(headers=key).get_json()["UUID"]
+
+    password = base64.b64encode(b"admin:correct horse battery").decode()
+    with_account = send(headers={**key, "Authorization": f"Basic {password}"})
+    client.environ_base["REMOTE_ADDR"] = "192.0.2.9"
+    elsewhere = send(headers=key)
+
+    assert (with_account.status_code, elsewhere.status_code) == (409, 409)
+    assert mine not in with_account.text + elsewhere.text
+
+
+@pytest.mark.parametrize("path", ["endpoints.json", "job/count_lines.json", "submission/x.json"])
+def test_it_asks_to_come_again_while_the_database_is_away(client: FlaskClient, data: Path, path: str) -> None:
+    take_away(data)
+    answer = client.get(f"{A}/{path}")
+    refused(answer, 503, {"error": "The portal's database does not answer: try again in a minute."})
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_it_takes_nothing_while_the_database_is_away(send: Send, data: Path) -> None:
+    take_away(data)
+    assert send().status_code == 503
+    assert not list((data / "files").rglob("*"))
+
+
+def test_it_gives_no_file_while_the_database_is_away(client: FlaskClient, data: Path) -> None:
+    take_away(data)
+    answer = client.get("/submissions/in.txt")
+    assert (answer.status_code, answer.mimetype) == (503, "text/plain")
+
+
+def take_away(data: Path) -> None:
+    """No database can be opened where a directory is."""
+    (data / "portal.db").unlink()
+    (data / "portal.db").mkdir()
+
+
+def test_it_asks_to_come_again_while_the_disk_is_full(
+    send: Send, make_job: MakeJob, data: Path, session: Session, full_disk: None
+) -> None:
+    make_job("count_lines")
+    answer = send()
+    refused(answer, 503, {"error": "The portal's disk is full: try again later."})
+    assert int(answer.headers["Retry-After"]) > 0
+    assert not [path for path in (data / "files").rglob("*") if path.is_file()]
+    assert session.scalars(select(func.count(Batch.id))).one() == 0
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft, faults
+from portal.domain.limits import Limits
 from portal.domain.parameters import Kind
+from portal.domain.retries import Retries
 
 DRAFT = TaskDraft(name="fit", language="python", backend="here", code="pass")
 
@@ -128,3 +130,43 @@ def test_it_refuses_a_parameter_that_would_bear_the_name_of_a_field_of_every_for
 def test_it_refuses_a_quote_that_never_ends_in_a_command_only() -> None:
     assert found(language="command", code='echo\necho "x')["code"].startswith('Line 2: " opens here')
     assert found(language="r", code='"x') == {}
+
+
+@pytest.mark.parametrize(
+    ("limits", "wrong"),
+    [
+        (Limits(wall_seconds=0), {"wall_seconds": "Wall time: give at least 1 s, or leave it empty."}),
+        (Limits(files=-1), {"files": "Number of files: give at least 1, or leave it empty."}),
+        (Limits(log_bytes=10**9 + 1), {"log_bytes": "Log size: give at most 1 GB, or leave it empty."}),
+        (Limits(memory_bytes=2**60 + 1), {"memory_bytes": "Memory: give at most 1024 PiB, or leave it empty."}),
+        (Limits(1, 1, 1, 1, 1, 1), {}),
+        (Limits(), {}),
+    ],
+)
+def test_it_refuses_a_limit_that_can_be_none(limits: Limits, wrong: dict[str, str]) -> None:
+    assert found(limits=limits) == wrong
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"most": 1}, "retries", "Choose after which failures to try again"),
+        ({"most": 21, "on_crash": True}, "retries", "Give a number of retries from 0 to 20."),
+        ({"most": -1, "on_crash": True}, "retries", "Give a number of retries from 0 to 20."),
+        ({"exit_statuses": (0,)}, "retry_exit_statuses", "0 is not the exit status of a failure"),
+        ({"exit_statuses": (75, 256)}, "retry_exit_statuses", "256 is not the exit status of a failure"),
+        ({"exit_statuses": (75, 3)}, "retry_exit_statuses", "Exit status 3 is expected, so it is no failure"),
+        ({"wait_seconds": -1}, "retry_wait", "Give a first waiting time from 0 s to 1 d."),
+        ({"wait_seconds": 86_401}, "retry_wait", "Give a first waiting time from 0 s to 1 d."),
+    ],
+)
+def test_it_names_what_is_wrong_with_the_retries(changes: dict[str, Any], field: str, sentence: str) -> None:
+    wrong = found(exit_statuses=(3,), retries=Retries(**changes))
+
+    assert list(wrong) == [field]
+    assert wrong[field].startswith(sentence)
+
+
+def test_it_takes_retries_with_a_cause_and_none_without() -> None:
+    assert found(retries=Retries(20, exit_statuses=(1, 255), wait_seconds=0)) == {}
+    assert found(retries=Retries(0)) == {}

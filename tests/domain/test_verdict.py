@@ -17,13 +17,46 @@ def test_it_fails_a_run_with_an_exit_status_that_nobody_expects() -> None:
     assert judge(Rules(exit_statuses=(2,)), Outcome("exited", 3), []) == Verdict(Then.FAIL, "Failed with exit status 3")
 
 
+@pytest.mark.parametrize("on_missing", Then)
 @pytest.mark.parametrize(
     ("then", "words"), [(Then.CONTINUE, "goes on"), (Then.FINISH, "ends the job"), (Then.FAIL, "fails the job")]
 )
-def test_it_does_as_the_rules_say_about_an_expected_exit_status(then: Then, words: str) -> None:
-    verdict = judge(Rules(exit_statuses=(3, 4), on_exit_status=then), Outcome("exited", 4), [".csv"])
+def test_it_does_as_the_rules_say_about_an_expected_exit_status(then: Then, words: str, on_missing: Then) -> None:
+    verdict = judge(Rules((3, 4), then, on_missing), Outcome("exited", 4), [])
 
     assert verdict == Verdict(then, f"Exit status 4 {words}, as the task's rules say")
+
+
+@pytest.mark.parametrize("on_missing", Then)
+@pytest.mark.parametrize("then", [Then.FINISH, Then.FAIL])
+def test_it_asks_for_no_outputs_where_an_exit_status_ends_the_job(then: Then, on_missing: Then) -> None:
+    rules = Rules((4,), then, on_missing)
+
+    assert judge(rules, Outcome("exited", 4), [".csv"]) == judge(rules, Outcome("exited", 4), [])
+
+
+@pytest.mark.parametrize("on_missing", Then)
+def test_it_asks_for_the_outputs_where_the_job_goes_on_after_an_exit_status(on_missing: Then) -> None:
+    verdict = judge(Rules((4,), Then.CONTINUE, on_missing), Outcome("exited", 4), [".csv", ".png"])
+
+    sentence = "Exit status 4 is expected, but no file with the ending .csv, .png was written"
+    assert verdict == Verdict(on_missing, sentence)
+
+
+@pytest.mark.parametrize("on_missing", Then)
+@pytest.mark.parametrize("then", Then)
+@pytest.mark.parametrize("missing", [[], [".csv"]])
+def test_it_fails_after_an_unexpected_exit_status_whatever_the_other_rules(
+    then: Then, on_missing: Then, missing: list[str]
+) -> None:
+    verdict = judge(Rules((4,), then, on_missing), Outcome("exited", 5), missing)
+
+    assert verdict == Verdict(Then.FAIL, "Failed with exit status 5")
+
+
+@pytest.mark.parametrize("then", Then)
+def test_it_never_takes_success_for_an_expected_exit_status(then: Then) -> None:
+    assert judge(Rules((0, 4), then), ENDED_WELL, []) == Verdict(Then.CONTINUE, "")
 
 
 @pytest.mark.parametrize("then", Then)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 from portal.domain.command import Binding
+from portal.domain.limits import Limits
 from portal.domain.parameters import Argument, Kind
+from portal.domain.retries import NO_RETRIES, Retries
 from portal.domain.verdict import Rules, Then
-from portal.domain.work import Limits, Placement, Work, bindings
+from portal.domain.work import Placement, Work, bindings
 
 WORK = Work(
     identity="0d9f",
@@ -29,11 +31,18 @@ WORK = Work(
     variables={"SPECIES": "a 'b'"},
     rules=Rules((2, 3), Then.FINISH, Then.CONTINUE),
     limits=Limits(wall_seconds=7, memory_bytes=10**9),
+    retries=Retries(2, on_crash=True, exit_statuses=(75,), wait_seconds=5),
 )
 
 
 def test_it_comes_back_from_json_as_it_was() -> None:
     assert Work.from_json(json.loads(json.dumps(WORK.to_json()))) == WORK
+
+
+def test_it_reads_what_was_frozen_before_there_were_retries() -> None:
+    frozen = {name: value for name, value in WORK.to_json().items() if name != "retries"}
+
+    assert Work.from_json(frozen).retries == NO_RETRIES
 
 
 def test_it_names_files_by_identity_and_ending() -> None:

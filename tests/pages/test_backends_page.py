@@ -7,11 +7,13 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.limits import NAMES, USUAL
 from portal.domain.policy import Role
 from portal.models import Worker
 from portal.services import accounts, backends
 from tests.conftest import PASSWORD
 from tests.making import make_backend, make_task
+from tests.pages.sent_back import fields_of
 
 FILLED = {
     "name": "grid",
@@ -45,7 +47,7 @@ def test_it_keeps_what_was_filled_in(signed_in: FlaskClient, session: Session) -
     assert answer.status_code == 302
     kept = backends.named(session, "grid")
     assert kept is not None
-    assert (kept.languages, kept.wall_seconds, kept.enabled) == (["command", "r"], 60, True)
+    assert (kept.languages, kept.limits["wall_seconds"], kept.enabled) == (["command", "r"], 60, True)
     assert kept.options == {"project": "bio", "memory": "4G"}
 
 
@@ -65,8 +67,12 @@ def test_it_shows_what_is_kept_and_changes_it(signed_in: FlaskClient, session: S
     [
         ("name", "", "Give the backend a name."),
         ("queue", "two words", "Use letters, digits"),
-        ("wall_seconds", "0", "Give a whole number of seconds"),
-        ("wall_seconds", "soon", "Not a valid integer"),
+        ("wall_seconds", "0", "Wall time: give at least 1 s"),
+        ("wall_seconds", "soon", "“soon” is not a time: write it like 90 s"),
+        ("memory_bytes", "big", "“big” is not a size: write it like 500 MB"),
+        ("most_wall_seconds", "59 s", "Wall time: the default is above its ceiling of 59 s."),
+        ("most_files", "0", "Number of files: give at least 1"),
+        ("most_log_bytes", "2 GB", "Log size: give at most 1 GB"),
         ("options", "project", "is not of the form name=value"),
         ("languages", [], "Choose at least one language."),
         ("root_directory", "here", "Give the whole path"),
@@ -77,6 +83,42 @@ def test_it_names_the_field_that_is_wrong(field: str, value: object, sentence: s
 
     assert answer.status_code == 422
     assert sentence in answer.text
+
+
+def test_it_starts_with_the_usual_limits(signed_in: FlaskClient) -> None:
+    sent = fields_of_card(signed_in.get("/backends/new").text)
+
+    assert {name: sent[name] for name in NAMES} == {
+        "wall_seconds": "1 h",
+        "cpu_seconds": "",
+        "memory_bytes": "",
+        "output_bytes": "2 GB",
+        "files": "10,000",
+        "log_bytes": "10 MB",
+    }
+    assert all(sent[f"most_{name}"] == "" for name in NAMES)
+
+
+def test_it_keeps_limits_and_ceilings_and_sends_them_back_unchanged(signed_in: FlaskClient, session: Session) -> None:
+    typed = {"wall_seconds": "", "memory_bytes": "1.5 GB", "most_wall_seconds": "1h30m", "most_files": "10 000"}
+    signed_in.post("/backends/new", data=FILLED | typed)
+    kept = backends.named(session, "grid")
+    assert kept is not None
+    said = ({"memory_bytes": 1_500_000_000}, {"wall_seconds": 5400, "files": 10_000})
+    assert (kept.limits, kept.ceilings) == said
+
+    page = signed_in.get(f"/backends/{kept.id}").text
+    assert 'value="1 h 30 min"' in page
+    signed_in.post(f"/backends/{kept.id}", data=FILLED | fields_of_card(page))
+
+    session.rollback()
+    assert (kept.limits, kept.ceilings) == said
+    assert "1 h 30 min" in signed_in.get("/backends").text
+
+
+def fields_of_card(page: str) -> dict[str, str]:
+    sent = fields_of(page, "backend-form")
+    return {name: sent[name] for prefix in ("", "most_") for name in (f"{prefix}{each}" for each in NAMES)}
 
 
 def test_it_deletes_one_that_no_task_uses(signed_in: FlaskClient, session: Session) -> None:
@@ -111,10 +153,14 @@ def test_it_gives_the_list_as_json_and_csv(signed_in: FlaskClient, session: Sess
 
     [row] = signed_in.get("/backends.json").json["backends"]
     assert (row["name"], row["languages"], row["enabled"]) == ("here", ["command", "python", "r"], True)
+    assert (row["limits"], row["ceilings"]) == (USUAL.stated(), {})
     assert row["obstacles"] == {"r": "Rscript is not installed."}
     table = signed_in.get("/backends.csv")
     assert table.mimetype == "text/csv"
-    assert "here,local,here,command python r,r: Rscript is not installed.,3600,True" in table.text
+    assert (
+        "here,local,here,command python r,r: Rscript is not installed.,3600,,,2000000000,10000,10000000,,,,,,,True"
+        in table.text
+    )
     assert 'href="/backends.csv"' in signed_in.get("/backends").text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
@@ -62,6 +63,28 @@ def test_it_saves_a_job_unchanged_when_its_form_is_sent_back(
     assert jobs.draft_of(jobs.get(session, "penguins")) == before
 
 
+def test_it_keeps_results_for_some_days_and_says_so(signed_in: FlaskClient, examples: object, session: Session) -> None:
+    signed_in.post("/jobs/new", data={**NEW, "keep_days": "30"})
+
+    assert jobs.get(session, "birds").keep_days == 30
+    assert fields_of(signed_in.get("/jobs/birds").text, "job-form")["keep_days"] == "30"
+    assert "Results are kept for 30 days after the run has ended." in signed_in.get("/jobs/birds/run").text
+    listed = signed_in.get("/jobs.json").json["jobs"]
+    assert {each["name"]: each["keep_days"] for each in listed}["birds"] == 30
+    assert "keep_days" in signed_in.get("/jobs.csv").text
+
+
+@pytest.mark.parametrize(("days", "words"), [(None, "Empty: for ever."), (1, "Empty: 1 day, as the settings say.")])
+def test_it_says_how_long_results_are_kept_otherwise(
+    app: Flask, signed_in: FlaskClient, examples: object, days: int | None, words: str
+) -> None:
+    settings = app.config["PORTAL"]
+    app.config["PORTAL"] = settings.model_copy(update={"portal_keep_days": days})
+
+    assert words in signed_in.get("/jobs/penguins").text
+    assert ("Results are kept for 1 day" in signed_in.get("/jobs/penguins/run").text) == bool(days)
+
+
 def test_it_switches_a_job_off(signed_in: FlaskClient, examples: object, session: Session) -> None:
     signed_in.post("/jobs/new", data={key: value for key, value in NEW.items() if key != "enabled"})
     assert not jobs.draft_of(jobs.get(session, "birds")).enabled
@@ -75,6 +98,8 @@ def test_it_switches_a_job_off(signed_in: FlaskClient, examples: object, session
     ("change", "sentence"),
     [
         ({"name": "new"}, "The name new is the portal"),
+        ({"keep_days": "0"}, "Keep results for 1 to 36,500 days, or leave it empty."),
+        ({"keep_days": "soon"}, "“soon” is not a whole number"),
         ({"steps-1-task": "nobody"}, "Choose one of the tasks."),
         ({"steps-1-order": "second"}, "“second” is not a whole number"),
         ({"steps-1-order": ""}, "Give the step its order number."),

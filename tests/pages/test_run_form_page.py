@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -141,6 +143,54 @@ def test_its_address_fills_it_in(signed_in: FlaskClient, typed: str) -> None:
 
 def test_it_fills_in_the_accounts_address(signed_in: FlaskClient, typed: str) -> None:
     assert 'value="admin@example.org"' in signed_in.get(typed).text
+
+
+def shown(client: FlaskClient) -> str:
+    found = re.search(r'name="shown" type="hidden" value="([^"]+)"', client.get("/jobs/penguins/run").text)
+    assert found
+    return found[1]
+
+
+def test_a_double_click_runs_once(client: FlaskClient, examples: object, session: Session) -> None:
+    form = shown(client)
+    answers = [client.post("/jobs/penguins/run", data=order(shown=form)) for _ in range(2)]
+    assert answers[0].location == answers[1].location == f"/runs/{only_batch(session).submissions[0].uuid}"
+
+
+def test_who_goes_back_and_changes_a_field_gets_another_run(client: FlaskClient, examples: object) -> None:
+    form = shown(client)
+    changes: list[dict[str, object]] = [{}, {"p.bill_length_alpha": "0.01"}, {"submission_name": "another"}]
+    answers = [client.post("/jobs/penguins/run", data=order(shown=form, **change)) for change in changes]
+    assert [answer.status_code for answer in answers] == [303, 303, 303]
+    assert len({answer.location for answer in answers}) == 3
+    assert shown(client) != form
+
+
+def test_it_says_that_the_database_is_away(client: FlaskClient, data: Path, examples: object) -> None:
+    (data / "portal.db").rename(data / "elsewhere.db")
+    (data / "portal.db").mkdir()
+    answer = client.get("/jobs/penguins/run")
+    style = client.get("/static/portal.css")
+    assert (answer.status_code, style.status_code) == (503, 200)
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "The portal&#39;s database does not answer: try again in a minute." in answer.text
+
+    (data / "portal.db").rmdir()
+    (data / "elsewhere.db").rename(data / "portal.db")
+    assert client.get("/jobs/penguins/run").status_code == 200
+
+
+def test_it_says_that_the_disk_is_full(
+    client: FlaskClient, data: Path, examples: object, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    answer = client.post("/jobs/penguins/run", data=order())
+    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
+    assert "The portal&#39;s disk is full: try again later." in answer.text
+    assert (session.query(Batch).count(), [*data.glob("files/uploads/*")]) == (0, [])
 
 
 def test_it_says_why_a_job_cannot_run(signed_in: FlaskClient, session: Session, examples: object) -> None:

@@ -8,12 +8,17 @@ from html import unescape
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from portal import queue
+from portal.database import now, transaction
 from portal.domain.drafts import ParameterDraft
 from portal.domain.parameters import Kind
-from portal.models import Account, Submission
-from portal.services import results, submissions
+from portal.domain.verdict import Outcome
+from portal.models import Account, Attempt, LogChunk, Run, Submission
+from portal.services import keeping, progress, results, submissions
+from portal.services.progress import Written
 from tests.making import make_job, make_task, order, submitted
 
 Work = Callable[[], None]
@@ -37,6 +42,43 @@ def queued(session: Session, account: Account | None = None) -> Submission:
     make_task(session, "wait", "command", "sleep 60")
     make_job(session, "waiting", [(1, "wait")])
     return submissions.submit(session, order("waiting", account=account)).submissions[0]
+
+
+def begin(session: Session) -> progress.Claim:
+    """Start the next run that is due, as a worker would."""
+    with transaction(session):
+        claim = progress.claim(session, [queue.EVERY], "worker", "host")
+    assert claim is not None
+    with transaction(session):
+        progress.started(session, claim, {"host": "host"})
+    return claim
+
+
+def end(session: Session, exit_status: int = 3, **streams: bytes) -> None:
+    """Let the next run that is due write something and end."""
+    claim = begin(session)
+    with transaction(session):
+        progress.beat(session, claim, [Written(stream, 0, data) for stream, data in streams.items()])
+    with transaction(session):
+        progress.finish(session, claim, Outcome("exited", exit_status))
+    session.expire_all()
+
+
+@pytest.fixture
+def failed(session: Session, admin: Account) -> Submission:
+    """The administrator's run of two steps, of which the first failed."""
+    for task in ("one", "two"):
+        make_task(session, task, "command", "echo")
+    make_job(session, "failing", [(1, "one"), (2, "two")])
+    submission = submissions.submit(session, order("failing", account=admin)).submissions[0]
+    end(session, stderr=b"no such column\n")
+    return submission
+
+
+def change(session: Session, submission: Submission, **values: object) -> None:
+    with transaction(session):
+        session.execute(update(Submission).where(Submission.uuid == submission.uuid).values(values))
+    session.expire_all()
 
 
 def address(submission: Submission, ending: str) -> str:
@@ -64,9 +106,12 @@ def test_it_says_a_failure_once(client: FlaskClient, session: Session, work: Wor
     work()
     session.expire_all()
 
+    submission.say("Something that happened later")
+    session.commit()
+
     story = client.get(f"/runs/{submission.uuid}").text.split('id="story"')[1]
 
-    assert story.count(f"<p>{submission.messages[-1].sentence}</p>") == 1
+    assert story.count("exit status 3</p>") == 1
 
 
 @pytest.fixture
@@ -110,6 +155,8 @@ def test_it_is_asked_for_again_until_the_end(client: FlaskClient, session: Sessi
     running = queued(session)
 
     assert 'hx-trigger="every 2s"' in client.get(f"/runs/{running.uuid}/progress").text
+    begin(session)
+    assert 'hx-trigger="every 1s"' in client.get(f"/runs/{running.uuid}/progress").text
     assert "hx-trigger" not in client.get(f"/runs/{ended.uuid}/progress").text
 
 
@@ -131,6 +178,181 @@ def test_it_stops_a_run_of_ones_own(signed_in: FlaskClient, session: Session, ad
 
     page = signed_in.get(f"/runs/{submission.uuid}").text
     assert "Stopped before it began" in page and "Stop asked" in page
+
+
+def test_it_stops_twice_without_harm(signed_in: FlaskClient, session: Session, admin: Account) -> None:
+    submission = queued(session, admin)
+
+    first, second = (signed_in.post(f"/runs/{submission.uuid}/stop", follow_redirects=True) for _ in "12")
+
+    assert "The run is asked to stop." in first.text
+    assert second.status_code == 200 and "This run had ended already." in second.text
+
+
+def test_it_deletes_a_run_and_goes_back_to_the_list(signed_in: FlaskClient, failed: Submission) -> None:
+    where = f"/runs/{failed.uuid}/delete"
+    assert f'action="{where}"' in signed_in.get(f"/runs/{failed.uuid}").text
+
+    answer = signed_in.post(where, follow_redirects=True)
+
+    assert answer.request.path == "/runs"
+    assert "The run a test is being deleted." in answer.text
+
+
+def test_it_says_that_a_run_is_being_deleted(signed_in: FlaskClient, session: Session, failed: Submission) -> None:
+    change(session, failed, delete_asked=True)
+
+    page = signed_in.get(f"/runs/{failed.uuid}").text
+
+    assert "Being deleted …" in page and "hx-trigger" in page
+    assert 'form="delete"' not in page and "Run again from here" not in page
+    assert "Being deleted …" in signed_in.get("/runs").text
+    keeping.remove(failed.id)
+    assert "It may have been deleted." in signed_in.get(f"/runs/{failed.uuid}").text
+
+
+def test_it_does_not_delete_or_resume_somebody_elses_run(client: FlaskClient, failed: Submission) -> None:
+    assert client.post(f"/runs/{failed.uuid}/delete").status_code == 403
+    assert client.post(f"/runs/{failed.uuid}/resume").status_code == 403
+    page = client.get(f"/runs/{failed.uuid}").text
+    assert 'form="delete"' not in page and "Run again from here" not in page
+
+
+def test_it_tells_a_page_that_follows_a_deleted_run_to_load_anew(client: FlaskClient, session: Session) -> None:
+    where = "/runs/00000000-0000-4000-8000-000000000000/progress"
+
+    assert client.get(where, headers={"HX-Request": "true"}).headers["HX-Refresh"] == "true"
+    assert "It may have been deleted." in client.get(where).text
+
+
+def test_it_runs_again_from_a_step(signed_in: FlaskClient, session: Session, failed: Submission) -> None:
+    page = signed_in.get(f"/runs/{failed.uuid}").text
+    [step] = re.findall(r'<option value="([^"]+)">Step 1: one \(failed\)</option>', page)
+
+    answer = signed_in.post(f"/runs/{failed.uuid}/resume", data={"step": step}, follow_redirects=True)
+
+    assert f"Goes on from step 1 of {failed.uuid[:8]}: 0 steps were taken over" in answer.text
+    assert f'href="/runs/{failed.uuid}"' in answer.text
+    assert answer.request.path in signed_in.get(f"/runs/{failed.uuid}").text
+
+
+def test_it_makes_one_run_of_two_presses(signed_in: FlaskClient, failed: Submission) -> None:
+    [key] = re.findall(r'name="key" value="([^"]+)"', signed_in.get(f"/runs/{failed.uuid}").text)
+
+    first, second = (signed_in.post(f"/runs/{failed.uuid}/resume", data={"key": key}) for _ in "12")
+
+    assert first.location == second.location
+    [other] = re.findall(r'name="key" value="([^"]+)"', signed_in.get(f"/runs/{failed.uuid}").text)
+    assert other != key
+
+
+def test_it_says_why_a_run_cannot_be_resumed(signed_in: FlaskClient, failed: Submission) -> None:
+    answer = signed_in.post(f"/runs/{failed.uuid}/resume", data={"step": "2"}, follow_redirects=True)
+
+    assert answer.request.path == f"/runs/{failed.uuid}"
+    assert "Choose a step that was reached" in answer.text
+
+
+def test_it_shows_what_was_taken_over(signed_in: FlaskClient, session: Session, failed: Submission) -> None:
+    again = submissions.submit(session, order("failing", account=failed.batch.account)).submissions[0]
+    end(session, exit_status=0)
+    end(session)
+    where = signed_in.post(f"/runs/{again.uuid}/resume").location
+
+    page = signed_in.get(where).text
+
+    assert 'class="graph-node state-complete borrowed"' in page and "one (Taken over)" in page
+    assert f'<a href="/runs/{again.uuid}#step-{again.runs[0].uuid}">taken over</a>' in page
+    with transaction(session):
+        session.delete(session.merge(again.batch))
+    assert "which was deleted" in signed_in.get(where).text
+
+
+def test_it_says_when_a_step_is_tried_again(client: FlaskClient, session: Session) -> None:
+    submission = queued(session)
+    with transaction(session):
+        session.execute(update(Run).values(attempt=1, due=now(19.5)))
+
+    page = client.get(f"/runs/{submission.uuid}").text
+
+    assert re.search(r"wait \(Tries again in (19|20) s\)", page)
+    assert re.search(r">tries again in (19|20) s<", page)
+
+
+@pytest.fixture
+def retried(session: Session, failed: Submission) -> Submission:
+    """Its first step was tried twice, under the numbers 1 and 4."""
+    with transaction(session):
+        run = session.merge(failed.runs[0])
+        run.attempts[0].sentence = "Ended by signal 11"
+        run.attempts.append(Attempt(number=4, worker="w", ended=now(1), sentence="Failed", exit_status=75))
+        run.attempt = 4
+        session.add(LogChunk(run_id=run.id, attempt=4, stream="stdout", start=0, data=b"the second time\n"))
+    session.expire_all()
+    return failed
+
+
+def test_it_shows_each_attempt_with_its_own_log(client: FlaskClient, retried: Submission) -> None:
+    page = client.get(f"/runs/{retried.uuid}").text
+    where = f"/runs/{retried.uuid}/steps/{retried.runs[0].uuid}"
+
+    for words in ("2 attempts", "Attempt 1", "Ended by signal 11", "Attempt 2", "exit status 75", "no such column"):
+        assert words in page
+    assert f'href="{where}/stderr?attempt=1"' in page
+    assert client.get(f"{where}/stderr?attempt=1").data == b"no such column\n"
+    assert client.get(f"{where}/stdout?attempt=2").data == client.get(f"{where}/stdout").data == b"the second time\n"
+
+
+@pytest.mark.parametrize("attempt", ["0", "3", "-1"])
+def test_it_knows_no_other_attempt(client: FlaskClient, retried: Submission, attempt: str) -> None:
+    where = f"/runs/{retried.uuid}/steps/{retried.runs[0].uuid}/stderr?attempt={attempt}"
+
+    assert client.get(where).status_code == 404
+
+
+def test_it_does_not_speak_of_attempts_where_there_was_one(client: FlaskClient, failed: Submission) -> None:
+    page = client.get(f"/runs/{failed.uuid}").text
+
+    assert "no such column" in page and "attempts" not in page
+
+
+def test_it_says_of_a_long_log_what_is_shown(client: FlaskClient, session: Session) -> None:
+    submission = queued(session)
+    end(session, stdout=b"".join(b"line %d\n" % number for number in range(1000)))
+
+    page = client.get(f"/runs/{submission.uuid}").text
+
+    assert "Standard output: the last 200 lines of 8.9 kB" in page
+    assert "line 800\n" in page and "line 799\n" not in page
+
+
+def test_it_is_not_blown_up_by_noise(client: FlaskClient, session: Session) -> None:
+    submission = queued(session)
+    bar = b"".join(b"\r%3d%%" % (number % 100) for number in range(200_000))
+    end(session, stdout=b"<" * 1_000_000, stderr=b"\x1b[2J\0\xff\n" + bar)
+
+    page = client.get(f"/runs/{submission.uuid}").text
+
+    assert len(page) < 100_000
+    assert "&lt;&lt;" in page and page.count(" 99%") == 1
+
+
+def test_it_says_how_long_the_results_are_kept(client: FlaskClient, session: Session, ended: Submission) -> None:
+    change(session, ended, expires=now(6.5 * 86400))
+
+    page = client.get(f"/runs/{ended.uuid}").text
+
+    assert re.search(r"Results are kept until <time [^>]+>[^<]+</time>, 6 days left", page)
+
+
+def test_it_says_that_the_results_were_removed(client: FlaskClient, session: Session, ended: Submission) -> None:
+    change(session, ended, expires=now(-60))
+    keeping.remove(ended.id)
+
+    page = client.get(f"/runs/{ended.uuid}").text
+
+    assert re.search(r"Results and logs were removed on <time", page)
+    assert "/results/" not in page and "/steps/" not in page and "#log-" not in page and "are kept until" not in page
 
 
 def test_it_does_not_stop_somebody_elses_run(client: FlaskClient, session: Session, admin: Account) -> None:

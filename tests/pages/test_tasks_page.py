@@ -9,8 +9,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.limits import Limits
 from portal.domain.policy import Role
-from portal.services import accounts, jobs, tasks
+from portal.domain.retries import Retries
+from portal.services import accounts, backends, jobs, tasks
 from tests.pages.sent_back import fields_of
 
 NEW: dict[str, str] = {
@@ -25,6 +27,12 @@ NEW: dict[str, str] = {
     "on_exit_status": "finish",
     "on_missing_output": "fail",
     "wall_seconds": "60",
+    "memory_bytes": "500 MB",
+    "files": "10,000",
+    "retries": "2",
+    "retry_on_crash": "y",
+    "retry_exit_statuses": "75, 76",
+    "retry_wait": "1 min",
     "parameters-0-alias": "key",
     "parameters-0-kind": "integer",
     "parameters-0-flag": "-k",
@@ -76,7 +84,9 @@ def test_it_saves_everything_that_a_task_holds(signed_in: FlaskClient, examples:
     draft = tasks.draft_of(tasks.get(session, "longest").current)
     assert draft.code == "sort $P1 $I1 | tail -n 1 > $O1\n"
     assert (draft.inputs, draft.outputs, draft.exit_statuses) == ((".txt", ".tsv"), (".out",), (1, 2))
-    assert (draft.on_exit_status, draft.wall_seconds) == ("finish", 60)
+    assert draft.on_exit_status == "finish"
+    assert draft.limits == Limits(wall_seconds=60, memory_bytes=500_000_000, files=10_000)
+    assert draft.retries == Retries(2, on_crash=True, exit_statuses=(75, 76), wait_seconds=60)
     [parameter] = draft.parameters
     assert (parameter.alias, parameter.kind, parameter.flag, parameter.default) == ("key", "integer", "-k", "2")
     assert (parameter.minimum, parameter.maximum, parameter.required) == (1, None, False)
@@ -84,14 +94,16 @@ def test_it_saves_everything_that_a_task_holds(signed_in: FlaskClient, examples:
     assert [(each.name, each.version) for each in draft.configurations] == [("sort", "9.1")]
 
 
+@pytest.mark.parametrize("name", ["bill_length", "longest"])
 def test_it_saves_a_task_unchanged_when_its_form_is_sent_back(
-    signed_in: FlaskClient, examples: object, session: Session
+    signed_in: FlaskClient, examples: object, session: Session, name: str
 ) -> None:
-    before = tasks.draft_of(tasks.get(session, "bill_length").current)
-    answer = signed_in.post("/tasks/bill_length", data=fields_of(signed_in.get("/tasks/bill_length").text, "task-form"))
+    signed_in.post("/tasks/new", data=NEW)
+    before = tasks.draft_of(tasks.get(session, name).current)
+    answer = signed_in.post(f"/tasks/{name}", data=fields_of(signed_in.get(f"/tasks/{name}").text, "task-form"))
     assert answer.status_code == 303
     session.rollback()
-    after = tasks.get(session, "bill_length").current
+    after = tasks.get(session, name).current
     assert after.number == 2
     assert tasks.draft_of(after) == before
 
@@ -104,8 +116,15 @@ def test_it_saves_a_task_unchanged_when_its_form_is_sent_back(
         ({"backend": "R"}, "does not run this language"),
         ({"parameters-0-default": "many"}, "is not a whole number"),
         ({"parameters-0-minimum": "low"}, "“low” is not a number"),
-        ({"wall_seconds": "an hour"}, "“an hour” is not a whole number"),
+        ({"wall_seconds": "an hour"}, "“an hour” is not a time: write it like 90 s"),
+        ({"memory_bytes": "1,5 GB"}, "“1,5 GB” is not a size: write it like 500 MB"),
+        ({"log_bytes": "2 GB"}, "Log size: give at most 1 GB"),
         ({"exit_statuses": "one"}, "Give whole numbers"),
+        ({"retries": "21"}, "Give a number of retries from 0 to 20."),
+        ({"retries": "often"}, "“often” is not a whole number"),
+        ({"retry_exit_statuses": "0"}, "0 is not the exit status of a failure"),
+        ({"retry_exit_statuses": "2"}, "Exit status 2 is expected, so it is no failure"),
+        ({"retry_wait": "2 d"}, "Give a first waiting time from 0 s to 1 d."),
         ({"variables-0-name": "PATH"}, "PATH is set by the portal"),
     ],
 )
@@ -121,6 +140,41 @@ def test_it_says_what_is_wrong_and_keeps_what_was_typed(
     if name not in ("backend", "code"):
         assert f'name="{name}"' in answer.text
         assert f'value="{text}"' in answer.text
+
+
+def test_it_says_to_choose_what_is_tried_again(signed_in: FlaskClient, examples: object) -> None:
+    causes = ("retry_on_crash", "retry_on_time", "retry_exit_statuses")
+    answer = signed_in.post("/tasks/new", data={key: value for key, value in NEW.items() if key not in causes})
+    assert answer.status_code == 422
+    assert "Choose after which failures to try again: a crash, the time limit, or exit statuses." in answer.text
+
+
+def test_it_refuses_more_than_the_backend_allows(signed_in: FlaskClient, examples: object, session: Session) -> None:
+    with transaction(session):
+        backends.named(session, "localhost").ceilings = {"wall_seconds": 7200}
+    answer = signed_in.post("/tasks/new", data={**NEW, "wall_seconds": "3 h"})
+    assert answer.status_code == 422
+    assert "The backend localhost allows at most 2 h." in answer.text
+    assert 'value="3 h"' in answer.text
+    assert signed_in.post("/tasks/new", data={**NEW, "wall_seconds": "2 h"}).status_code == 303
+
+
+def test_it_tells_how_far_a_run_may_go_as_it_is_typed(signed_in: FlaskClient, examples: object) -> None:
+    fragment = text_of(signed_in.post("/tasks/preview", data=NEW))
+    assert "<dt>Wall time</dt><dd>1 min</dd>" in fragment
+    assert '<dt>Output size</dt><dd>2 GB <span class="muted">the backend\'s</span></dd>' in fragment
+    assert "<dt>Processor time</dt><dd>no limit</dd>" in fragment
+    assert "at most 2 times, after a crash or exit statuses 75, 76; the first after 1 min" in fragment
+    assert "<dt>Wall time</dt><dd>1 h" in text_of(signed_in.get("/tasks/new"))
+
+
+def test_a_revision_tells_how_far_it_may_go(signed_in: FlaskClient, examples: object) -> None:
+    signed_in.post("/tasks/new", data=NEW)
+    page = text_of(signed_in.get("/tasks/longest/revisions/1"))
+    assert "<dt>Memory</dt><dd>500 MB</dd>" in page
+    assert "<dt>Number of files</dt><dd>10,000</dd>" in page
+    assert "<dt>Log size</dt><dd>the backend&#39;s</dd>" in page
+    assert "<dt>Retries</dt><dd>at most 2 times, after a crash" in page
 
 
 def test_it_puts_a_rows_sentence_beside_its_row_when_empty_rows_come_first(

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from portal.database import clock, transaction
 from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.limits import USUAL, Limits
 from portal.models import Worker
 from portal.services import backends
 from portal.services.backends import BackendDraft
 from tests.making import make_backend, make_task
 
-DRAFT = BackendDraft("here", "local", "here", ("python", "r"), "/srv/runs", 60, {"python": "/usr/bin/python3"})
+DRAFT = BackendDraft("here", "local", "here", ("python", "r"), "/srv/runs", options={"python": "/usr/bin/python3"})
 
 
 def told(session: Session, name: str, queues: list[str], **reasons: str | None) -> None:
@@ -49,7 +50,8 @@ def reason(session: Session, language: str) -> tuple[str | None, bool]:
         ({"root_directory": "/a\0b"}, "root_directory"),
         ({"options": {"python": "x" * 2000}}, "options"),
         ({"options": {"python": "a\0b"}}, "options"),
-        ({"wall_seconds": 0}, "wall_seconds"),
+        ({"limits": Limits(wall_seconds=0)}, "wall_seconds"),
+        ({"ceilings": Limits(cpu_seconds=0)}, "most_cpu_seconds"),
     ],
 )
 def test_it_names_the_field_that_is_wrong(session: Session, changes: dict[str, Any], field: str) -> None:
@@ -57,6 +59,26 @@ def test_it_names_the_field_that_is_wrong(session: Session, changes: dict[str, A
         backends.save(session, replace(DRAFT, **changes))
 
     assert list(refusal.value.fields) == [field]
+
+
+def test_it_refuses_a_default_above_its_ceiling(session: Session) -> None:
+    above = replace(DRAFT, limits=Limits(wall_seconds=61, files=9), ceilings=Limits(wall_seconds=60, files=9))
+
+    with pytest.raises(Invalid) as refusal, transaction(session):
+        backends.save(session, above)
+
+    sentence = "Wall time: the default is above its ceiling of 1 min. Lower it, or raise the ceiling."
+    assert refusal.value.fields == {"wall_seconds": sentence}
+
+
+def test_it_starts_with_what_is_usual_and_keeps_its_own_limits(session: Session) -> None:
+    with transaction(session):
+        usual = backends.save(session, DRAFT)
+        own = backends.save(session, replace(DRAFT, name="own", limits=Limits(files=3), ceilings=Limits(log_bytes=9)))
+
+    assert Limits.of(usual.limits) == USUAL
+    assert (own.limits, own.ceilings) == ({"files": 3}, {"log_bytes": 9})
+    assert backends.bounds(own, Limits(files=5)) == Limits(wall_seconds=10_000_000, files=5, log_bytes=9)
 
 
 def test_it_changes_a_backend_and_gives_a_name_once(session: Session) -> None:

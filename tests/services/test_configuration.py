@@ -9,8 +9,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
-from portal.services import configuration, jobs, tasks
+from portal.domain.limits import USUAL, Limits
+from portal.domain.retries import Retries
+from portal.models import Backend
+from portal.services import backends, configuration, jobs, tasks
+from portal.services.jobs import JobDraft
 
 ENTRY = """
 backends:
@@ -20,6 +25,26 @@ tasks:
 jobs:
   - {name: j, steps: [{order: 1, task: t}]}
 """
+
+
+BACKEND = "{name: b, runner: local, queue: b, languages: [command]%s}"
+TASK = '{name: t, language: command, backend: b, code: "true"%s}'
+JOB = "{name: j, steps: [{order: 1, task: t}]%s}"
+
+
+def written(backend: str = "", task: str = "", job: str = "") -> str:
+    """A file with more words in its three entries."""
+    more = (each and f", {each}" for each in (backend, task, job))
+    return "backends: [{}]\ntasks: [{}]\njobs: [{}]\n".format(
+        *(entry % words for entry, words in zip((BACKEND, TASK, JOB), more, strict=True))
+    )
+
+
+def loaded(session: Session, folder: Path, **more: str) -> tuple[Backend, TaskDraft, JobDraft]:
+    (folder / "portal.yaml").write_text(written(**more))
+    load(session, folder / "portal.yaml")
+    [backend] = backends.every(session)
+    return backend, tasks.draft_of(tasks.get(session, "t").current), jobs.draft_of(jobs.get(session, "j"))
 
 
 def load(session: Session, file: Path) -> configuration.Loaded:
@@ -90,3 +115,65 @@ def test_it_says_what_is_wrong_with_a_file(session: Session, tmp_path: Path, tex
 
     with transaction(session), pytest.raises(Invalid, match=re.escape(words)):
         configuration.load(session, file, None)
+
+
+def test_it_reads_limits_retries_and_days_as_people_write_them(session: Session, tmp_path: Path) -> None:
+    backend, task, job = loaded(
+        session,
+        tmp_path,
+        backend='limits: {memory_bytes: "1.5 GB", files: null}, ceilings: {wall_seconds: 10 min, cpu_seconds: 2 h}',
+        task='limits: {wall_seconds: 60, memory_bytes: "500 MB"}, '
+        "retries: {most: 2, on_crash: true, exit_statuses: [75], wait_seconds: 5}",
+        job="keep_days: 30",
+    )
+
+    usual = {"wall_seconds": 600, "memory_bytes": 1_500_000_000, "output_bytes": 2 * 10**9, "log_bytes": 10**7}
+    assert (backend.limits, backend.ceilings) == (usual, {"wall_seconds": 600, "cpu_seconds": 7200})
+    assert task.limits == Limits(wall_seconds=60, memory_bytes=500_000_000)
+    assert task.retries == Retries(2, on_crash=True, exit_statuses=(75,), wait_seconds=5)
+    assert job.keep_days == 30
+
+
+def test_it_leaves_what_is_not_written_as_usual(session: Session, tmp_path: Path) -> None:
+    backend, task, job = loaded(session, tmp_path)
+
+    assert (Limits.of(backend.limits), backend.ceilings) == (USUAL, {})
+    assert (task.limits, task.retries, job.keep_days) == (Limits(), Retries(), None)
+
+
+def test_it_understands_a_time_limit_by_itself(session: Session, tmp_path: Path) -> None:
+    backend, task, _ = loaded(session, tmp_path, backend="wall_seconds: 90", task="wall_seconds: 60")
+
+    assert (backend.limits["wall_seconds"], task.limits) == (90, Limits(wall_seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"task": "limits: {memory: 5}"}, "tasks, t: limits knows no memory; it knows wall_seconds,"),
+        ({"task": "limits: [5]"}, "tasks, t: limits holds names and values, such as {wall_seconds: 60}."),
+        ({"task": "limits: {memory_bytes: big}"}, "tasks, t: memory_bytes: “big” is not a size"),
+        ({"task": "limits: {wall_seconds: 1.5}"}, "tasks, t: wall_seconds: 1.5 is not a whole number."),
+        ({"task": "limits: {files: true}"}, "tasks, t: files: True is not a whole number."),
+        ({"task": "limits: {files: 0}"}, "tasks, t: Number of files: give at least 1"),
+        ({"task": "wall_seconds: 5, limits: {wall_seconds: 5}"}, "tasks, t: wall_seconds is given twice"),
+        ({"task": "retries: {many: 2}"}, "tasks, t: retries knows no many; it knows most, on_crash,"),
+        ({"task": "retries: {most: 2}"}, "tasks, t: Choose after which failures"),
+        ({"task": "retries: {most: two}"}, "tasks, t: most: “two” is not a number"),
+        ({"task": "retries: {on_time: maybe}"}, "tasks, t: on_time is true or false, not 'maybe'."),
+        ({"task": "retries: {exit_statuses: 75}"}, "tasks, t: exit_statuses is a list, such as [75]."),
+        ({"task": "retries: {exit_statuses: [x]}"}, "tasks, t: exit_statuses: 'x' is not a whole number."),
+        ({"backend": "ceilings: {disk: 5}"}, "backends, b: ceilings knows no disk"),
+        ({"backend": "limits: {wall_seconds: 2 h}, ceilings: {wall_seconds: 1 h}"}, "backends, b: Wall time: the"),
+        ({"backend": "ceilings: {wall_seconds: 60}", "task": "wall_seconds: 61"}, "tasks, t: The backend b allows"),
+        ({"job": "keep_days: 0"}, "jobs, j: Keep results for 1 to 36,500 days"),
+        ({"job": "keep_days: soon"}, "jobs, j: keep_days: “soon” is not a number"),
+    ],
+)
+def test_it_names_the_limit_that_is_wrong(
+    session: Session, tmp_path: Path, more: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        loaded(session, tmp_path, **more)
+
+    assert refusal.value.fields["file"].startswith(sentence)

@@ -37,13 +37,13 @@ def save(session: Session, draft: JobDraft) -> Any:
 
 
 def test_it_gives_back_what_was_saved_with_its_steps_in_order(session: Session, three_tasks: None) -> None:
-    draft = JobDraft("flow", "Flows.", True, False, ("csv",), STEPS)
+    draft = JobDraft("flow", "Flows.", True, False, ("csv",), STEPS, 30)
 
     save(session, draft)
 
     found = jobs.draft_of(jobs.get(session, "flow"))
     assert (found.name, found.description, found.public, found.enabled) == ("flow", "Flows.", True, False)
-    assert found.validators == ("csv",)
+    assert (found.validators, found.keep_days) == (("csv",), 30)
     assert [(step.order, step.task) for step in found.steps] == [
         (10, "clean"),
         (20, "fit"),
@@ -62,6 +62,14 @@ def test_it_adds_a_revision_with_every_save(session: Session, three_tasks: None)
     assert [len(first.steps), len(second.steps)] == [4, 1]
 
 
+def test_it_keeps_the_days_with_the_job_whatever_the_revision(session: Session) -> None:
+    save(session, JobDraft("flow", keep_days=36_500))
+    save(session, JobDraft("flow"))
+
+    assert jobs.get(session, "flow").keep_days is None
+    assert jobs.draft_of(jobs.get(session, "flow")).keep_days is None
+
+
 @pytest.mark.parametrize(
     ("draft", "field"),
     [
@@ -74,6 +82,8 @@ def test_it_adds_a_revision_with_every_save(session: Session, three_tasks: None)
         (JobDraft("flow", steps=(StepDraft(1, "clean"),) * 201), "steps"),
         (JobDraft("flow", "x" * 10_001), "description"),
         (JobDraft("flow", "a\0b"), "description"),
+        (JobDraft("flow", keep_days=0), "keep_days"),
+        (JobDraft("flow", keep_days=36_501), "keep_days"),
     ],
 )
 def test_it_names_the_field_that_is_wrong(session: Session, three_tasks: None, draft: JobDraft, field: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
@@ -13,8 +15,9 @@ from aiosmtpd.smtp import Envelope
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from portal.database import now, transaction
-from portal.models import Letter
+from portal.database import clock, now, transaction
+from portal.domain.states import State
+from portal.models import Letter, Submission
 from portal.services import letters
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
@@ -26,6 +29,13 @@ class Postbox:
 
     def __init__(self) -> None:
         self.letters: list[Message] = []
+        self.answer = "250 taken"
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: object, session: object, envelope: Envelope, address: str, options: object
+    ) -> str:
+        envelope.rcpt_tos.append(address)
+        return self.answer
 
     async def handle_DATA(self, server: object, session: object, envelope: Envelope) -> str:  # noqa: N802
         self.letters.append(message_from_bytes(envelope.original_content or b"", policy=default))
@@ -33,13 +43,18 @@ class Postbox:
 
 
 @pytest.fixture
-def postbox(data: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Message]]:
+def box(data: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Postbox]:
     box, port = Postbox(), free_port()
     controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
     mail_server(monkeypatch, port)
-    yield box.letters
+    yield box
     controller.stop()
+
+
+@pytest.fixture
+def postbox(box: Postbox) -> list[Message]:
+    return box.letters
 
 
 def mail_server(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -92,13 +107,114 @@ def test_it_keeps_a_letter_that_the_server_does_not_take_and_sends_it_later(
     mail_server(monkeypatch, free_port())
 
     assert letters.send_due() == 0
-    session.rollback()
-    [letter] = session.scalars(select(Letter)).all()
+    letter = only_letter(session)
     assert (letter.sent, letter.tries) == (None, 1)
     assert "did not take the letter" in letter.failure
     assert letters.send_due() == 0
 
     mail_server(monkeypatch, port)
-    with transaction(session):
-        session.execute(update(Letter).values(due=now(-1)))
+    let_pass(session, 60)
     assert (letters.send_due(), len(postbox)) == (1, 1)
+    assert only_letter(session).failure == ""
+
+
+def only_letter(session: Session) -> Letter:
+    session.rollback()
+    return session.scalars(select(Letter)).one()
+
+
+def let_pass(session: Session, seconds: float) -> None:
+    """What the database's clock would do in this time, to the letters."""
+    with transaction(session):
+        for letter in session.scalars(select(Letter)):
+            letter.due -= timedelta(seconds=seconds + 1)
+
+
+def waits(session: Session) -> float:
+    """In how many seconds the letter is due, to the next ten."""
+    letter = only_letter(session)
+    return round((letter.due - clock(session)).total_seconds(), -1)
+
+
+def written(session: Session, count: int) -> None:
+    """Letters of batches that have ended."""
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    for _ in range(count):
+        batch_id = submitted(session, "job").batch_id
+        with transaction(session):
+            session.execute(update(Submission).values(state=State.COMPLETE, ended=now()))
+            session.add(Letter(batch_id=batch_id))
+
+
+def test_a_silent_server_is_asked_by_one_letter_a_minute_however_many_wait(
+    session: Session, box: Postbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = settings().mail_port
+    written(session, 5)
+    mail_server(monkeypatch, free_port())
+
+    for _ in range(3):
+        assert letters.send_due() == 0
+        assert letters.send_due() == 0
+        let_pass(session, 60)
+
+    session.rollback()
+    assert sum(letter.tries for letter in session.scalars(select(Letter))) == 3
+    mail_server(monkeypatch, port)
+    assert (letters.send_due(), len(box.letters)) == (5, 5)
+
+
+def test_an_address_that_there_is_not_is_given_up_at_once(
+    session: Session, box: Postbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    written(session, 1)
+    box.answer = "550 no such user here"
+
+    assert letters.send_due() == 0
+
+    letter = only_letter(session)
+    assert "550 no such user here" in letter.failure
+    assert f"the letter of batch {letter.batch.uuid} is given up" in caplog.text
+    box.answer = "250 taken"
+    let_pass(session, 10 * 365 * letters.DAY)
+    assert (letters.send_due(), box.letters) == (0, [])
+
+
+def test_a_letter_that_is_refused_for_now_waits_longer_each_time_and_keeps_no_other(
+    session: Session, box: Postbox
+) -> None:
+    written(session, 1)
+    box.answer = "450 come again"
+    waited = []
+    for _ in range(8):
+        assert letters.send_due() == 0
+        waited.append(waits(session))
+        let_pass(session, waited[-1])
+
+    assert waited == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    box.answer = "250 taken"
+    assert letters.send_due() == 1
+
+
+def test_a_letter_is_given_up_five_days_after_the_batchs_end(
+    session: Session, box: Postbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    written(session, 1)
+    mail_server(monkeypatch, free_port())
+    for days, given_up in ((4, False), (2, True)):
+        with transaction(session):
+            for submission in session.scalars(select(Submission)):
+                submission.ended -= timedelta(days=days)
+        let_pass(session, 60)
+        assert letters.send_due() == 0
+        assert ("is given up" in caplog.text) is given_up
+
+
+def test_workers_that_look_at_one_time_send_each_letter_once(session: Session, box: Postbox) -> None:
+    written(session, 8)
+
+    with ThreadPoolExecutor(4) as threads:
+        sent = sum(threads.map(lambda _: letters.send_due(), range(4)))
+
+    assert (sent, len(box.letters)) == (8, 8)

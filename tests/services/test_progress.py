@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from portal import queue
-from portal.database import now, transaction
+from portal.database import clock, now, transaction
+from portal.domain.retries import Retries
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then
-from portal.models import Letter, LogChunk, Message, Result, Run, Submission
-from portal.services import progress, submissions
+from portal.models import Attempt, Job, Letter, LogChunk, Message, Result, Run, Submission
+from portal.services import logs, progress, submissions
 from portal.services.progress import Answer, Claim, Found, Kept, Written
 from portal.settings import settings
 from portal.storage import Blob
@@ -39,7 +41,7 @@ class Worker:
     def begin(self) -> Claim:
         claim = self.claim()
         assert claim is not None
-        assert self.do(progress.started, claim, HANDLE)
+        assert self.do(progress.started, claim, HANDLE) is Answer.GO_ON
         return claim
 
     def do(self, step: Callable[..., Any], claim: Claim, *more: Any) -> Any:
@@ -84,6 +86,7 @@ def everything(session: Session) -> list[Any]:
     """What a ghost could change, as it stands in the database."""
     session.rollback()
     runs = session.execute(select(Run.state, Run.attempt, Run.lease, Run.handle, Run.lost, Run.reason)).all()
+    runs += session.execute(select(Attempt.number, Attempt.worker, Attempt.ended, Attempt.sentence)).all()
     counts = [session.scalars(select(func.count()).select_from(table)).one() for table in (Message, Result, LogChunk)]
     return [*runs, *counts]
 
@@ -216,11 +219,14 @@ def test_it_lets_a_ghost_change_nothing(session: Session, worker: Worker, submis
     before = everything(session)
 
     kept = Found([Kept(f"{submission.uuid}.csv", Blob("k", 1, "0"))])
-    assert worker.do(progress.started, ghost, {"host": "ghost"}) is False
+    assert worker.do(progress.started, ghost, {"host": "ghost"}) is Answer.GHOST
     assert worker.do(progress.beat, ghost, [Written("stdout", 0, b"boo")]) is Answer.GHOST
     assert worker.finish(ghost, WELL, kept) is False
     assert worker.do(progress.give_back, ghost, "a disk") is False
     assert worker.do(progress.crash, ghost, "a bug") is False
+    assert worker.do(progress.retry, ghost, BADLY) is False
+    assert worker.do(progress.release, ghost, "it ends") is False
+    assert worker.do(progress.hand_over, ghost) is False
 
     assert everything(session) == before
     assert worker.finish(live, WELL, kept) is True
@@ -305,9 +311,198 @@ def test_it_never_calls_a_failure_of_the_portal_the_users(worker: Worker, submis
     assert ends(submission) == ["Step 1 (left): the portal failed"]
 
 
+def tries(run: Run) -> list[tuple[int, str]]:
+    """The tries of a run: their numbers, and how each ended."""
+    return [(attempt.number, attempt.sentence) for attempt in run.attempts]
+
+
+@pytest.fixture
+def flaky(session: Session) -> Submission:
+    """One step that is tried again twice after exit status 75 or a crash."""
+    retries = Retries(most=2, on_crash=True, exit_statuses=(75,), wait_seconds=100)
+    make_task(session, "flaky", "command", "true", retries=retries)
+    make_job(session, "flaky", [(1, "flaky")])
+    return submitted(session, "flaky")
+
+
+@pytest.mark.parametrize("outcome", [Outcome("exited", 75), Outcome("signalled", None, 11)])
+def test_it_tries_a_failed_step_again_later_as_its_rules_say(
+    session: Session, worker: Worker, flaky: Submission, outcome: Outcome
+) -> None:
+    assert worker.do(progress.retry, worker.begin(), outcome) is True
+
+    [run] = flaky.runs
+    assert (run.state, run.retried, run.lost, flaky.state) == (State.QUEUED, 1, 0, State.RUNNING)
+    assert "retry 1 of 2 in " in run.reason
+    assert worker.claim() is None
+    worker.make_due()
+    worker.finish(worker.begin())
+    assert (flaky.state, len(tries(run))) == (State.COMPLETE, 2)
+
+
+def test_it_fails_a_step_that_has_had_all_its_retries(session: Session, worker: Worker, flaky: Submission) -> None:
+    for _ in range(2):
+        assert worker.do(progress.retry, worker.begin(), Outcome("exited", 75))
+        worker.make_due()
+    last = worker.begin()
+
+    assert worker.do(progress.retry, last, Outcome("exited", 75)) is False
+    worker.finish(last, Outcome("exited", 75))
+
+    assert flaky.state is State.ERROR
+    assert [attempt.exit_status for attempt in flaky.runs[0].attempts] == [75, 75, 75]
+
+
+@pytest.mark.parametrize("outcome", [BADLY, WELL, Outcome("wall_time", None, 15, "too long"), Outcome("stopped")])
+def test_it_retries_only_what_its_rules_name(worker: Worker, flaky: Submission, outcome: Outcome) -> None:
+    assert worker.do(progress.retry, worker.begin(), outcome) is False
+    assert flaky.runs[0].state is State.RUNNING
+
+
+def test_it_never_retries_after_a_stop(session: Session, worker: Worker, flaky: Submission) -> None:
+    claim = worker.begin()
+    stop(session, flaky)
+
+    assert worker.do(progress.retry, claim, Outcome("exited", 75)) is False
+
+
+def test_it_stops_a_step_that_waits_for_its_retry(session: Session, worker: Worker, flaky: Submission) -> None:
+    worker.do(progress.retry, worker.begin(), Outcome("exited", 75))
+
+    stop(session, flaky)
+
+    assert (flaky.state, ends(flaky)) == (State.STOPPED, ["Stopped"])
+
+
+def test_it_remembers_how_each_try_ended(session: Session, worker: Worker, submission: Submission) -> None:
+    worker.do(progress.give_back, worker.begin(), "no disk")
+    worker.finish(worker.begin())
+    worker.make_due()
+    worker.finish(worker.begin(), BADLY)
+
+    assert tries(submission.runs[0]) == [(1, "Lost: no disk"), (2, "Step 1 (left): Failed with exit status 1")]
+    assert all(attempt.ended for run in submission.runs for attempt in run.attempts)
+
+
+def test_it_goes_on_with_the_try_and_the_log_of_a_lost_worker(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+    worker.do(progress.beat, claim, [Written("stdout", 0, b"first\n")])
+    worker.let_lease_run_out(claim, seconds=1)
+
+    taken_up = worker.claim()
+    assert taken_up is not None and taken_up.handle == HANDLE
+    assert progress.log_ends(session, taken_up) == {"stdout": 6}
+    worker.do(progress.beat, taken_up, [Written("stdout", 6, b"second\n")])
+    worker.finish(taken_up)
+
+    run = submission.runs[0]
+    assert ([number for number, _ in tries(run)], run.lost) == ([2], 1)
+    assert logs.whole(session, run, "stdout") == b"first\nsecond\n"
+
+
+def test_it_counts_a_loss_once_when_what_is_taken_up_turns_out_to_be_gone(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+    worker.let_lease_run_out(claim, seconds=1)
+    taken_up = worker.claim()
+    assert taken_up is not None
+
+    worker.do(progress.give_back, taken_up, "its launcher is gone")
+
+    assert (submission.runs[0].state, submission.runs[0].lost) == (State.QUEUED, 1)
+
+
+def test_it_leaves_what_is_handed_over_to_the_next_worker_of_its_host_at_once(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+    assert worker.do(progress.hand_over, claim) is True
+
+    other_stage = worker.claim(host="another host")
+    assert other_stage is not None and other_stage.run_id != claim.run_id
+    taken_up = worker.claim()
+    assert taken_up is not None and (taken_up.run_id, taken_up.handle) == (claim.run_id, HANDLE)
+    assert (submission.runs[0].lost, len(tries(submission.runs[0]))) == (0, 1)
+
+
+def test_it_counts_what_goes_wrong_after_a_hand_over(session: Session, worker: Worker, submission: Submission) -> None:
+    worker.do(progress.hand_over, worker.begin())
+    taken_up = worker.claim()
+    assert taken_up is not None
+
+    worker.do(progress.give_back, taken_up, "its launcher is gone")
+
+    assert submission.runs[0].lost == 1
+
+
+def test_it_waits_long_for_the_next_worker_and_then_queues_what_was_handed_over(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+    worker.do(progress.hand_over, claim)
+    session.expire_all()
+    before, waits = clock(session), submission.runs[0].lease
+    assert waits is not None and waits - before > timedelta(seconds=settings().portal_hand_over_seconds / 2)
+
+    worker.let_lease_run_out(claim)
+    sweep()
+
+    session.expire_all()
+    assert (submission.runs[0].state, submission.runs[0].lost) == (State.QUEUED, 1)
+
+
+def test_it_releases_a_run_without_counting_anything(session: Session, worker: Worker, submission: Submission) -> None:
+    claim = worker.begin()
+    assert worker.do(progress.release, claim, "its worker ended") is True
+
+    run = submission.runs[0]
+    assert (run.state, run.lost, run.retried, run.handle) == (State.QUEUED, 0, 0, None)
+    assert tries(run) == [(1, "its worker ended")]
+    claims = [worker.claim(), worker.claim()]
+    assert claim.run_id in [each.run_id for each in claims if each]
+
+
+def test_it_never_starts_what_was_claimed_when_a_stop_came(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.claim()
+    assert claim is not None
+    stop(session, submission)
+
+    assert worker.do(progress.started, claim, HANDLE) is Answer.STOP
+
+    assert (submission.state, ends(submission)) == (State.STOPPED, ["Stopped"])
+    assert submission.runs[0].handle is None
+
+
+@pytest.mark.parametrize(
+    ("of_job", "of_settings", "days"), [(None, "", None), (None, "30", 30), (7, "30", 7), (7, "", 7)]
+)
+def test_it_keeps_results_for_as_long_as_the_job_says_or_else_the_settings(
+    session: Session, worker: Worker, monkeypatch: pytest.MonkeyPatch,
+    of_job: int | None, of_settings: str, days: int | None,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PORTAL_KEEP_DAYS", of_settings)
+    settings.cache_clear()
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    with transaction(session):
+        session.execute(update(Job).values(keep_days=of_job))
+
+    worker.finish(worker.begin())
+
+    session.expire_all()
+    kept = submission.expires - submission.ended if submission.expires and submission.ended else None
+    assert (round(kept / timedelta(days=1)) if kept else None) == days
+
+
 def stop(session: Session, submission: Submission) -> None:
     with transaction(session):
-        progress.stop(session, submission, "ann")
+        progress.stop(session, submission)
 
 
 def test_it_stops_what_has_not_begun_at_once(session: Session, worker: Worker, submission: Submission) -> None:

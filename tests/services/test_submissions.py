@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
+from portal import database
 from portal.database import transaction
 from portal.domain.drafts import ParameterDraft
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
@@ -196,8 +199,51 @@ def test_it_makes_one_batch_of_a_request_that_comes_twice(session: Session, data
 
     assert again is first
     assert (batches(session), len(files(data))) == (1, 1)
-    with pytest.raises(Conflict):
-        submissions.submit(session, asked(idempotency_key="k1", name="another"))
+
+
+def test_it_makes_one_batch_of_a_request_that_comes_twice_at_one_time(
+    session: Session, data: Path, service: None
+) -> None:
+    gate = threading.Barrier(8)
+
+    def send(_: int) -> str:
+        with sessionmaker(database.engine())() as own:
+            gate.wait()
+            return submissions.submit(own, asked(idempotency_key="k1")).uuid
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(send, range(8)))) == 1
+    assert (batches(session), len(files(data))) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "another"},
+        {"email": "bob@example.org"},
+        {"values": {"fit_who": "bob"}},
+        {"jobs": ("service", "service")},
+        {"incoming": Incoming("in.txt", io.BytesIO(b"a,b\n1,3\n"))},
+        {"address": "192.0.2.7"},
+    ],
+)
+def test_it_refuses_another_order_and_another_sender_under_a_key_that_was_used(
+    session: Session, data: Path, service: None, change: dict[str, Any]
+) -> None:
+    submissions.submit(session, asked(idempotency_key="k1"))
+
+    with pytest.raises(Conflict, match="key was used for another request"):
+        submissions.submit(session, asked(idempotency_key="k1", **change))
+
+    assert (batches(session), len(files(data))) == (1, 1)
+
+
+def test_it_keeps_an_accounts_key_from_those_without_one(session: Session, service: None) -> None:
+    submissions.submit(session, asked(idempotency_key="k1", account=account(session, "ann", Role.SUBMITTER)))
+
+    for who in (None, account(session, "bob", Role.SUBMITTER)):
+        with pytest.raises(Conflict):
+            submissions.submit(session, asked(idempotency_key="k1", account=who))
 
 
 @pytest.mark.parametrize(

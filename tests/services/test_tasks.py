@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 from portal.database import transaction
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.limits import Limits
 from portal.domain.parameters import Kind
+from portal.domain.retries import Retries
 from portal.domain.states import State
 from portal.domain.verdict import Then
 from portal.domain.work import Work
@@ -31,7 +33,8 @@ DRAFT = TaskDraft(
     exit_statuses=(2, 3),
     on_exit_status=Then.FINISH,
     on_missing_output=Then.CONTINUE,
-    wall_seconds=60,
+    limits=Limits(wall_seconds=60, memory_bytes=500_000_000),
+    retries=Retries(2, on_crash=True, exit_statuses=(75,), wait_seconds=5),
     parameters=(
         ParameterDraft("alpha", "Level", "Between 0 and 1.", "--alpha", Kind.DECIMAL, "0.05", False, 0, 1),
         ParameterDraft("colour", kind=Kind.CHOICE, required=True, choices=("red", "blue"), spacing=False),
@@ -96,7 +99,9 @@ def test_it_keeps_code_with_plain_line_ends_and_endings_with_their_dot(session: 
         ({"outputs": (".csv", ".csv")}, "outputs"),
         ({"outputs": (".csv", "csv")}, "outputs"),
         ({"stdout": "a b"}, "stdout"),
-        ({"wall_seconds": 0}, "wall_seconds"),
+        ({"limits": Limits(wall_seconds=0)}, "wall_seconds"),
+        ({"retries": Retries(1)}, "retries"),
+        ({"retries": Retries(1, exit_statuses=(2,))}, "retry_exit_statuses"),
         ({"variables": (("1A", "x"),)}, "variables-0-name"),
         ({"variables": (("A", "x"), ("A", "y"))}, "variables-1-name"),
         ({"variables": (("A", "x\0"),)}, "variables-0-value"),
@@ -133,7 +138,7 @@ def test_it_names_the_parameter_that_is_wrong(session: Session, parameter: Param
 
 
 def test_it_names_every_field_that_is_wrong_at_once(session: Session) -> None:
-    assert faults(session, name="", code="", wall_seconds=-1).keys() == {"name", "code", "wall_seconds"}
+    assert faults(session, name="", code="", limits=Limits(wall_seconds=-1)).keys() == {"name", "code", "wall_seconds"}
 
 
 def test_it_refuses_value_where_only_a_boolean_has_its_flag(session: Session) -> None:
@@ -214,6 +219,39 @@ def test_it_never_changes_what_was_submitted_before_an_edit(session: Session, wo
         assert stream.read() == b"before\n"
     assert (submission.state, submission.runs[0].task_revision) == (State.COMPLETE, 1)
     assert Work.from_json(submission.runs[0].work).code == "echo before"
+
+
+def test_it_refuses_more_than_the_backend_allows_and_names_both(session: Session) -> None:
+    make_backend(session, ceilings=Limits(wall_seconds=7200, memory_bytes=10**9), limits=Limits(wall_seconds=60))
+
+    assert faults(session, limits=Limits(wall_seconds=7201, memory_bytes=10**9 + 1, files=10**6)) == {
+        "wall_seconds": "The backend here allows at most 2 h. Lower the wall time, or leave it empty.",
+        "memory_bytes": "The backend here allows at most 1 GB. Lower the memory, or leave it empty.",
+    }
+    saved(session, replace(DRAFT, limits=Limits(wall_seconds=7200, memory_bytes=10**9)))
+
+
+def test_a_ceiling_that_is_lowered_bounds_what_is_submitted_from_then_on(session: Session) -> None:
+    make_backend(session, limits=Limits(cpu_seconds=50, files=7))
+    make_task(session, "long", "command", "true", limits=Limits(wall_seconds=600, cpu_seconds=100))
+    make_job(session, "job", [(1, "long")])
+    before = submitted(session, "job")
+    here = make_backend(session)
+    with transaction(session):
+        here.ceilings = {"wall_seconds": 60, "files": 5, "memory_bytes": 10**9}
+    after = submitted(session, "job")
+
+    old, new = (Work.from_json(each.runs[0].work).limits for each in (before, after))
+
+    assert old == Limits(600, 100, files=7, log_bytes=10**9)
+    assert new == Limits(60, 100, memory_bytes=10**9, files=5, log_bytes=10**9)
+
+
+def test_a_submission_carries_its_retries(session: Session) -> None:
+    make_task(session, "flaky", "command", "true", retries=DRAFT.retries)
+    make_job(session, "job", [(1, "flaky")])
+
+    assert Work.from_json(submitted(session, "job").runs[0].work).retries == DRAFT.retries
 
 
 def test_it_shows_a_command_with_example_values(session: Session) -> None:

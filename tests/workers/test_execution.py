@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +16,16 @@ from sqlalchemy.orm import Session
 
 from portal import queue
 from portal.database import now, transaction
+from portal.domain.limits import Limits
+from portal.domain.retries import Retries
 from portal.domain.states import State
 from portal.domain.verdict import Then
-from portal.domain.work import Limits
 from portal.models import Run, Submission
-from portal.services import progress, results
+from portal.services import logs, progress, results
 from portal.settings import settings
 from tests.making import make_backend, make_job, make_task, submitted
 from tests.servers import eventually
-from workers.execution import perform
+from workers.execution import never, perform
 from workers.runners import local
 from workers.sweep import sweep
 from workers.workspace import Workspace
@@ -165,7 +167,7 @@ def test_it_gives_a_program_a_clean_environment_with_the_tasks_variables(
 
 
 def test_it_ends_a_run_at_its_time_limit(ran: Callable[..., Submission]) -> None:
-    submission = ran("echo begun; sleep 300", wall_seconds=1)
+    submission = ran("echo begun; sleep 300", limits=Limits(wall_seconds=1))
 
     assert submission.state is State.ERROR
     assert "reached its time limit of 1 s" in only(submission).reason
@@ -175,8 +177,8 @@ def test_it_keeps_what_a_program_wrote_to_both_its_streams(session: Session, ran
     submission = ran("head -c 600000 /dev/zero | tr '\\0' a; echo; echo oops >&2")
 
     run = only(submission)
-    assert results.log(session, run, "stdout") == b"a" * 600_000 + b"\n"
-    assert results.log(session, run, "stderr") == b"oops\n"
+    assert logs.whole(session, run, "stdout") == b"a" * 600_000 + b"\n"
+    assert logs.whole(session, run, "stderr") == b"oops\n"
     assert run.usage
 
 
@@ -184,7 +186,7 @@ def test_it_says_that_a_program_was_not_found(session: Session, ran: Callable[..
     submission = ran("no-such-program $I1", inputs=(".txt",))
 
     assert (submission.state, only(submission).exit_status) == (State.ERROR, 127)
-    assert "no-such-program: not found" in results.log_tail(session, only(submission), "stderr")
+    assert "no-such-program: not found" in logs.last_lines(session, only(submission), "stderr", 200)
 
 
 def test_it_hands_earlier_results_and_the_upload_to_later_steps(session: Session, work: Work) -> None:
@@ -233,22 +235,156 @@ def test_it_gives_a_run_back_when_the_machine_cannot_hold_it(
     assert str(tmp_path) not in only(submission).reason
 
 
-def test_it_stops_a_running_program_on_request(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PORTAL_BEAT_SECONDS", "0.1")
-    settings.cache_clear()
-    make_task(session, "t", "command", "sleep 300 & sleep 300")
+@pytest.fixture
+def begun(session: Session, tmp_path: Path) -> Iterator[Callable[..., Submission]]:
+    """Submits a command as a job and sees it through beside the test, which goes on when the command has begun."""
+    threads: list[threading.Thread] = []
+
+    def begin(code: str, ending: Callable[[], bool] = never, **more: object) -> Submission:
+        make_task(session, "t", "command", f"echo $$ >> {tmp_path}/began; {code}", **more)
+        make_job(session, "job", [(1, "t")])
+        submission = submitted(session, "job")
+        threads.append(threading.Thread(target=perform, args=(claimed(session), ending)))
+        threads[0].start()
+        eventually((tmp_path / "began").exists)
+        return submission
+
+    yield begin
+    for thread in threads:
+        thread.join()
+
+
+def wait_for(session: Session, submission: Submission, state: State) -> None:
+    def reached() -> bool:
+        session.rollback()
+        session.expire_all()
+        return only(submission).state is state
+
+    eventually(reached)
+
+
+def stop(session: Session, submission: Submission) -> None:
+    with transaction(session):
+        progress.stop(session, submission)
+
+
+def test_it_stops_a_running_program_on_request_and_keeps_what_it_gave(
+    session: Session, begun: Callable[..., Submission], tmp_path: Path
+) -> None:
+    submission = begun(f"echo half > a.csv; sleep 300 & echo $! >> {tmp_path}/began; sleep 300", outputs=(".csv",))
+    eventually(lambda: len((tmp_path / "began").read_text().split()) == 2)
+
+    stop(session, submission)
+
+    wait_for(session, submission, State.STOPPED)
+    assert (submission.state, names(submission)) == (State.STOPPED, [".a.csv"])
+    assert not [pid for pid in (tmp_path / "began").read_text().split() if Path("/proc", pid).exists()]
+
+
+def test_it_never_starts_what_was_stopped_after_its_claim(session: Session, data: Path, tmp_path: Path) -> None:
+    make_task(session, "t", "command", f"touch {tmp_path}/began")
     make_job(session, "job", [(1, "t")])
     submission = submitted(session, "job")
-    with transaction(session):
-        claim = progress.claim(session, [queue.EVERY], "test", "here")
-    assert claim is not None
-    with transaction(session):
-        progress.stop(session, submission, "ann")
+    claim = claimed(session)
+    stop(session, submission)
 
     perform(claim)
 
     session.expire_all()
-    assert (submission.state, only(submission).state) == (State.STOPPED, State.STOPPED)
+    assert submission.state is State.STOPPED
+    assert not (tmp_path / "began").exists()
+    assert not list(settings().runs_directory.iterdir())
+
+
+def test_it_brings_the_log_while_the_program_runs(session: Session, begun: Callable[..., Submission]) -> None:
+    submission = begun("echo early; sleep 300")
+
+    def log() -> bytes:
+        session.rollback()
+        session.expire_all()
+        return logs.whole(session, only(submission), "stdout")
+
+    assert eventually(log) == b"early\n"
+    stop(session, submission)
+
+
+def test_it_tries_again_what_failed_as_the_tasks_rules_say_and_keeps_each_log(
+    session: Session, ran: Callable[..., Submission], work: Work, tmp_path: Path
+) -> None:
+    code = f"echo x >> {tmp_path}/tries; wc -l < {tmp_path}/tries; touch a.csv; test $(wc -l < {tmp_path}/tries) = 2"
+    submission = ran(code, outputs=(".csv",), retries=Retries(most=3, exit_statuses=(1,), wait_seconds=300))
+    assert (only(submission).state, names(submission)) == (State.QUEUED, [])
+
+    lose(session, seconds=1)
+    work()
+
+    session.expire_all()
+    run = only(submission)
+    assert (submission.state, run.retried, names(submission)) == (State.COMPLETE, 1, [".a.csv"])
+    written = [logs.whole(session, run, "stdout", attempt.number) for attempt in run.attempts]
+    assert written == [b"1\n", b"2\n"]
+
+
+def test_it_hands_a_running_program_over_to_the_next_worker(
+    session: Session, begun: Callable[..., Submission], tmp_path: Path
+) -> None:
+    submission = begun(f"echo one; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; echo two", lambda: True)
+
+    def handed_over() -> bool:
+        session.rollback()
+        session.expire_all()
+        return only(submission).worker == ""
+
+    eventually(handed_over)
+    (tmp_path / "go").touch()
+    perform(claimed(session))
+
+    session.expire_all()
+    assert (submission.state, only(submission).lost) == (State.COMPLETE, 0)
+    assert logs.whole(session, only(submission), "stdout") == b"one\ntwo\n"
+    assert len((tmp_path / "began").read_text().split()) == 1
+
+
+def test_it_ends_a_running_program_with_its_worker_where_the_setting_says_so(
+    session: Session, begun: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PORTAL_AT_SHUTDOWN", "end")
+    settings.cache_clear()
+
+    submission = begun("sleep 300", lambda: (tmp_path / "began").exists())
+
+    wait_for(session, submission, State.QUEUED)
+    assert only(submission).lost == 0
+    assert not Path("/proc", (tmp_path / "began").read_text().strip()).exists()
+
+
+def full(session: Session, monkeypatch: pytest.MonkeyPatch, bytes_needed: int = 2**60) -> None:
+    """Let there be less free disk than is needed."""
+    monkeypatch.setenv("PORTAL_DISK_FLOOR_BYTES", str(bytes_needed))
+    settings.cache_clear()
+
+
+def test_it_lets_a_run_wait_uncounted_that_meets_a_full_disk(
+    session: Session, ran: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full(session, monkeypatch)
+
+    submission = ran("true")
+
+    assert (only(submission).state, only(submission).lost) == (State.QUEUED, 0)
+    assert "too little free disk" in only(submission).reason
+
+
+def test_it_never_blames_a_program_for_a_full_disk(
+    session: Session, begun: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    submission = begun(f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; exit 3")
+
+    full(session, monkeypatch)
+    (tmp_path / "go").touch()
+
+    wait_for(session, submission, State.QUEUED)
+    assert only(submission).lost == 1
 
 
 def claimed(session: Session) -> progress.Claim:
@@ -358,7 +494,7 @@ def test_it_neither_waits_for_nor_follows_what_a_program_puts_in_place_of_its_ou
     submission = ran(f"echo early; {code}; exit 0", stdout=".log")
 
     assert only(submission).state is State.ERROR
-    assert b"root:" not in results.log(session, only(submission), "stdout")
+    assert b"root:" not in logs.whole(session, only(submission), "stdout")
 
 
 def test_it_bears_with_a_program_that_empties_its_temporary_directory(ran: Callable[..., Submission]) -> None:
@@ -368,17 +504,15 @@ def test_it_bears_with_a_program_that_empties_its_temporary_directory(ran: Calla
     assert not list(settings().runs_directory.iterdir())
 
 
-def test_it_keeps_what_has_room_and_says_what_it_left(
-    session: Session, ran: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("portal.services.freezing.Limits", lambda wall_seconds: Limits(output_bytes=1_000_000))
-
-    submission = ran("echo small > a.csv; truncate -s 50G b.csv", outputs=(".csv",))
+def test_it_keeps_what_has_room_and_says_what_it_left(session: Session, ran: Callable[..., Submission]) -> None:
+    limits = Limits(output_bytes=1_000_000)
+    code = "echo small > a.csv; truncate -s 900K b.csv; truncate -s 900K c.csv"
+    submission = ran(code, outputs=(".csv",), limits=limits)
 
     assert only(submission).state is State.ERROR
-    assert names(submission) == [".a.csv"]
+    assert names(submission) == [".a.csv", ".b.csv"]
     story = [message.sentence for message in submission.messages]
-    assert "Step 1 (t): Not kept, being beyond the limits of size and number: b.csv" in story
+    assert "Step 1 (t): Not kept, being beyond the limits of size and number: c.csv" in story
 
 
 def test_it_crashes_a_run_that_it_cannot_read_and_goes_on_with_the_next(session: Session, work: Work) -> None:

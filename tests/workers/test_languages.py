@@ -15,7 +15,7 @@ from portal.domain.drafts import ParameterDraft
 from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.models import Run, Submission
-from portal.services import results
+from portal.services import logs, results
 from tests.making import make_job, make_task, submitted
 
 ODD = 'it\'s "a" $(id) `b` \\ %41 😀\nline two\ttab '
@@ -59,7 +59,7 @@ def content(session: Session, submission: Submission, ending: str) -> bytes:
 
 
 def errors(session: Session, submission: Submission) -> str:
-    return results.log_tail(session, only(submission), "stderr")
+    return logs.last_lines(session, only(submission), "stderr", 200)
 
 
 def test_it_hands_a_command_its_files_and_values_byte_for_byte(
@@ -146,7 +146,7 @@ def test_it_shows_an_r_error_inside_a_function_with_the_analysts_own_line(
 
     assert only(submission).exit_status == 1
     assert errors(session, submission) == 'Error in f("é") (task.R, line 2): no such column: é'
-    assert results.log(session, only(submission), "stdout") == b"begun\n"
+    assert logs.whole(session, only(submission), "stdout") == b"begun\n"
 
 
 def test_it_shows_the_line_of_an_r_error_outside_all_functions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -22,9 +23,11 @@ from workers.runners import Handle
 LABEL = "This machine"
 LAUNCHER = Path(__file__).parents[1] / "launcher.py"
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+NAMESPACE = str(Path("/proc/self/ns/pid").readlink())
 HOST = f"{socket.gethostname()}/{BOOT}"
 START_SECONDS = 10.0
 REAP_SECONDS = 5.0
+LATE_SECONDS = 3.0
 END_AGAIN_SECONDS = 0.05
 
 _started: dict[str, subprocess.Popen[bytes]] = {}
@@ -79,6 +82,33 @@ def stop(handle: Handle) -> None:
                 signal.pidfd_send_signal(process, signal.SIGTERM)
 
 
+def end_abandoned(space: Path) -> bool:
+    """End what lives of a directory that nobody looks after any more; whether it is sure that nothing of it lives."""
+    launched = _json(space / "launched.json")
+    if launched is None:
+        return True
+    if not _is_here(launched):
+        return False
+    with _process(space) as process:
+        if process is not None and not _ends(process, signal.SIGTERM, _grace(space) + LATE_SECONDS):
+            _ends(process, signal.SIGKILL, LATE_SECONDS)
+    _reap(str(space))
+    return _end_the_rest(space, LATE_SECONDS)
+
+
+def _ends(process: int, number: int, seconds: float) -> bool:
+    """Whether a process that is sent this signal ends within so many seconds."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, number)
+    _await_end(process, seconds)
+    return _ended(process)
+
+
+def _grace(space: Path) -> float:
+    """How long the run's launcher lets its processes tidy up."""
+    return float((_json(space / "launch.json") or {}).get("grace_seconds", 0))
+
+
 @contextmanager
 def _process(space: Path) -> Iterator[int | None]:
     """A descriptor of the run's launcher while it lives; None when it is gone, or never was."""
@@ -98,10 +128,15 @@ def _open(space: Path) -> int | None:
         descriptor = os.pidfd_open(launched["pid"])
     except ProcessLookupError:
         return None
-    if _start_time(launched["pid"]) == launched["started"] and launched["boot"] == BOOT:
+    if _start_time(launched["pid"]) == launched["started"] and _is_here(launched):
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _is_here(launched: Mapping[str, Any]) -> bool:
+    """Whether process numbers mean the same here as where the launcher wrote its own: this boot, this container."""
+    return (launched["boot"], launched.get("namespace", NAMESPACE)) == (BOOT, NAMESPACE)
 
 
 def _launched(space: Path) -> dict[str, Any] | None:
@@ -154,14 +189,18 @@ def _reap(space: str) -> None:
         child.wait()
 
 
-def _end_the_rest(space: Path) -> None:
+def _end_the_rest(space: Path, seconds: float = math.inf) -> bool:
     """End what a killed launcher left: every process that has the run's own directory in its environment."""
     mark = f"TMPDIR={space / 'tmp'}".encode()
+    deadline = time.monotonic() + seconds
     while left := [pid for pid in _pids() if mark in _environment(pid)]:
+        if time.monotonic() > deadline:
+            return False
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(END_AGAIN_SECONDS)
+    return True
 
 
 def _pids() -> list[int]:

@@ -1,0 +1,40 @@
+"""How long this process waits for PostgreSQL's answers: the web's threads are few, and none may hang for ever.
+
+No time limit of the server's helps against a server that is frozen; so the waiting itself is bounded.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+
+import psycopg2
+from psycopg2 import extensions
+
+from portal.database import CONNECT_SECONDS
+
+EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+
+
+def wait_at_most(seconds: Callable[[], float | None]) -> None:
+    """From now on an answer that takes longer breaks its connection. `seconds` is asked for each; None is for ever."""
+
+    def wait(connection: extensions.connection) -> None:
+        connecting = connection.status == extensions.STATUS_SETUP
+        _wait(connection, CONNECT_SECONDS if connecting else seconds())
+
+    extensions.set_wait_callback(wait)
+
+
+def _wait(connection: extensions.connection, seconds: float | None) -> None:
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while (state := connection.poll()) != extensions.POLL_OK:
+        answer = select.poll()
+        answer.register(connection.fileno(), EVENTS[state])
+        if not answer.poll(_milliseconds_until(deadline)):
+            raise psycopg2.OperationalError("timeout expired")
+
+
+def _milliseconds_until(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000

@@ -1,0 +1,89 @@
+"""How long what was kept stays: removed when its time is over, or when a person wants nothing of it to stay.
+
+Nothing in use is removed: whoever uses a submission holds its lock. A file goes only after the commit that removed its
+row; a crash between the two leaves a file that no row names, which the workers' cleaner finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy import delete as removal
+from sqlalchemy.orm import Session
+
+from portal import queue, storage
+from portal.database import now, transaction
+from portal.domain import states
+from portal.domain.states import FINAL
+from portal.models import Batch, LogChunk, Result, Run, Submission, Upload
+from portal.services import progress
+
+MOST = 500
+OVER = "Results and logs were removed, as the job's time for keeping them is over."
+DUE = and_(
+    Submission.state.in_(FINAL),
+    or_(Submission.delete_asked, and_(Submission.expires <= now(), Submission.removed.is_(None))),
+)
+
+
+def delete(session: Session, submission: Submission) -> None:
+    """Nothing of it shall stay: it is stopped, and removed when nothing of it runs. Harmless when repeated."""
+    progress.stop(session, submission)
+    session.execute(update(Submission).where(Submission.id == submission.id).values(delete_asked=True))
+    queue.say(session, "sweep")
+
+
+def due(session: Session) -> Sequence[int]:
+    """The ids of submissions of which something is to be removed now; of very many, some."""
+    return session.scalars(select(Submission.id).where(DUE).order_by(Submission.id).limit(MOST)).all()
+
+
+def remove(submission_id: int) -> None:
+    """Remove what is due of a submission: all of it, or its results and logs. Of one that is not due, nothing."""
+    with transaction() as session:
+        keys = _remove(session, submission_id)
+    for key in keys:
+        storage.delete(key)
+
+
+def _remove(session: Session, submission_id: int) -> list[str]:
+    """Remove the rows; the keys of the files that no row names any more."""
+    fresh = select(Submission).where(Submission.id == submission_id, DUE).with_for_update()
+    submission = session.scalar(fresh.execution_options(populate_existing=True))
+    if submission is None:
+        return []
+    keys = session.scalars(select(Result.key).where(Result.submission_id == submission_id)).all()
+    batch_id = submission.batch_id
+    if submission.delete_asked:
+        session.execute(removal(Submission).where(Submission.id == submission_id))
+    else:
+        _expire(session, submission)
+    return [*keys, *_settle(session, batch_id)]
+
+
+def _expire(session: Session, submission: Submission) -> None:
+    """The story stays: the submission, its runs with their frozen work, its messages."""
+    runs = select(Run.id).where(Run.submission_id == submission.id)
+    for gone in (
+        removal(Result).where(Result.submission_id == submission.id),
+        removal(LogChunk).where(LogChunk.run_id.in_(runs)),
+    ):
+        session.execute(gone, execution_options={"synchronize_session": False})
+    submission.removed, submission.expires = now(), None
+    submission.say(OVER)
+
+
+def _settle(session: Session, batch_id: int) -> Sequence[str]:
+    """What becomes of the batch, under its lock: the last submission that needs the uploads takes them along."""
+    batch = session.scalars(select(Batch).where(Batch.id == batch_id).with_for_update()).one()
+    left = session.execute(select(Submission.state, Submission.removed).where(Submission.batch_id == batch_id)).all()
+    keys = session.scalars(select(Upload.key).where(Upload.batch_id == batch_id)).all()
+    if not left:
+        session.execute(removal(Batch).where(Batch.id == batch_id))
+        return keys
+    batch.state = states.batch_summary(each.state for each in left)
+    if any(each.removed is None for each in left):
+        return []
+    session.execute(removal(Upload).where(Upload.batch_id == batch_id))
+    return keys
