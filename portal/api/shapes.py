@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from portal.domain.parameters import Kind
-from portal.domain.states import State
+from portal.domain.states import State, batch_summary
 from portal.models import Batch, Configuration, Job, Result, Step, Submission
 from portal.services import results
 from portal.services.jobs import Field
@@ -30,9 +30,10 @@ def accepted(batch: Batch) -> Shape:
 
 
 def whole(batch: Batch, email: str) -> Shape:
+    """Its state is that of the submissions beside it, which may have ended since the batch was read."""
     return {
         "UUID": batch.uuid,
-        "state": STATES[batch.state],
+        "state": STATES[batch_summary(submission.state for submission in batch.submissions)],
         "submissions": [single(submission, email) for submission in batch.submissions],
     }
 
