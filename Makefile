@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check real packages requirements clean
+.PHONY: run test check real faults seeds packages requirements clean
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
@@ -20,6 +20,12 @@ check: $(VENV)/ready-dev
 
 real: $(VENV)/ready-dev packages
 	$(BIN)/python -m pytest -q -m real
+
+faults: $(VENV)/ready-dev packages
+	@$(BIN)/python -m tests.faults N="$(N)" SEED="$(SEED)" DATABASES="$(DATABASES)" KINDS="$(KINDS)"
+
+seeds: $(VENV)/ready-dev packages
+	@$(BIN)/python -m tests.faults.seeds $(SEEDS)
 
 test: packages check real
 
