@@ -265,6 +265,11 @@ SEEDS = (
         (
             Edit(LAUNCHER, "        if self.beat.is_missed(now):\n", "        if False:\n"),
             Edit(EXECUTION, "> FENCE * settings().portal_lease_seconds:\n            self", "> 1e9:\n            self"),
+            Edit(  # the other node's cleaner would end them, which it cannot on a machine of its own
+                LOCAL,
+                "    if not _is_here(launched):\n        return False\n    with _process",
+                "    if not _is_here(launched) or _open(space) is not None:\n        return False\n    with _process",
+            ),
         ),
         (*options("postgresql", 8, "worker frozen beyond its lease", "longer", 8), "BACKLOG=3"),
     ),
