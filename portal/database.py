@@ -46,6 +46,7 @@ AWAY_IN_SQLITE = frozenset(
     )
 )
 DISK_FULL_IN_POSTGRESQL = "53100"
+CHECKS_CLIENTS = 140_000  # the first version of PostgreSQL that notices a client that is gone
 
 
 class Base(DeclarativeBase):
@@ -87,11 +88,24 @@ def _now_in_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> s
 
 
 @event.listens_for(Engine, "connect")
-def _prepare_sqlite(connection: Any, record: object) -> None:
+def _prepare(connection: Any, record: object) -> None:
     if type(connection).__module__.startswith("sqlite3"):
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000", "foreign_keys=ON"):
+        busy = min(20_000, round(300 * settings().portal_lease_seconds))
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy}", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+    else:
+        _bound_locks(connection)
+
+
+def _bound_locks(connection: Any) -> None:
+    """A process that is frozen with a lock in its hand must not take all others' connections away."""
+    bounds = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "300s"}
+    if connection.server_version >= CHECKS_CLIENTS:
+        bounds["client_connection_check_interval"] = "5s"
+    with connection.cursor() as cursor:
+        cursor.execute(" ".join(f"SET {name} = '{value}';" for name, value in bounds.items()))
+    connection.commit()
 
 
 @event.listens_for(Engine, "begin")

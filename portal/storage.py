@@ -87,6 +87,22 @@ def duplicate(key: str, new_key: str) -> None:
             put(new_key, stream)
 
 
+def refresh(key: str) -> None:
+    """Let the file count as written now, as a row is about to name it. Raises NotFound when it is gone."""
+    try:
+        os.utime(_path(key))
+    except FileNotFoundError:
+        raise NotFound("This file is not kept any more.") from None
+
+
+def age(key: str) -> float:
+    """The seconds since the file was written, given this key or refreshed; of one that is gone, none."""
+    try:
+        return _age(_path(key).stat())
+    except FileNotFoundError:
+        return 0
+
+
 def delete(key: str) -> None:
     _path(key).unlink(missing_ok=True)
     _prune(_path(key).parent)
@@ -167,10 +183,14 @@ def _files(directory: Path) -> Iterator[File]:
 
 
 def _file(entry: os.DirEntry[str]) -> File | None:
-    """A second name has the first one's time of writing, hence the time of the last change of names too."""
     try:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
     key = Path(entry).relative_to(settings().files_directory).as_posix()
-    return File(key, found.st_size, time.time() - max(found.st_mtime, found.st_ctime))
+    return File(key, found.st_size, _age(found))
+
+
+def _age(found: os.stat_result) -> float:
+    """A second name has the first one's time of writing, hence the time of the last change of names too."""
+    return time.time() - max(found.st_mtime, found.st_ctime)

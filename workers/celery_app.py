@@ -12,9 +12,11 @@ from celery.platforms import SecurityWarning
 
 from portal.queue import CHORES
 from portal.settings import settings
+from workers import doorbell
 
 warnings.simplefilter("ignore", SecurityWarning)  # it warns root of pickled messages, which are refused below
 
+doorbell.install()
 app = Celery("workers", broker=settings().broker, include=["workers.tasks"])
 app.conf.update(
     task_default_queue=CHORES,

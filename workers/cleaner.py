@@ -225,5 +225,7 @@ def _is_over(key: str, growing: set[str]) -> bool:
 
 
 def _remove_file(file: storage.File) -> None:
+    if storage.age(file.key) < file.age:
+        return  # somebody names it just now
     storage.delete(file.key)
     log.info("removed the file %s of %s bytes, which nothing names", file.key, file.size)

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from uuid import uuid4
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from portal.database import reading, transaction
 from portal.domain.errors import Lost, NoRoom, PortalError, Unavailable
@@ -27,6 +28,7 @@ from portal.services.progress import Answer, Claim, Found
 from portal.settings import settings
 from workers.collector import discard
 from workers.runners import Handle, Runner, runner
+from workers.runners.local import end_abandoned
 from workers.workspace import Workspace
 
 FENCE = 0.6
@@ -34,13 +36,18 @@ RETRY_SECONDS = 0.5
 LOG_SECONDS = 0.5
 STEPS = 16
 ROOM_SECONDS = 10.0
-NO_ANSWER = (OperationalError, InterfaceError)
+STOP_SECONDS = 30.0
+NO_ANSWER = (DBAPIError, NoConnection)
 
 log = logging.getLogger(__name__)
 
 
 class Ghost(Exception):
     """The run is another worker's by now: nothing more may be written about it."""
+
+
+class OutOfReach(Exception):
+    """Processes of the run may live that this worker cannot end: its lease is left to run out, and they with it."""
 
 
 class Ending(Exception):
@@ -65,21 +72,26 @@ def perform(claim: Claim, ending: Callable[[], bool] = never) -> None:
         _give_back(claim, _plain(failure))
     except NO_ANSWER:
         log.exception("run %s attempt %s: the database failed, its lease will run out", claim.uuid, claim.attempt)
-    except Exception:  # noqa: BLE001 - the one place: whatever it is, the run must end
-        _crash(claim)
+    except OutOfReach:
+        log.exception("run %s attempt %s: its lease will run out", claim.uuid, claim.attempt)
+    except Exception:
+        number = uuid4().hex[:8]
+        log.exception("run %s attempt %s: error %s", claim.uuid, claim.attempt, number)
+        _give_back(claim, f"the portal failed (error {number}; its log says more)")
 
 
 def _perform(claim: Claim, ending: Callable[[], bool]) -> None:
-    workspace = Workspace.of(claim)
-    where = runner(claim.work.placement.runner)
-    handle = _taken_up(claim, workspace) if claim.handle else _prepare(claim, workspace, where)
+    workspace, where = _place(claim)
+    if claim.handle is None:
+        _bring(claim, workspace)
+    proven = time.monotonic()
+    handle = claim.handle or _begin(claim, workspace, where)
     if handle is None:
         return
-    workspace.beat()
-    where.start(handle)
     with _ended_on_failure(claim, workspace, where, handle):
+        watch = _Watch(claim, workspace, where, handle, proven)
         try:
-            outcome = _Watch(claim, workspace, where, handle, ending).until_the_end()
+            outcome = watch.until_the_end(ending)
         except Ending:
             _leave(claim, workspace, where, handle)
             return
@@ -88,11 +100,28 @@ def _perform(claim: Claim, ending: Callable[[], bool]) -> None:
     workspace.tidy()
 
 
-def _prepare(claim: Claim, workspace: Workspace, where: Runner) -> Handle | None:
-    """The handle is kept before anything is started under it, so that no process can be forgotten. None: stopped."""
-    with _beating(claim), reading() as session, _room():
+def _place(claim: Claim) -> tuple[Workspace, Runner]:
+    """Where the run is to happen, or happens. Raises OutOfReach when it happens where this worker knows no way to."""
+    try:
+        return Workspace.of(claim), runner(claim.work.placement.runner)
+    except Exception as failure:
+        if claim.handle:
+            raise OutOfReach from failure
+        raise
+
+
+def _bring(claim: Claim, workspace: Workspace) -> None:
+    """Make the directory and bring the inputs, when nothing lives of earlier tries on this machine."""
+    with _beating(claim), _room():
+        for space in workspace.earlier():
+            end_abandoned(space)
         workspace.check_room()
-        workspace.prepare(session)
+        with reading() as session:
+            workspace.prepare(session)
+
+
+def _begin(claim: Claim, workspace: Workspace, where: Runner) -> Handle | None:
+    """The handle is kept before anything is started under it, so that no process can be forgotten. None: stopped."""
     handle = where.handle(workspace.space)
     with transaction() as session:
         answer = progress.started(session, claim, handle)
@@ -115,19 +144,12 @@ def _room() -> Iterator[None]:
         raise
 
 
-def _taken_up(claim: Claim, workspace: Workspace) -> Handle | None:
-    """What another worker of this host started: its log goes on where that one left it."""
-    with reading() as session:
-        workspace.resume_log(progress.log_ends(session, claim))
-    return claim.handle
-
-
 def _leave(claim: Claim, workspace: Workspace, where: Runner, handle: Handle) -> None:
     """Hand a run over to the next worker, or end it in order, as the setting says."""
     if settings().portal_at_shutdown == "end":
-        _stop(where, handle)
-        workspace.tidy()
-        _release(claim, "its worker ended")
+        if _stop(where, handle):
+            _release(claim, "its worker ended")
+            workspace.tidy()
         return
     with transaction() as session:
         handed_over = progress.hand_over(session, claim)
@@ -166,8 +188,11 @@ def _beating(claim: Claim) -> Iterator[None]:
 
 def _beat_until(claim: Claim, over: threading.Event) -> None:
     while not over.wait(settings().portal_beat_seconds):
-        with suppress(*NO_ANSWER), transaction() as session:
-            progress.beat(session, claim)
+        try:
+            with transaction() as session:
+                progress.beat(session, claim)
+        except Exception:
+            log.exception("run %s attempt %s: a beat failed", claim.uuid, claim.attempt)
 
 
 @contextmanager
@@ -175,21 +200,25 @@ def _ended_on_failure(claim: Claim, workspace: Workspace, where: Runner, handle:
     """Nothing of a run that fails here may live beside its next try."""
     try:
         yield
-    except (Ghost, *NO_ANSWER):
+    except (Ghost, OutOfReach, *NO_ANSWER):
         raise
-    except Exception:
+    except Exception as failure:
         if not _is_taken_up(claim, handle):
-            _stop(where, handle)
+            if not _stop(where, handle):
+                raise OutOfReach from failure
             workspace.tidy()
         raise
 
 
-def _stop(where: Runner, handle: Handle) -> None:
-    """End its processes, and return when they are gone."""
+def _stop(where: Runner, handle: Handle) -> bool:
+    """End its processes; whether they are gone."""
+    deadline = time.monotonic() + STOP_SECONDS
     with suppress(Lost):
         where.stop(handle)
         while where.wait(handle, settings().portal_beat_seconds) is None:
-            continue
+            if time.monotonic() > deadline:
+                return False
+    return True
 
 
 def _is_taken_up(claim: Claim, handle: Handle) -> bool:
@@ -200,22 +229,23 @@ def _is_taken_up(claim: Claim, handle: Handle) -> bool:
 
 
 class _Watch:
-    """Looks after a started run: beats its lease, ships its log, passes a stop on, and fences itself."""
+    """Looks after a run: starts it, beats its lease, ships its log, passes a stop on, and fences itself.
 
-    def __init__(
-        self, claim: Claim, workspace: Workspace, where: Runner, handle: Handle, ending: Callable[[], bool]
-    ) -> None:
+    `proven` is when the lease was last surely ours, by the monotonic clock.
+    """
+
+    def __init__(self, claim: Claim, workspace: Workspace, where: Runner, handle: Handle, proven: float) -> None:
         self.claim, self.workspace, self.where, self.handle = claim, workspace, where, handle
-        self.ending = ending
         self.stop_asked = False
-        self.proven = time.monotonic()
-        self.next_beat = self.proven
+        self.proven = proven
+        self.next_beat = proven + settings().portal_beat_seconds
 
-    def until_the_end(self) -> Outcome:
-        """The outcome, once all of its log is kept. Raises Ending, Ghost, Lost, NoRoom."""
+    def until_the_end(self, ending: Callable[[], bool]) -> Outcome:
+        """The outcome, once all of its log is kept. Raises Ending, Ghost, Lost, NoRoom, Unavailable."""
+        self._start()
         while True:
             outcome = self.where.wait(self.handle, min(LOG_SECONDS, settings().portal_beat_seconds))
-            if outcome is None and self.ending():
+            if outcome is None and ending():
                 raise Ending
             kept = not self._is_due(outcome) or self._beat(last=outcome is not None)
             self._check_room()
@@ -223,6 +253,15 @@ class _Watch:
                 return self._checked(outcome)
             if outcome is not None:
                 time.sleep(RETRY_SECONDS)
+
+    def _start(self) -> None:
+        """Start it, never later than the lease can be trusted. What was started before goes on, with its log."""
+        self.workspace.beat()
+        if self.claim.handle is not None:
+            with reading() as session:
+                self.workspace.resume_log(progress.log_ends(session, self.claim))
+            self._beat(last=False)
+        self.where.start(self.handle, self.proven + FENCE * settings().portal_lease_seconds)
 
     def _is_due(self, outcome: Outcome | None) -> bool:
         """A beat is due at its time, and at once when there is something to tell."""
@@ -256,7 +295,7 @@ class _Watch:
                 break
         return answer
 
-    def _fence(self, failure: DBAPIError) -> None:
+    def _fence(self, failure: Exception) -> None:
         """A worker that cannot prove its lease ends its run before another can begin it."""
         log.warning("run %s: the database does not answer a beat: %s", self.claim.uuid, type(failure).__name__)
         if time.monotonic() - self.proven > FENCE * settings().portal_lease_seconds:
@@ -264,11 +303,13 @@ class _Watch:
             raise failure
 
     def _check_room(self) -> None:
-        """A run on a disk that is nearly full is tried again, whatever became of it. It counts: it may be to blame."""
+        """A run on a disk that is nearly full is tried again, whatever became of it. It counts if it is to blame."""
         try:
             self.workspace.check_room()
         except NoRoom as refusal:
-            raise Unavailable(str(refusal)) from None
+            if self.workspace.size() > settings().portal_disk_floor_bytes:
+                raise Unavailable(str(refusal)) from None
+            raise
 
     def _vanish(self) -> None:
         """End what was started, unless another worker has taken up the very same processes."""
@@ -310,10 +351,3 @@ def _release(claim: Claim, why: str, wait: float = 0) -> None:
 def _give_back(claim: Claim, why: str) -> None:
     with transaction() as session:
         progress.give_back(session, claim, why)
-
-
-def _crash(claim: Claim) -> None:
-    number = uuid4().hex[:8]
-    log.exception("run %s attempt %s crashed, error %s", claim.uuid, claim.attempt, number)
-    with transaction() as session:
-        progress.crash(session, claim, f"the portal failed (error {number}; its log says more)")

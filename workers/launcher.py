@@ -1,8 +1,9 @@
-"""The launcher: a small program of its own that minds one local run, `launcher.py <directory>`.
+"""The launcher: a small program of its own that minds one local run, `launcher.py <directory> [<until>]`.
 
 It knows no database, no broker and no secret, and outlives the worker that started it: how the run ended stands in its
 directory, put there by one rename when nothing of the run is alive any more. A failure of the launcher itself leaves no
-outcome, so that it never becomes the user's verdict. It starts once per run, hence the few and light imports.
+outcome, so that it never becomes the user's verdict. After `until`, by the monotonic clock, it starts nothing any more.
+It starts once per run, hence the few and light imports.
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
@@ -53,7 +54,8 @@ class Reason(StrEnum):
     CANNOT_START = "cannot_start"
 
 
-AT_ONCE = (Reason.MEMORY, Reason.OUTPUT_LIMIT, Reason.FILES_LIMIT)  # a grace would let it take still more
+# A grace would let it take still more, or meet the next attempt.
+AT_ONCE = (Reason.ABANDONED, Reason.MEMORY, Reason.OUTPUT_LIMIT, Reason.FILES_LIMIT, Reason.ABANDONED)
 SENTENCES = {
     Reason.EXITED: "",
     Reason.WALL_TIME: "The run was ended because it reached its time limit of {} s (it had run for {:.1f} s).",
@@ -115,6 +117,7 @@ class Capture:
         self.mark = mark
         self.seen = 0
         self.cut = False
+        self.failure: OSError | None = None
 
     def drain(self) -> bool:
         """Keep what is there now; False when there is nothing, or nothing more to come."""
@@ -126,6 +129,14 @@ class Capture:
         return bool(data)
 
     def keep(self, data: bytes) -> None:
+        """A failure is kept for later, when nothing of the run is alive; all further data is thrown away."""
+        try:
+            if self.failure is None:
+                self.write(data)
+        except OSError as failure:
+            self.failure = failure
+
+    def write(self, data: bytes) -> None:
         self.file.write(data[: max(0, self.cap - self.seen)])
         self.seen += len(data)
         if self.seen > self.cap and not self.cut:
@@ -180,8 +191,8 @@ class Gauge:
 class Minded:
     """The user's process with all its descendants, from the start until none of them is alive."""
 
-    def __init__(self, spec: Spec) -> None:
-        self.spec, self.limits = spec, spec.limits
+    def __init__(self, spec: Spec, until: float = math.inf) -> None:
+        self.spec, self.limits, self.until = spec, spec.limits, until
         self.reason: Reason | None = None
         self.detail = ""
         self.code: int | None = None
@@ -225,6 +236,7 @@ class Minded:
         finally:
             self.end_all()
         self.drain_rest()
+        self.check_kept()
         if self.code is None:
             raise RuntimeError("the process was never seen to end")
         self.judge(self.code)
@@ -233,6 +245,8 @@ class Minded:
     def start(self) -> None:
         telling, writing = os.pipe()
         launcher = os.getpid()
+        if time.monotonic() > self.until:
+            sys.exit("it was not started in time")
         self.main = os.fork()
         if self.main == 0:
             become(self.spec, launcher, self.stdout.writing, self.stderr.writing, writing)
@@ -284,6 +298,7 @@ class Minded:
             self.gauge.look()
             self.check_use()
         self.check_streams()
+        self.check_kept()
         if self.reason is None and now >= self.next_walk:
             self.check_files()
 
@@ -301,6 +316,12 @@ class Minded:
                 self.end_for(Reason.LOG_LIMIT, exceeded(Reason.LOG_LIMIT, *words))
             elif capture.cut:
                 self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, size(capture.cap), size(capture.seen)))
+
+    def check_kept(self) -> None:
+        """A log that could not be written is the machinery's failure."""
+        for capture in (self.stdout, self.stderr):
+            if capture.failure is not None:
+                raise capture.failure
 
     def check_files(self) -> None:
         most_bytes, most_files = self.limits.output_bytes, self.limits.files
@@ -644,7 +665,7 @@ def main() -> None:
     with open("launch.json", encoding="utf-8") as file:
         spec = Spec(json.load(file))
     if claim():
-        publish(Minded(spec).run())
+        publish(Minded(spec, *map(float, sys.argv[2:])).run())
 
 
 if __name__ == "__main__":

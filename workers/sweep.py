@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Select, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from portal import queue
@@ -12,6 +14,8 @@ from portal.database import now, reading, transaction
 from portal.domain.states import ACTIVE, State
 from portal.models import Letter, Run, Submission
 from portal.services import progress
+
+log = logging.getLogger(__name__)
 
 
 def sweep() -> None:
@@ -22,14 +26,23 @@ def sweep() -> None:
         queues = session.scalars(select(Run.queue).where(Run.state == State.QUEUED, Run.due <= now()).distinct()).all()
         letters = session.scalar(select(Letter.id).where(Letter.sent.is_(None), Letter.due <= now()).limit(1))
     for run_id in lapsed:
-        with transaction() as session:
-            progress.recover(session, run_id)
+        _mend(progress.recover, run_id)
     for submission_id in stranded:
-        with transaction() as session:
-            progress.rescue(session, submission_id)
+        _mend(progress.rescue, submission_id)
     if queues or letters:
         with transaction() as session:
             _say_again(session, queues, letters is not None)
+
+
+def _mend(way: Callable[[Session, int], object], number: int) -> None:
+    """One that cannot be mended now, being locked by a worker that is frozen, say, keeps no other from it."""
+    try:
+        with transaction() as session:
+            way(session, number)
+    except DBAPIError as failure:
+        log.warning("%s of %s failed: %s", way.__name__, number, type(failure).__name__)
+    except Exception:
+        log.exception("%s of %s failed", way.__name__, number)
 
 
 def _stranded() -> Select[int]:

@@ -34,10 +34,11 @@ from workers.workspace import short_of_disk
 REPORT_SECONDS = 30.0
 LEAVING_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
+NAP_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 _at_work = threading.Lock()
-_ending = multiprocessing.Event()
+_ending = multiprocessing.RawValue("b", 0)  # without a lock, which a killed process would hold for ever
 
 
 @app.task(name="wake")
@@ -64,8 +65,8 @@ def work_through() -> None:
     if not _at_work.acquire(blocking=False):
         return
     try:
-        while not _ending.is_set() and _has_room() and (claim := _claim()):
-            perform(claim, _ending.is_set)
+        while not _is_ending() and _has_room() and (claim := _claim()):
+            perform(claim, _is_ending)
     finally:
         _at_work.release()
 
@@ -73,6 +74,10 @@ def work_through() -> None:
 def _claim() -> progress.Claim | None:
     with transaction() as session:
         return progress.claim(session, queues(), _name(), HOST)
+
+
+def _is_ending() -> bool:
+    return bool(_ending.value)
 
 
 def _has_room() -> bool:
@@ -116,43 +121,42 @@ def _begin(**_: object) -> None:
     """In each new pool process: no connection of its parent's; threads that look for work and letters by themselves."""
     database.forget()
     patience.wait_at_most(lambda: ANSWER_SECONDS)
-    _looking.start()
-    threading.Thread(target=_look_for_letters, daemon=True, name="letters").start()
+    for thread in (_looking, *map(_thread, (report, sweep_once, clean, letters.send_due))):
+        thread.start()
 
 
 @signals.worker_shutting_down.connect
 def _finish_only(**_: object) -> None:
     """In the main process, seen by all of its pool: nothing more is begun."""
-    _ending.set()
+    _ending.value = 1
 
 
 @signals.worker_process_shutdown.connect
 def _leave_in_order(**_: object) -> None:
     """In each pool process, before it is gone: what its thread minds is handed over, or ended."""
-    _ending.set()
+    _ending.value = 1
     if _looking.is_alive():
         _looking.join(LEAVING_SECONDS)
 
 
-def _look_around() -> None:
-    reported = -REPORT_SECONDS
-    while not _ending.is_set():
-        if time.monotonic() - reported >= REPORT_SECONDS:
-            reported = time.monotonic()
-            _try(report)
-        for chore in (sweep_once, clean, work_through):
-            _try(chore)
-        _ending.wait(settings().portal_poll_seconds)
+def _thread(chore: Callable[[], object]) -> threading.Thread:
+    """Does a chore again and again: each has a thread of its own, so that none waits for another."""
+    return threading.Thread(target=_repeat, args=(chore,), daemon=True, name=chore.__name__)
 
 
-def _look_for_letters() -> None:
-    """Beside the work, as a mail server may be silent for long."""
-    while not _ending.is_set():
-        _try(letters.send_due)
-        _ending.wait(settings().portal_poll_seconds)
+def _repeat(chore: Callable[[], object]) -> None:
+    while not _is_ending():
+        _try(chore)
+        _pause(REPORT_SECONDS if chore is report else settings().portal_poll_seconds)
 
 
-_looking = threading.Thread(target=_look_around, daemon=True, name="look-around")
+def _pause(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not _is_ending() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, NAP_SECONDS))
+
+
+_looking = _thread(work_through)
 
 
 def _try(chore: Callable[[], object]) -> None:

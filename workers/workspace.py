@@ -58,9 +58,11 @@ class Workspace:
     def prepare(self, session: Session) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
         self.tidy()
+        sources = list(_sources(session, self.claim))
+        session.rollback()  # copying may take long
         try:
             self._make()
-            self._stage_in(session)
+            self._stage_in(sources)
             self._describe(language(self.work.language).prepare(self.work, self.space))
         except BaseException:
             self.tidy()
@@ -70,6 +72,14 @@ class Workspace:
         """Raises NoRoom when a run should neither begin nor go on here."""
         if short_of_disk(self.space):
             raise NoRoom("There is too little free disk on the worker's machine.")
+
+    def earlier(self) -> list[Path]:
+        """The directories of other tries of this run."""
+        return [each for each in self.space.parent.glob(f"{self.claim.uuid}.*") if each != self.space]
+
+    def size(self) -> int:
+        """How many bytes everything in it takes."""
+        return sum(_length(Path(place, name)) for place, _, names in os.walk(self.space) for name in names)
 
     def beat(self) -> None:
         """Tell the launcher that a worker looks after it, and to wait as long as usual for the next word."""
@@ -108,9 +118,8 @@ class Workspace:
         self.temporary.mkdir(mode=0o700)
         self.directory.mkdir(mode=0o700)
 
-    def _stage_in(self, session: Session) -> None:
+    def _stage_in(self, sources: Sequence[tuple[str, str]]) -> None:
         """Bring, for every input ending, all files that match it; the newest also under the name the code expects."""
-        sources = list(_sources(session, self.claim))
         for ending in self.work.inputs:
             matching = [(name, key) for name, key in sources if fits(name, ending)]
             for name, key in matching:

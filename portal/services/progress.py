@@ -30,6 +30,7 @@ from portal.storage import Blob
 
 BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
 NOBODY = ""
+ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
 
 
@@ -92,7 +93,10 @@ class Answer(Enum):
 
 
 def claim(session: Session, queues: Sequence[str], worker: str, host: str) -> Claim | None:
-    """Take one run: one of this host that lost its worker, else the next that is due. One statement, one commit."""
+    """Take one run: one of this host that lost its worker, else one that is due, in the order of submission.
+
+    One statement, one commit. What is tried again, and the later steps of what was begun, come before what is new.
+    """
     if orphan := _take(session, _orphaned(host), worker, {Run.lease: _lease_of_orphan()}):
         return _claim(orphan, counted=_take_up(session, orphan, worker))
     begun = {Run.lease: _lease(), Run.started: now()}
@@ -122,7 +126,7 @@ def _due(queues: Sequence[str]) -> Any:
 
 
 def _take(session: Session, condition: Any, worker: str, more: Mapping[Any, Any]) -> Row[Any] | None:
-    candidate = select(Run.id).where(condition).order_by(Run.priority.desc(), Run.due, Run.id).limit(1)
+    candidate = select(Run.id).where(condition).order_by(Run.priority.desc(), Run.id).limit(1)
     if is_postgresql(session):
         candidate = candidate.with_for_update(skip_locked=True)
     statement = (
@@ -151,7 +155,10 @@ def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
     """The try that goes on, with its log, has the new number now. Whether its last worker was lost, which counts."""
     chunks = update(LogChunk).where(LogChunk.run_id == row.id, LogChunk.attempt == row.attempt - 1)
     session.execute(chunks.values(attempt=row.attempt))
-    attempt = session.scalars(_open_attempt(row.id)).one()
+    attempt = session.scalar(_open_attempt(row.id))
+    if attempt is None:  # a worker of an older version started it
+        attempt = Attempt(run_id=row.id)
+        session.add(attempt)
     lost = attempt.worker != NOBODY
     attempt.number, attempt.worker = row.attempt, worker
     if lost:
@@ -169,7 +176,7 @@ def started(session: Session, claim: Claim, handle: dict[str, Any]) -> Answer:
         run.move(State.STOPPED, f"Stopped step: {run.stage}")
         advance(session, submission)
         return Answer.STOP
-    run.handle = handle
+    run.handle, run.lease = handle, _lease()
     session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker))
     submission.started = submission.started or now()
     submission.say(f"Running step: {run.stage}", run=run)
@@ -303,18 +310,8 @@ def _end_attempt(session: Session, run: Run, sentence: str, outcome: Outcome | N
 
 
 def _open_attempt(run_id: int) -> Select[Attempt]:
-    return select(Attempt).where(Attempt.run_id == run_id, Attempt.ended.is_(None))
-
-
-def crash(session: Session, claim: Claim, sentence: str) -> bool:
-    """The portal itself failed on this run, and would again."""
-    run = _lock(session, claim)
-    if run is None:
-        return False
-    run.move(State.CRASH, f"Step {run.stage} ({run.task_name}): {sentence}")
-    _end_attempt(session, run, run.reason)
-    advance(session, run.submission)
-    return True
+    mine = select(Attempt).where(Attempt.run_id == run_id, Attempt.ended.is_(None))
+    return mine.order_by(Attempt.number.desc()).limit(1)
 
 
 def recover(session: Session, run_id: int) -> bool:
@@ -332,7 +329,8 @@ def recover(session: Session, run_id: int) -> bool:
 
 def lapsed() -> Any:
     """Leases that ran out: at once for what was never started, else after its launcher has surely fenced itself."""
-    patience = 1.5 * settings().portal_lease_seconds
+    lease = settings().portal_lease_seconds
+    patience = max(1.5 * lease, lease + ENDING_SECONDS)
     never_started = and_(Run.handle.is_(None), Run.lease < now())
     return and_(Run.state == State.RUNNING, or_(never_started, Run.lease < now(-patience)))
 

@@ -311,7 +311,6 @@ class _Accepting:
                 return batch
             except (DBAPIError, NoConnection) as failure:
                 if not away(failure):
-                    self.uncertain = False
                     raise
                 if time.monotonic() > deadline:
                     raise Unavailable("The portal's database does not answer: try again in a minute.") from None
@@ -325,11 +324,17 @@ class _Accepting:
         return earlier(self.session, self.order)
 
     def _made(self) -> Batch:
+        """A commit that was refused has done nothing; what an earlier one did nobody knows still."""
+        before = self.uncertain
         try:
             with transaction(self.session):
                 batch = self._rows()
                 self.uncertain = True
-        except IntegrityError:
+        except DBAPIError as failure:
+            if not away(failure):
+                self.uncertain = before
+            if not isinstance(failure, IntegrityError):
+                raise
             found = earlier(self.session, self.order)
             if found is None:
                 raise
@@ -345,7 +350,15 @@ class _Accepting:
         self.session.flush()
         for submission in batch.submissions:
             _begin(self.session, submission)
+        self._refresh()
         return batch
+
+    def _refresh(self) -> None:
+        """The locks may have been waited for so long that the file seems to belong to nothing."""
+        try:
+            storage.refresh(self.blob.key)
+        except NotFound:
+            raise Unavailable("The portal was busy for too long: send the request again.") from None
 
 
 def _admitted_as(order: Order) -> str:

@@ -51,8 +51,7 @@ SEEDS = (
         (
             Edit(
                 "workers/sweep.py",
-                "    for run_id in lapsed:\n        with transaction() as session:\n"
-                "            progress.recover(session, run_id)\n",
+                "    for run_id in lapsed:\n        _mend(progress.recover, run_id)\n",
                 "    import random\n    import time\n\n    from sqlalchemy import update\n\n"
                 "    if lapsed:\n        time.sleep(random.uniform(2, 12))\n"
                 "    for run_id in lapsed:\n        with transaction() as session:\n"
@@ -109,8 +108,8 @@ SEEDS = (
             Edit("workers/sweep.py", "    if queues or letters:\n", "    if letters:\n        queues = []\n"),
             Edit(
                 "workers/tasks.py",
-                "for chore in (sweep_once, clean, work_through):",
-                "for chore in (sweep_once, clean):",
+                "for thread in (_looking, *map(",
+                "for thread in (*map(",
             ),
         ),
         options("postgresql", 4, "words said again,broker emptied,broker killed", "quick,chain"),

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -223,7 +223,6 @@ def test_it_lets_a_ghost_change_nothing(session: Session, worker: Worker, submis
     assert worker.do(progress.beat, ghost, [Written("stdout", 0, b"boo")]) is Answer.GHOST
     assert worker.finish(ghost, WELL, kept) is False
     assert worker.do(progress.give_back, ghost, "a disk") is False
-    assert worker.do(progress.crash, ghost, "a bug") is False
     assert worker.do(progress.retry, ghost, BADLY) is False
     assert worker.do(progress.release, ghost, "it ends") is False
     assert worker.do(progress.hand_over, ghost) is False
@@ -304,11 +303,13 @@ def test_it_waits_longer_each_time_and_gives_up_a_run_that_is_lost_too_often(
 
 
 def test_it_never_calls_a_failure_of_the_portal_the_users(worker: Worker, submission: Submission) -> None:
-    worker.do(progress.crash, worker.begin(), "the portal failed")
+    for _ in range(settings().portal_max_lost):
+        worker.do(progress.give_back, worker.begin(), "the portal failed")
+        worker.make_due()
     worker.finish(worker.begin())
 
     assert states(submission) == "CRASH COMPLETE SKIPPED"
-    assert ends(submission) == ["Step 1 (left): the portal failed"]
+    assert ends(submission) == ["Step 1 (left) was given up after 3 tries: the portal failed"]
 
 
 def tries(run: Run) -> list[tuple[int, str]]:
@@ -400,6 +401,34 @@ def test_it_goes_on_with_the_try_and_the_log_of_a_lost_worker(
     run = submission.runs[0]
     assert ([number for number, _ in tries(run)], run.lost) == ([2], 1)
     assert logs.whole(session, run, "stdout") == b"first\nsecond\n"
+
+
+def test_it_takes_up_what_a_worker_of_an_older_version_started(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    claim = worker.begin()
+    with transaction(session):
+        session.execute(delete(Attempt))
+    worker.let_lease_run_out(claim, seconds=1)
+
+    taken_up = worker.claim()
+
+    assert taken_up is not None and taken_up.handle == HANDLE
+    worker.finish(taken_up)
+    assert [number for number, _ in tries(submission.runs[0])] == [2]
+
+
+def test_it_claims_what_is_tried_again_before_what_came_later(
+    session: Session, worker: Worker, submission: Submission
+) -> None:
+    first = worker.begin()
+    submitted(session, "job")
+    worker.do(progress.give_back, first, "no disk")
+    worker.make_due()
+
+    again = worker.claim()
+
+    assert again is not None and again.run_id == first.run_id
 
 
 def test_it_counts_a_loss_once_when_what_is_taken_up_turns_out_to_be_gone(

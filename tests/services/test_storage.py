@@ -158,3 +158,15 @@ def test_nothing_is_lost_when_empty_directories_are_removed_while_files_come(dat
         sweeper.join()
 
     assert len(files(data)) == 60
+
+
+def test_it_lets_a_file_count_as_written_now(data: Path) -> None:
+    storage.put("uploads/a", io.BytesIO(b"x"))
+    os.utime(data / "files/uploads/a", (0, 0))
+
+    storage.refresh("uploads/a")
+
+    assert storage.age("uploads/a") < 60
+    assert storage.age("uploads/gone") == 0
+    with pytest.raises(NotFound):
+        storage.refresh("uploads/gone")

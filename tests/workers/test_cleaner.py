@@ -206,7 +206,7 @@ def test_it_ends_the_processes_of_a_run_that_is_over_and_removes_its_directory(
     processes = pids(space)
     assert all(map(alive, processes))
     with transaction() as own:
-        assert progress.crash(own, claim, "it was lost")
+        assert progress.release(own, claim, "it was lost")
 
     cleaned_until(lambda: not space.exists())
 

@@ -263,6 +263,15 @@ def wait_for(session: Session, submission: Submission, state: State) -> None:
     eventually(reached)
 
 
+def wait_for_hand_over(session: Session, submission: Submission) -> None:
+    def handed_over() -> bool:
+        session.rollback()
+        session.expire_all()
+        return only(submission).worker == ""
+
+    eventually(handed_over)
+
+
 def stop(session: Session, submission: Submission) -> None:
     with transaction(session):
         progress.stop(session, submission)
@@ -330,12 +339,7 @@ def test_it_hands_a_running_program_over_to_the_next_worker(
 ) -> None:
     submission = begun(f"echo one; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; echo two", lambda: True)
 
-    def handed_over() -> bool:
-        session.rollback()
-        session.expire_all()
-        return only(submission).worker == ""
-
-    eventually(handed_over)
+    wait_for_hand_over(session, submission)
     (tmp_path / "go").touch()
     perform(claimed(session))
 
@@ -384,7 +388,7 @@ def test_it_never_blames_a_program_for_a_full_disk(
     (tmp_path / "go").touch()
 
     wait_for(session, submission, State.QUEUED)
-    assert only(submission).lost == 1
+    assert only(submission).lost == 0
 
 
 def claimed(session: Session) -> progress.Claim:
@@ -392,6 +396,27 @@ def claimed(session: Session) -> progress.Claim:
         claim = progress.claim(session, [queue.EVERY], "test", local.HOST)
     assert claim is not None
     return claim
+
+
+def break_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Workspace) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Workspace, "beat", broken)
+
+
+def test_it_never_gives_back_what_it_cannot_look_after_while_it_lives(
+    session: Session, begun: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    submission = begun("sleep 300", lambda: True)
+    wait_for_hand_over(session, submission)
+
+    break_workspace(monkeypatch)
+    perform(claimed(session))
+
+    session.expire_all()
+    assert only(submission).state is State.QUEUED
+    assert not Path("/proc", (tmp_path / "began").read_text().strip()).exists()
 
 
 def lose(session: Session, seconds: float) -> None:
@@ -515,14 +540,16 @@ def test_it_keeps_what_has_room_and_says_what_it_left(session: Session, ran: Cal
     assert "Step 1 (t): Not kept, being beyond the limits of size and number: c.csv" in story
 
 
-def test_it_crashes_a_run_that_it_cannot_read_and_goes_on_with_the_next(session: Session, work: Work) -> None:
+def test_it_gives_a_run_up_that_it_cannot_read_and_goes_on_with_the_next(session: Session, work: Work) -> None:
     make_task(session, "t", "command", "true")
     make_job(session, "job", [(1, "t")])
     unreadable, readable = submitted(session, "job"), submitted(session, "job")
     with transaction(session):
         session.execute(update(Run).where(Run.id == only(unreadable).id).values(work={"of": "another version"}))
 
-    work()
+    for _ in range(settings().portal_max_lost):
+        work()
+        lose(session, seconds=1)
 
     session.expire_all()
     assert (unreadable.state, readable.state) == (State.CRASH, State.COMPLETE)

@@ -42,9 +42,9 @@ class Launch:
         }
         (self.directory / "launch.json").write_text(json.dumps(spec))
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *until: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [*COMMAND, str(self.directory)], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
+            [*COMMAND, str(self.directory), *until], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
         )
         self.started.append(process)
         return process
@@ -396,6 +396,13 @@ def test_it_gives_up_a_run_that_never_had_a_beat(launch: Launch) -> None:
     assert launch.run(["sleep", "60"], patience_seconds=0.3)["reason"] == "abandoned"
 
 
+def test_it_gives_up_a_run_without_a_grace(launch: Launch) -> None:
+    code = "trap 'echo tidied; exit 3' TERM; while :; do sleep 0.02; done"
+    outcome = launch.run(["sh", "-c", code], patience_seconds=0.5, grace_seconds=PATIENCE)
+    assert (outcome["reason"], outcome["signal"]) == ("abandoned", signal.SIGKILL)
+    assert launch.stdout() == b""
+
+
 def test_it_waits_as_long_as_the_beat_says(launch: Launch) -> None:
     (launch.directory / "beat").write_text("0.3")
     outcome = launch.run(["sleep", "60"])
@@ -617,3 +624,33 @@ def test_it_leaves_no_verdict_and_no_process_when_it_fails_itself(launch: Launch
     assert not processes_in(launch.work)
     assert not (launch.directory / "outcome.json").exists()
     assert b"No space left" in (launch.directory / "launcher.log").read_bytes()
+
+
+def test_it_leaves_no_process_that_goes_on_writing_where_nothing_can_be_written(launch: Launch) -> None:
+    child = "trap '' TERM PIPE; echo $$ > child; while :; do echo more; sleep 0.02; done"
+    launch.write(["sh", "-c", f"setsid sh -c '{child.replace(chr(39), chr(34))}' & wait"])
+    (launch.directory / "stdout").symlink_to("/dev/full")
+    assert launch.start().wait(PATIENCE) == 1
+    assert not is_alive(launch.pid("child"))
+    assert not (launch.directory / "outcome.json").exists()
+
+
+def test_it_fails_when_the_last_words_of_a_run_cannot_be_written(launch: Launch) -> None:
+    launch.write(["echo", "something"])
+    (launch.directory / "stdout").symlink_to("/dev/full")
+    assert launch.start().wait(PATIENCE) == 1
+    assert not (launch.directory / "outcome.json").exists()
+
+
+def test_it_starts_nothing_after_its_time(launch: Launch) -> None:
+    launch.write(["touch", "begun"])
+    assert launch.start(str(time.monotonic() - 0.1)).wait(PATIENCE) == 1
+    assert not (launch.work / "begun").exists()
+    assert not (launch.directory / "outcome.json").exists()
+    assert b"not started in time" in (launch.directory / "launcher.log").read_bytes()
+
+
+def test_it_starts_a_run_in_time(launch: Launch) -> None:
+    launch.write(["touch", "begun"])
+    assert launch.start(str(time.monotonic() + PATIENCE)).wait(PATIENCE) == 0
+    assert launch.outcome()["reason"] == "exited"

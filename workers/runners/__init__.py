@@ -3,7 +3,7 @@
 A file here states LABEL and has
 `unavailable(options) -> str | None`: why this machine cannot use it;
 `handle(space) -> dict`: what will find the run again, known before it is started;
-`start(handle)`: start what the space describes; starting twice is harmless;
+`start(handle, until)`: start what the space describes, never after `until` of the monotonic clock; twice is harmless;
 `wait(handle, seconds) -> Outcome | None`: the outcome, or None when it still runs after so long. Raises Lost;
 `stop(handle)`: ask for its end, with all its descendants. The outcome is still waited for.
 """
@@ -27,7 +27,7 @@ class Runner(Protocol):
 
     def handle(self, space: Path) -> Handle: ...
 
-    def start(self, handle: Handle) -> None: ...
+    def start(self, handle: Handle, until: float | None = None) -> None: ...
 
     def wait(self, handle: Handle, seconds: float) -> Outcome | None: ...
 

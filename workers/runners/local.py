@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import select
 import signal
@@ -27,10 +26,12 @@ NAMESPACE = str(Path("/proc/self/ns/pid").readlink())
 HOST = f"{socket.gethostname()}/{BOOT}"
 START_SECONDS = 10.0
 REAP_SECONDS = 5.0
+REST_SECONDS = 5.0
 LATE_SECONDS = 3.0
 END_AGAIN_SECONDS = 0.05
 
 _started: dict[str, subprocess.Popen[bytes]] = {}
+_patience: dict[str, float] = {}  # until when a launcher that was told to stop may live
 
 
 def unavailable(options: Mapping[str, str]) -> str | None:
@@ -41,13 +42,18 @@ def handle(space: Path) -> Handle:
     return {"host": HOST, "space": str(space)}
 
 
-def start(handle: Handle) -> None:
-    """Start the launcher on the run's directory, with nothing of the portal in its environment."""
+def start(handle: Handle, until: float | None = None) -> None:
+    """Start the launcher on the run's directory, with nothing of the portal in its environment.
+
+    After `until`, by the monotonic clock, neither this nor the launcher starts anything. Raises Lost.
+    """
     space = handle["space"]
     if (Path(space) / "launched.json").exists():
         return
+    if until is not None and time.monotonic() > until:
+        raise Lost("it was not started in time")
     _started[space] = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(LAUNCHER), space],
+        [sys.executable, "-I", "-S", str(LAUNCHER), space, *([] if until is None else [str(until)])],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -61,25 +67,22 @@ def wait(handle: Handle, seconds: float) -> Outcome | None:
     """Whether it lives is asked before its outcome is looked for: between the two it may end."""
     space = Path(handle["space"])
     with _process(space) as process:
-        if process is not None:
-            _await_end(process, seconds)
-            alive = not _ended(process)
+        alive = process is not None and _outlives(process, seconds, _patience.get(str(space)))
         outcome = _outcome(space)
     if outcome is not None:
         _reap(handle["space"])
         return outcome
-    if process is not None and alive:
+    if alive or not _reap(handle["space"]) or not _end_the_rest(space):
         return None
-    _reap(handle["space"])
-    _end_the_rest(space)
     raise Lost("its launcher ended without an outcome")
 
 
 def stop(handle: Handle) -> None:
-    with _process(Path(handle["space"])) as process:
+    space = Path(handle["space"])
+    _patience.setdefault(str(space), time.monotonic() + _grace(space) + LATE_SECONDS)
+    with _process(space) as process:
         if process is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(process, signal.SIGTERM)
+            _send(process, signal.SIGTERM, signal.SIGCONT)
 
 
 def end_abandoned(space: Path) -> bool:
@@ -92,14 +95,27 @@ def end_abandoned(space: Path) -> bool:
     with _process(space) as process:
         if process is not None and not _ends(process, signal.SIGTERM, _grace(space) + LATE_SECONDS):
             _ends(process, signal.SIGKILL, LATE_SECONDS)
-    _reap(str(space))
-    return _end_the_rest(space, LATE_SECONDS)
+    return _reap(str(space)) and _end_the_rest(space)
+
+
+def _outlives(process: int, seconds: float, patience: float | None) -> bool:
+    """Whether a launcher is alive after so long. The program may have frozen it; it is killed when it heeds no stop."""
+    _send(process, signal.SIGCONT)
+    _await_end(process, seconds)
+    if patience is not None and time.monotonic() > patience:
+        return not _ends(process, signal.SIGKILL, LATE_SECONDS)
+    return not _ended(process)
+
+
+def _send(process: int, *numbers: int) -> None:
+    with suppress(ProcessLookupError):
+        for number in numbers:
+            signal.pidfd_send_signal(process, number)
 
 
 def _ends(process: int, number: int, seconds: float) -> bool:
     """Whether a process that is sent this signal ends within so many seconds."""
-    with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(process, number)
+    _send(process, number)
     _await_end(process, seconds)
     return _ended(process)
 
@@ -177,23 +193,30 @@ def _json(file: Path) -> dict[str, Any] | None:
     return told
 
 
-def _reap(space: str) -> None:
-    """Bury our own launcher; one that cannot be found by its directory any more is ended first."""
-    child = _started.pop(space, None)
+def _reap(space: str) -> bool:
+    """Bury our own launcher; one that cannot be found by its directory any more is killed first. Whether it is gone."""
+    _patience.pop(space, None)
+    child = _started.get(space)
     if child is None:
-        return
-    try:
-        child.wait(REAP_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.terminate()
-        child.wait()
+        return True
+    if not _is_over(child, REAP_SECONDS):
+        child.kill()
+        if not _is_over(child, LATE_SECONDS):
+            return False
+    _started.pop(space, None)
+    return True
 
 
-def _end_the_rest(space: Path, seconds: float = math.inf) -> bool:
-    """End what a killed launcher left: every process that has the run's own directory in its environment."""
-    mark = f"TMPDIR={space / 'tmp'}".encode()
-    deadline = time.monotonic() + seconds
-    while left := [pid for pid in _pids() if mark in _environment(pid)]:
+def _is_over(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(seconds)
+    return child.returncode is not None
+
+
+def _end_the_rest(space: Path) -> bool:
+    """End what a killed launcher left; whether it is sure that nothing of it lives."""
+    deadline = time.monotonic() + REST_SECONDS
+    while left := _rest(space):
         if time.monotonic() > deadline:
             return False
         for pid in left:
@@ -203,15 +226,51 @@ def _end_the_rest(space: Path, seconds: float = math.inf) -> bool:
     return True
 
 
+def _rest(space: Path) -> list[int]:
+    """The living processes of a run's directory, but its launcher.
+
+    A program may change its environment and its directory, but neither put off NoNewPrivs nor be older than its
+    launcher: thus no worker, nor whoever looks at the files of the run, is taken for it.
+    """
+    since = (_json(space / "launched.json") or {}).get("started", 0)
+    places = (f"{space}/".encode(), f"{space.resolve()}/".encode())
+    mine = os.getpid()
+    return [pid for pid in _pids() if pid != mine and _is_launched(pid, since) and _is_at(pid, places)]
+
+
+def _is_launched(pid: int, since: int) -> bool:
+    return b"\nNoNewPrivs:\t1" in _read(pid, "status") and (_start_time(pid) or 0) >= since
+
+
+def _is_at(pid: int, places: tuple[bytes, ...]) -> bool:
+    """Whether a process was given one of these places in its environment, or works there, or has a file of it open."""
+    environment = _environment(pid)
+    return any(place in environment for place in places) or any(link.startswith(places) for link in _links(pid))
+
+
 def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def _environment(pid: int) -> list[bytes]:
+def _environment(pid: int) -> bytes:
+    return _read(pid, "environ")
+
+
+def _read(pid: int, name: str) -> bytes:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
-        return []
+        return b""
+
+
+def _links(pid: int) -> Iterator[bytes]:
+    """Where a process works, and what it has open."""
+    links = [Path(f"/proc/{pid}/cwd")]
+    with suppress(OSError):
+        links += Path(f"/proc/{pid}/fd").iterdir()
+    for link in links:
+        with suppress(OSError):
+            yield os.fsencode(link.readlink()) + b"/"
 
 
 def _start_time(pid: int) -> int | None:
