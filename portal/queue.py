@@ -73,7 +73,12 @@ class Line:
             if self.talking:
                 return
             self.talking = True
-        threading.Thread(target=self._talk, name="words").start()
+        try:
+            threading.Thread(target=self._talk, name="words").start()
+        except (RuntimeError, MemoryError):
+            log.warning("no thread is left to talk to the broker")
+            self._be_silent()
+            self.talking = False
 
     def _talk(self) -> None:
         """Send what waits, until nothing does."""

@@ -7,8 +7,10 @@ has its turn on each machine, and a process that finds another one at it goes on
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
+import random
 import re
 import socket
 import time
@@ -24,7 +26,7 @@ from sqlalchemy.orm import Session
 from portal import storage
 from portal.database import away, clock, reading
 from portal.domain.states import State
-from portal.models import Account, Backend, Batch, Result, Run, Upload
+from portal.models import Account, Attempt, Backend, Batch, Result, Run, Upload
 from portal.services import keeping
 from portal.settings import settings
 from workers import workspace
@@ -37,6 +39,8 @@ UPLOAD = re.compile(rf"uploads/{UUID}")
 DRAFT = re.compile(rf"(runs|uploads)/.+{re.escape(storage.DRAFT)}")
 MANY = 500
 DAY = 86_400.0
+PASS_SECONDS = 20.0
+TRUSTED_SECONDS = 60.0
 
 Thing = TypeVar("Thing")
 
@@ -53,7 +57,7 @@ def clean() -> None:
         if ours:
             _remove_directories()
     with _turn("files", max(often, seldom)) as ours:
-        if ours:
+        if ours and _clock_is_steady():
             _remove_files()
 
 
@@ -66,6 +70,29 @@ def _turn(chore: str, seconds: float) -> Iterator[bool]:
         if ours:
             os.utime(file.fileno())
         yield ours
+
+
+def _clock_is_steady() -> bool:
+    """Whether this machine's clock went on as time did since it was last asked: else a file of now may look old."""
+    note = settings().portal_data / f"cleaning-clock.{socket.gethostname()}"
+    before, now = _noted(note), {"boot": local.BOOT, "ahead": time.time() - time.monotonic()}
+    draft = note.with_name(f"{note.name}{storage.DRAFT}")
+    draft.write_text(json.dumps(now), "utf-8")
+    draft.replace(note)
+    if before.get("boot") != local.BOOT:
+        return False
+    if abs(now["ahead"] - before["ahead"]) < TRUSTED_SECONDS:
+        return True
+    log.warning("the clock of this machine was set, or it slept: files are looked through when it went on for a while")
+    return False
+
+
+def _noted(note: Path) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.loads(note.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return told
 
 
 def _alone(descriptor: int) -> bool:
@@ -87,6 +114,15 @@ def _for_each(things: Iterable[Thing], chore: Callable[[Thing], None]) -> None:
             log.exception("%s could not be removed", thing)
 
 
+def _within(seconds: float, things: Iterable[Thing]) -> Iterator[Thing]:
+    """The things, until so many seconds have passed; a later pass has the others."""
+    deadline = time.monotonic() + seconds
+    for thing in things:
+        if time.monotonic() > deadline:
+            return
+        yield thing
+
+
 def _some(things: Iterator[Thing]) -> Iterator[list[Thing]]:
     """The things, a bounded number at a time."""
     while some := list(islice(things, MANY)):
@@ -105,8 +141,8 @@ def _remove_submission(submission_id: int) -> None:
 
 
 def _remove_directories() -> None:
-    for spaces in _some(_spaces()):
-        _for_each(_over(spaces), _remove_directory)
+    over = (space for spaces in _some(_spaces()) for space in _over(spaces))
+    _for_each(_within(PASS_SECONDS, over), _remove_directory)
 
 
 def _spaces() -> Iterator[Path]:
@@ -129,6 +165,7 @@ def _over(spaces: Sequence[Path]) -> list[Path]:
     known = {run.uuid for run in runs}
     needed = {_own(run) for run in runs if run.state is State.RUNNING}
     others = [space for space in spaces if space.name not in needed]
+    random.shuffle(others)  # what takes long must not keep the same ones waiting in every pass
     return [space for space in others if _left_alone(space) > _patience(_run_of(space) in known)]
 
 
@@ -172,9 +209,19 @@ def _remove_directory(space: Path) -> None:
 def _nothing_lives(space: Path) -> bool:
     """Whether all that was started there has ended, by us if need be. Another machine's, or a broken one: not sure."""
     try:
-        return local.end_abandoned(space)
+        return local.end_abandoned(space) or _is_of_an_earlier_boot(space)
     except (TypeError, ValueError, LookupError):
         return False
+
+
+def _is_of_an_earlier_boot(space: Path) -> bool:
+    """Whether this machine started it and was booted since: a worker is called after its machine and its boot."""
+    boot = json.loads((space / "launched.json").read_text("utf-8"))["boot"]
+    uuid, _, number = space.name.partition(".")
+    tries = select(Attempt.worker).join(Run, Run.id == Attempt.run_id)
+    with reading() as session:
+        worker = session.scalar(tries.where(Run.uuid == uuid, Attempt.number == int(number)))
+    return boot != local.BOOT and (worker or "").startswith(f"{socket.gethostname()}/{boot}:")
 
 
 def _remove_files() -> None:

@@ -40,9 +40,14 @@ INDEXED = (
     ("upload", "key"),
     ("message", "run_id"),
 )
+NOW = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'",
+    "postgresql": "clock_timestamp()",
+}
 TRIES = """
 INSERT INTO attempt (run_id, number, worker, started, ended, sentence, exit_status, usage)
-SELECT id, attempt, worker, started, ended, reason, exit_status, usage FROM run
+SELECT id, attempt, worker, started, CASE WHEN state = 'RUNNING' THEN NULL ELSE COALESCE(ended, {now}) END,
+    reason, exit_status, usage FROM run
 WHERE attempt > 0 AND started IS NOT NULL
 """
 LIMITED = ("backend", "task_revision")
@@ -69,7 +74,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
         sa.UniqueConstraint("run_id", "number", name=op.f("uq_attempt_run_id_number")),
     )
-    op.execute(TRIES)
+    op.execute(TRIES.format(now=NOW[op.get_bind().dialect.name]))
     _keep_time_limits()
 
 

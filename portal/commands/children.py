@@ -22,6 +22,7 @@ GRACE_SECONDS = 12.0
 ORPHAN_SECONDS = 8.0
 QUICK_SECONDS = 5.0
 MOST_QUICK_ENDS = 5
+REST_SECONDS = 5.0
 
 
 class GaveUp(Exception):
@@ -30,10 +31,14 @@ class GaveUp(Exception):
 
 @dataclass
 class Child:
-    """One program with its arguments, in this process's environment; `process` while it runs."""
+    """One program with its arguments, in this process's environment; `process` while it runs.
+
+    `may_fail`: the others can do without it, so it is never given up, and started at most every few seconds.
+    """
 
     name: str
     command: Sequence[str]
+    may_fail: bool = False
     process: subprocess.Popen[bytes] | None = None
     begun: float = 0.0
     quick_ends: int = 0
@@ -52,12 +57,19 @@ class Child:
 
     def again(self) -> None:
         """Start it anew after it ended. Raises GaveUp when it never stays."""
+        if self.may_fail:
+            self._again_after_a_rest()
+            return
         quick = time.monotonic() - self.begun < QUICK_SECONDS
         self.quick_ends = self.quick_ends + 1 if quick else 0
         if self.quick_ends >= MOST_QUICK_ENDS:
             raise GaveUp(f"The {self.name} does not stay up; what it says is above.")
         time.sleep(TICK)
         self.start()
+
+    def _again_after_a_rest(self) -> None:
+        if time.monotonic() - self.begun >= REST_SECONDS:
+            self.start()
 
     def ask_end(self) -> None:
         """Only the program itself is asked: it ends its own children in order."""

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from portal import queue
+from portal import patience, queue
 from portal.commands.checks import check_address, check_broker, check_data, check_private
 from portal.commands.children import Child, Children, GaveUp
 from portal.commands.setup import prepare
@@ -31,6 +31,7 @@ from portal.services import configuration, submissions
 from portal.settings import Settings, WrongSetting
 
 ROOT = Path(__file__).resolve().parents[2]
+ANSWER_SECONDS = 8.0
 
 
 @click.command()
@@ -47,6 +48,7 @@ def start() -> None:
         check_address(chosen)
         check_broker(chosen)
         prepare(chosen)
+        patience.wait_at_most(lambda: ANSWER_SECONDS)  # the children are minded between two questions
         try:
             ends_runs = chosen.portal_at_shutdown != "hand over"
             Children(list(_children(chosen)), ends_runs).run(_Greeting(chosen).when_idle)
@@ -78,7 +80,7 @@ def _children(chosen: Settings) -> Iterator[Child]:
         [*celery, "worker", "-Q", ",".join(_queues()), "-c", str(chosen.portal_workers), *quiet,
          "--without-gossip", "--without-mingle", "--without-heartbeat"],
     )  # fmt: skip
-    yield Child("clock", [*celery, "beat", "--pidfile=", *quiet])
+    yield Child("clock", [*celery, "beat", "--pidfile=", *quiet], may_fail=True)
     yield Child(
         "web server",
         [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", chosen.bind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from portal.domain.sizes import TIME as SPAN
@@ -68,9 +68,12 @@ class Retries:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Retries:
-        return cls(**{**data, "exit_statuses": tuple(data.get("exit_statuses", ()))})
+        """From what was frozen; names that this version does not know are left out."""
+        known = {name: value for name, value in data.items() if name in NAMES}
+        return cls(**{**known, "exit_statuses": tuple(data.get("exit_statuses", ()))})
 
 
+NAMES = tuple(field.name for field in fields(Retries))
 NO_RETRIES = Retries()
 
 

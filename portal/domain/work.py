@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from portal.domain import command
@@ -54,24 +55,45 @@ class Work:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Work:
-        rules = data["rules"]
-        return cls(
-            **{
-                **data,
-                "placement": Placement(**data["placement"]),
-                "inputs": tuple(data["inputs"]),
-                "outputs": tuple(data["outputs"]),
-                "arguments": tuple(Argument(**{**each, "kind": Kind(each["kind"])}) for each in data["arguments"]),
-                "limits": Limits.of(data["limits"]),
-                "retries": Retries.of(data.get("retries", {})),
-                "rules": Rules(
-                    exit_statuses=tuple(rules["exit_statuses"]),
-                    on_exit_status=Then(rules["on_exit_status"]),
-                    on_missing_output=Then(rules["on_missing_output"]),
-                ),
-            }
-        )
+    def from_json(cls, data: Mapping[str, Any]) -> Work:
+        """From what this or another version froze: what it does not know is left out, what is missing is as usual."""
+        return cls(**{name: _READERS.get(name, _as_it_is)(data[name]) for name in _names(cls) if name in data})
+
+
+def _names(kind: type[Work | Placement | Argument | Rules]) -> list[str]:
+    return [each.name for each in fields(kind)]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _placement(data: Mapping[str, Any]) -> Placement:
+    return Placement(**_known(Placement, data))
+
+
+def _arguments(data: Sequence[Mapping[str, Any]]) -> tuple[Argument, ...]:
+    return tuple(Argument(**{**_known(Argument, each), "kind": Kind(each["kind"])}) for each in data)
+
+
+def _rules(data: Mapping[str, Any]) -> Rules:
+    return Rules(**{name: _RULES[name](value) for name, value in _known(Rules, data).items()})
+
+
+def _known(kind: type[Placement | Argument | Rules], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in _names(kind) if name in data}
+
+
+_RULES: dict[str, Callable[[Any], Any]] = {"exit_statuses": tuple, "on_exit_status": Then, "on_missing_output": Then}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "placement": _placement,
+    "inputs": tuple,
+    "outputs": tuple,
+    "arguments": _arguments,
+    "rules": _rules,
+    "limits": Limits.of,
+    "retries": Retries.of,
+}
 
 
 def bindings(work: Work, directory: str) -> dict[str, command.Binding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import uuid4
 
 from sqlalchemy import select
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from portal import storage
 from portal.database import transaction
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
+from portal.domain.limits import UNLIMITED, Limits, in_force
 from portal.domain.names import Priority, fits
 from portal.domain.parameters import Argument, read
 from portal.domain.states import WORST_FIRST, State
@@ -270,7 +271,10 @@ class _Succession:
             )
         if reason := backends.obstacle(self.session, backend, work.language):
             raise Unavailable(f"Step {run.task_name}: {reason}")
-        return freezing.same_again(run, self.submission.uuid, backend.queue, self.priority)
+        new = freezing.same_again(run, self.submission.uuid, backend.queue, self.priority)
+        limits = in_force(work.limits, UNLIMITED, Limits.of(backend.ceilings))
+        new.work = {**new.work, "limits": asdict(limits)}
+        return new
 
     def _as_now(self, run: Run) -> Run:
         task = self.session.get(Task, run.task_id) if run.task_id else None

@@ -45,6 +45,33 @@ def test_it_reads_what_was_frozen_before_there_were_retries() -> None:
     assert Work.from_json(frozen).retries == NO_RETRIES
 
 
+def test_it_reads_what_a_newer_version_froze() -> None:
+    """As in an upgrade, while older workers still run: what they do not know is left out."""
+    frozen = json.loads(json.dumps(WORK.to_json()))
+    parts = (frozen, frozen["placement"], *frozen["arguments"], frozen["rules"], frozen["limits"], frozen["retries"])
+    for part in parts:
+        part["invented_later"] = {"by": "somebody"}
+
+    assert Work.from_json(frozen) == WORK
+
+
+def test_it_takes_what_is_usual_for_what_an_older_version_did_not_freeze() -> None:
+    frozen = {
+        "identity": "0d9f",
+        "task": "fit",
+        "language": "command",
+        "code": "fit",
+        "placement": {"backend": "here", "runner": "local"},
+        "arguments": [{"name": "rows", "flag": "-n", "kind": "integer", "text": "10", "value": 10}],
+        "rules": {"exit_statuses": [2]},
+    }
+
+    argument = Argument("rows", "-n", Kind.INTEGER, "10", 10)
+    assert Work.from_json(frozen) == Work(
+        "0d9f", "fit", "command", "fit", Placement("here", "local"), arguments=(argument,), rules=Rules((2,))
+    )
+
+
 def test_it_names_files_by_identity_and_ending() -> None:
     bound = bindings(WORK, "/srv/runs/x")
 

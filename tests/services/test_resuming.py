@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from portal.domain.parameters import Kind
 from portal.domain.policy import Role
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then
+from portal.domain.work import Work
 from portal.models import Account, Backend, Batch, Job, Run, Submission
 from portal.services import accounts, progress, results, resuming, submissions, tasks
 from portal.services.progress import Found, Kept
@@ -384,3 +386,15 @@ def test_it_is_for_its_owner_and_administrators(session: Session, job: Job, admi
     asked = [resuming.may_resume(account, submission) for account in (ann, admin, bob, None)]
 
     assert asked == [True, True, False, False]
+
+
+def test_what_goes_on_as_it_was_is_bounded_by_the_ceilings_of_now(session: Session, failed: Submission) -> None:
+    before = Work.from_json(failed.runs[2].work).limits
+    with transaction(session):
+        [backend] = session.scalars(select(Backend))
+        backend.limits = {"wall_seconds": 5, "files": 5}
+        backend.ceilings = {"wall_seconds": 60, "cpu_seconds": 30}
+
+    again = Work.from_json(resume(session, of(failed)).runs[2].work).limits
+
+    assert again == replace(before, wall_seconds=60, cpu_seconds=30)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from portal import database
@@ -325,3 +326,17 @@ def test_it_lets_its_owner_and_an_administrator_stop_a_submission(session: Sessi
 
     assert allowed == ["ann", "chief"]
     assert not submissions.may_stop(None, submission)
+
+
+def test_it_keeps_the_upload_of_a_commit_that_may_land_yet(session: Session, data: Path, service: None) -> None:
+    """The first answer is lost, and the second try is refused: nobody knows what becomes of the first."""
+    answers = [OperationalError("COMMIT", {}, Exception("gone")), ProgrammingError("COMMIT", {}, Exception("no"))]
+
+    def lose(_: Session) -> None:
+        raise answers.pop(0)
+
+    event.listen(session, "before_commit", lose)
+    with pytest.raises(ProgrammingError):
+        submissions.submit(session, asked())
+
+    assert (len(files(data)), answers) == (1, [])

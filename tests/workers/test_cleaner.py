@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,7 @@ from portal.services import keeping, progress, results
 from portal.settings import settings
 from tests.making import make_backend, make_job, make_task, submitted
 from tests.servers import eventually
+from workers import cleaner
 from workers.cleaner import clean
 from workers.execution import perform
 from workers.runners import local
@@ -36,9 +38,11 @@ FOREVER = "echo $$ > pid; sleep 600 & echo $! > child; wait"
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch, data: Path, admin: Account) -> None:
-    """What is left alone for a second is old, and the cleaner has its turn again at once."""
-    quick(monkeypatch, orphan=1, lease=0.5, clean=0.2)
+def soon(monkeypatch: pytest.MonkeyPatch, session: Session, admin: Account) -> None:
+    """What is left alone for a second is old, and the cleaner has its turn again at once. The portal is older."""
+    quick(monkeypatch, orphan=1, lease=3, clean=0.2)
+    with transaction(session):
+        admin.created = now(-60)
 
 
 def quick(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
@@ -77,7 +81,7 @@ def started(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         workspace = Workspace.of(claim)
         quick(monkeypatch, lease=600)
         workspace.prepare(session)
-        quick(monkeypatch, lease=0.5)
+        quick(monkeypatch, lease=3)
         session.rollback()
         with transaction() as own:
             progress.started(own, claim, local.handle(workspace.space))
@@ -309,6 +313,30 @@ def test_it_leaves_the_directory_of_another_machine_for_a_day(ended: Submission,
     cleaned_until(lambda: not there.exists())
 
 
+def test_it_waits_a_lease_only_for_what_this_machine_started_before_it_was_booted_anew(
+    session: Session, job: str, data: Path
+) -> None:
+    """No process outlives a boot. A directory says which boot it is of, its try's worker on which machine."""
+    spaces_of = {}
+    for host in (socket.gethostname(), "elsewhere"):
+        submitted(session, job)
+        with transaction() as own:
+            claim = progress.claim(own, [queue.EVERY], f"{host}/before:7", f"{host}/before")
+        assert claim is not None
+        space = Workspace.of(claim).space
+        space.mkdir(parents=True)
+        (space / "launched.json").write_text('{"pid": 1, "started": 1, "boot": "before"}')
+        with transaction() as own:
+            progress.started(own, claim, {"host": f"{host}/before", "space": str(space)})
+            assert progress.give_back(own, claim, "it was lost")
+        spaces_of[host] = space
+
+    cleaned_until(lambda: not spaces_of[socket.gethostname()].exists())
+    cleaned_for_a_while(data)
+
+    assert spaces_of["elsewhere"].exists()
+
+
 def file_time(path: Path) -> float:
     return path.stat().st_mtime
 
@@ -343,6 +371,25 @@ def test_it_removes_files_that_no_row_names(session: Session, ended: Submission,
 
     assert len(needed) == 2
     assert [path.name for path in (data / "files" / "runs").iterdir()] == [uuid]
+
+
+def test_it_takes_no_file_for_old_by_a_clock_that_was_just_set(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row may be committed in this very moment. What is still not named a while later goes."""
+    quick(monkeypatch, orphan=300, clean=0.2)
+    clean()
+    key = f"uploads/{uuid4()}"
+    storage.put(key, io.BytesIO(b"x"))
+    real, ahead = time.time, 3_600.0
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    monkeypatch.setattr(cleaner, "_age", lambda session: float("inf"))
+
+    os.utime(turn_of("files"), (0, 0))
+    clean()
+    assert files(data) == [key]
+
+    os.utime(turn_of("files"), (0, 0))
+    clean()
+    assert files(data) == []
 
 
 def test_it_leaves_the_files_that_a_worker_is_about_to_name(session: Session, job: str, data: Path) -> None:
