@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ FOLDERS = {
     "runners": ROOT / "workers" / "runners",
     "validators": ROOT / "portal" / "validators",
 }
+
+_parsing = threading.Lock()  # two threads that parse at once can fail each other in Python 3.11
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Plugin:
 def plugins(folder: str) -> dict[str, Plugin]:
     """The plug-ins of 'languages', 'runners' or 'validators', by name."""
     files = sorted(FOLDERS[folder].glob("[a-z]*.py"))
-    return {file.stem: _described(file) for file in files}
+    with _parsing:
+        return {file.stem: _described(file) for file in files}
 
 
 def _described(file: Path) -> Plugin:

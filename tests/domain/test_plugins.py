@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,14 @@ def test_it_brings_the_languages_runners_and_validators_of_the_house() -> None:
     assert {"command", "python", "r"} <= plugins.plugins("languages").keys()
     assert "local" in plugins.plugins("runners")
     assert {"csv", "text"} <= plugins.plugins("validators").keys()
+
+
+def test_it_is_read_by_many_threads_at_once() -> None:
+    def read(_: int) -> object:
+        plugins.plugins.cache_clear()
+        return plugins.plugins("languages").keys() | plugins.plugins("validators").keys()
+
+    with ThreadPoolExecutor(16) as threads:
+        found = list(threads.map(read, range(400)))
+
+    assert all(each == found[0] for each in found)

@@ -20,7 +20,7 @@ ANY = "any"
 STOP_SECONDS = 5.0
 START_SECONDS = 3.0
 WORST_FIRST = ("CRASH", "ERROR", "STOPPED")
-NO_LOSS = ("its worker ended",)
+NO_LOSS = ("its worker ended", "There is too little free disk")
 
 
 class Harm(StrEnum):
