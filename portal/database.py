@@ -103,9 +103,10 @@ def _bound_locks(connection: Any) -> None:
     bounds = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "300s"}
     if connection.server_version >= CHECKS_CLIENTS:
         bounds["client_connection_check_interval"] = "5s"
+    connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(" ".join(f"SET {name} = '{value}';" for name, value in bounds.items()))
-    connection.commit()
+    connection.autocommit = False
 
 
 @event.listens_for(Engine, "begin")
