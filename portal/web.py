@@ -16,6 +16,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx, request
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -115,6 +116,7 @@ def install(app: Flask, settings: Settings) -> None:
     migrate.init_app(app, db)
     login.anonymous_user = Nobody
     app.after_request(_headers)
+    app.teardown_request(_end_reading)
     app.context_processor(_of_every_page)
     if settings.portal_trusted_proxies:
         count = settings.portal_trusted_proxies
@@ -129,6 +131,14 @@ def _check_request() -> None:
         raise errors.NotFound("There is nothing at this address.")
     if any("\0" in value for value in request.args.values()):
         abort(400)
+
+
+def _end_reading(_: BaseException | None) -> None:
+    """The answer is made: a connection that dies while it is given back must not spoil it."""
+    try:
+        session().close()
+    except DBAPIError:
+        session().invalidate()
 
 
 @login.user_loader

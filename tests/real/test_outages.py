@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from flask import Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from app import create_app
 from portal import database, queue
 from portal.domain.errors import Unavailable
 from portal.models import Batch, Submission
@@ -123,6 +125,21 @@ def test_an_order_that_never_reached_the_database_leaves_nothing(
     proxy.allow()
 
     assert kept(session, tmp_path) == (0, 0, 0)
+
+
+def test_an_answer_that_is_made_outlives_the_connection_that_it_was_read_by(
+    session: Session, proxy: CuttingProxy
+) -> None:
+    app = create_app()
+
+    @app.after_request
+    def cut(response: Response) -> Response:
+        proxy.cut()
+        return response
+
+    client = app.test_client()
+
+    assert [client.get("/analytics_automated/endpoints.json").status_code for _ in range(3)] == [200] * 3
 
 
 # Servers that are away
