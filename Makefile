@@ -16,7 +16,7 @@ check: $(VENV)/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint portal/templates --lint --quiet
-	$(BIN)/python -m pytest -q -n 2 -m "not real"
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not real"
 
 real: $(VENV)/ready-dev packages
 	$(BIN)/python -m pytest -q -m real

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import create_app
@@ -21,6 +23,26 @@ from portal.settings import settings
 from tests.servers import migrate
 
 PASSWORD = "correct horse battery"
+
+
+accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # passwords of tests are no secrets
+
+
+class Compiled(BytecodeCache):
+    """Templates are compiled once, not for each test's application anew."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._codes.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+compiled = Compiled()
 
 
 def forget_settings() -> None:
@@ -72,6 +94,7 @@ def examples(session: Session) -> configuration.Loaded:
 def app(data: Path) -> Flask:
     made = create_app()
     made.config.update(TESTING=False, WTF_CSRF_ENABLED=False, RATELIMIT_ENABLED=False)
+    made.jinja_env.bytecode_cache = compiled
     return made
 
 
