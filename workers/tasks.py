@@ -1,7 +1,7 @@
 """The words that workers hear: wake, tell and sweep. A worker process that hears nothing looks for itself.
 
-Each pool process works through what is due under one lock, on a word or on its own slow poll, so that a dead broker
-only makes things slower. Told to end, it begins nothing more and leaves what runs in order before it is gone.
+A word only calls the chore that it is about. A dead broker only makes things slower, for each chore is done every
+few seconds anyway. Told to end, a process begins nothing more and leaves what runs in order before it is gone.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import threading
-import time
-from collections.abc import Callable
 
 from celery import signals
 
@@ -23,8 +22,9 @@ from portal.queue import CHORES
 from portal.services import backends, letters, progress
 from portal.settings import settings
 from workers.celery_app import app
+from workers.chores import Chore
 from workers.cleaner import clean
-from workers.execution import NO_ANSWER, perform
+from workers.execution import perform
 from workers.languages import language
 from workers.runners import runner
 from workers.runners.local import HOST
@@ -34,41 +34,36 @@ from workers.workspace import short_of_disk
 REPORT_SECONDS = 30.0
 LEAVING_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
-NAP_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
-_at_work = threading.Lock()
 _ending = multiprocessing.RawValue("b", 0)  # without a lock, which a killed process would hold for ever
+_leaving = threading.Event()  # this process alone
 
 
 @app.task(name="wake")
 def wake() -> None:
-    """There is work in a queue."""
-    work_through()
+    """There is work in a queue. Busy until it is done, so that the next word goes to another process."""
+    _work.call()
+    _work.until_idle()
 
 
 @app.task(name="tell")
 def tell() -> None:
     """A batch has ended: letters are due."""
-    letters.send_due()
+    _letters.call()
 
 
 @app.task(name="sweep")
 def sweep() -> None:
     """The clock's word: say again what was lost, remove what is over."""
-    sweep_once()
-    clean()
+    _sweep.call()
+    _clean.call()
 
 
 def work_through() -> None:
     """Claim and do what is due, one run after another, until nothing is."""
-    if not _at_work.acquire(blocking=False):
-        return
-    try:
-        while not _is_ending() and _has_room() and (claim := _claim()):
-            perform(claim, _is_ending)
-    finally:
-        _at_work.release()
+    while not _is_ending() and _has_room() and (claim := _claim()):
+        perform(claim, _is_ending)
 
 
 def _claim() -> progress.Claim | None:
@@ -77,7 +72,7 @@ def _claim() -> progress.Claim | None:
 
 
 def _is_ending() -> bool:
-    return bool(_ending.value)
+    return _leaving.is_set() or bool(_ending.value)
 
 
 def _has_room() -> bool:
@@ -116,13 +111,23 @@ def _obstacle(backend: Backend, name: str) -> str | None:
         return str(missing)
 
 
+def _poll_seconds() -> float:
+    return settings().portal_poll_seconds
+
+
+_work, _letters, _sweep, _clean = (
+    Chore(do, _poll_seconds, _is_ending) for do in (work_through, letters.send_due, sweep_once, clean)
+)
+_report = Chore(report, lambda: REPORT_SECONDS, _is_ending)
+
+
 @signals.worker_process_init.connect
 def _begin(**_: object) -> None:
-    """In each new pool process: no connection of its parent's; threads that look for work and letters by themselves."""
+    """In each new pool process: no connection of its parent's; chores that are done by themselves."""
     database.forget()
     patience.wait_at_most(lambda: ANSWER_SECONDS)
-    for thread in (_looking, *map(_thread, (report, sweep_once, clean, letters.send_due))):
-        thread.start()
+    for chore in (_work, _report, _sweep, _clean, _letters):
+        chore.start()
 
 
 @signals.worker_shutting_down.connect
@@ -133,37 +138,7 @@ def _finish_only(**_: object) -> None:
 
 @signals.worker_process_shutdown.connect
 def _leave_in_order(**_: object) -> None:
-    """In each pool process, before it is gone: what its thread minds is handed over, or ended."""
-    _ending.value = 1
-    if _looking.is_alive():
-        _looking.join(LEAVING_SECONDS)
-
-
-def _thread(chore: Callable[[], object]) -> threading.Thread:
-    """Does a chore again and again: each has a thread of its own, so that none waits for another."""
-    return threading.Thread(target=_repeat, args=(chore,), daemon=True, name=chore.__name__)
-
-
-def _repeat(chore: Callable[[], object]) -> None:
-    while not _is_ending():
-        _try(chore)
-        _pause(REPORT_SECONDS if chore is report else settings().portal_poll_seconds)
-
-
-def _pause(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not _is_ending() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, NAP_SECONDS))
-
-
-_looking = _thread(work_through)
-
-
-def _try(chore: Callable[[], object]) -> None:
-    """One chore's failure keeps no other from being done."""
-    try:
-        chore()
-    except NO_ANSWER as failure:
-        log.warning("the database does not answer: %s", type(failure).__name__)
-    except Exception:
-        log.exception("%s failed", chore.__name__)
+    """In each pool process, before it is gone: what it minds is handed over, or ended."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pool's main process says it again, to be sure
+    _leaving.set()
+    _work.until_ended(LEAVING_SECONDS)

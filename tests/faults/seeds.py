@@ -107,9 +107,9 @@ SEEDS = (
             ),
             Edit("workers/sweep.py", "    if queues or letters:\n", "    if letters:\n        queues = []\n"),
             Edit(
-                "workers/tasks.py",
-                "for thread in (_looking, *map(",
-                "for thread in (*map(",
+                "workers/chores.py",
+                "            self._pause()\n",
+                "            self._called.wait() if self._do.__name__ == 'work_through' else self._pause()\n",
             ),
         ),
         options("postgresql", 4, "words said again,broker emptied,broker killed", "quick,chain"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 from pathlib import Path
 from subprocess import Popen
 
@@ -48,13 +51,16 @@ def session(settings: dict[str, str]) -> Iterator[Session]:
 
 @pytest.fixture
 def start(settings: dict[str, str], tmp_path: Path) -> Start:
-    """Starts a worker; it is ended with its `with`, if it still runs then."""
+    """Starts a worker and waits until it is ready; it is ended with its `with`, if it still runs then."""
+    numbers = count()
 
     @contextmanager
     def started(at_shutdown: str) -> Iterator[Popen[bytes]]:
         celery = [sys.executable, "-m", "celery", "-A", "workers.celery_app", "worker"]
         chosen = {**settings, "PORTAL_AT_SHUTDOWN": at_shutdown}
-        with process([*celery, "-Q", "chores,every", "-c", "2"], chosen, tmp_path / "worker.log") as worker:
+        log = tmp_path / f"worker-{next(numbers)}.log"
+        with process([*celery, "-Q", "chores,every", "-c", "2", "-l", "INFO"], chosen, log) as worker:
+            eventually(lambda: " ready." in log.read_text())
             yield worker
 
     return started
@@ -119,6 +125,18 @@ def test_it_ends_a_running_step_in_order_and_queues_it_again(
     with start("end"):
         wait_for(session, submission, State.COMPLETE)
     assert told(tmp_path) == ["began", "began", "ended"]
+
+
+def test_one_process_that_ends_leaves_the_others_at_work(
+    session: Session, start: Start, submission: Submission, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    with start("hand over") as worker:
+        wait_for(session, submission, State.COMPLETE)
+        one = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()[0]
+        os.kill(int(one), signal.SIGTERM)
+        eventually(lambda: not Path("/proc", one).exists())
+        wait_for(session, submitted(session, "job"), State.COMPLETE)
 
 
 def _attempt(session: Session, submission: Submission) -> int:
