@@ -1,6 +1,6 @@
 """What the portal remembers. Importing this package makes every table known to `Base.metadata`."""
 
-from portal.models.account import Account
+from portal.models.account import Account, Token
 from portal.models.backend import Backend, Worker
 from portal.models.job import Job, JobRevision, Step
 from portal.models.submission import Attempt, Batch, Letter, LogChunk, Message, Result, Run, Submission, Upload
@@ -24,6 +24,7 @@ __all__ = [
     "Submission",
     "Task",
     "TaskRevision",
+    "Token",
     "Upload",
     "Variable",
     "Worker",

@@ -1,11 +1,11 @@
-"""Accounts: who may sign in, and as what."""
+"""Accounts: who may sign in, and as what; and the tokens of their programs."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Enum, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, Enum, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.database import Base, Moment, now
 from portal.domain.policy import Action, Role, may
@@ -27,3 +27,24 @@ class Account(Base):
 
     def may(self, action: Action) -> bool:
         return self.active and may(self.role, action)
+
+
+class Token(Base):
+    """A secret that a program signs in with, in the account's name. Only its hash is kept.
+
+    `scopes` says what it may be used for; after `expires`, or once `revoked`, it is good for nothing.
+    """
+
+    __tablename__ = "token"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(80))
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON, default=list)
+    created: Mapped[datetime] = mapped_column(Moment, default=now())
+    expires: Mapped[datetime | None] = mapped_column(Moment)
+    last_used: Mapped[datetime | None] = mapped_column(Moment)
+    revoked: Mapped[datetime | None] = mapped_column(Moment)
+
+    account: Mapped[Account] = relationship()

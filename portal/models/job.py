@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -58,9 +59,10 @@ class JobRevision(Base):
 
 
 class Step(Base):
-    """One task's place in a job: steps of the same order number run side by side.
+    """One task's place in a job, or that of another job, the `subjob`, whose steps stand there.
 
-    Only a step of an old revision can have lost its task; a task in a job's current revision cannot be deleted.
+    Steps of the same order number run side by side, unless a step names the steps that it `needs`, by their names in
+    this revision. Only a step of an old revision can have lost its task; what a current one names cannot be deleted.
     """
 
     __tablename__ = "step"
@@ -68,6 +70,11 @@ class Step(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     revision_id: Mapped[int] = mapped_column(ForeignKey("job_revision.id", ondelete="CASCADE"))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="SET NULL"))
+    subjob_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
     order: Mapped[int] = mapped_column("ordering")
+    name: Mapped[str] = mapped_column(String(80), default="")
+    needs: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    condition: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
-    task: Mapped[Task] = relationship()
+    task: Mapped[Task | None] = relationship()
+    subjob: Mapped[Job | None] = relationship()

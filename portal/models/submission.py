@@ -39,7 +39,11 @@ class Batch(Base):
 
 
 class Upload(Base):
-    """A file that came with a batch. `name` is the client's, for people to read; `key` is where the bytes are."""
+    """A file that came with a batch. `name` is the client's, for people to read; `key` is where the bytes are.
+
+    `field` is the parameter that it was sent for, by its public name, and `ending` what its steps know it by; both are
+    empty for the one file that every job takes.
+    """
 
     __tablename__ = "upload"
 
@@ -47,6 +51,8 @@ class Upload(Base):
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(255))
     key: Mapped[str] = mapped_column(String(200), index=True)
+    field: Mapped[str] = mapped_column(String(170), default="")
+    ending: Mapped[str] = mapped_column(String(60), default="")
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
 
@@ -94,7 +100,9 @@ class Run(Base):
     """One step of one submission. A worker's every write names its attempt, so that a ghost writes nothing.
 
     `lost` counts the tries that the machinery lost, `retried` those that the task's rules gave after a failure.
-    `taken_from` is the UUID of the run of another submission whose results this one took over.
+    `taken_from` is the UUID of the run of another submission whose results this one took over. `step` is its step's
+    name, `needs` are the positions of the runs that it comes after; None, in rows of earlier versions: all of the
+    stages before its own.
     """
 
     __tablename__ = "run"
@@ -111,6 +119,9 @@ class Run(Base):
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="SET NULL"))
     task_name: Mapped[str] = mapped_column(String(80))
     task_revision: Mapped[int]
+    step: Mapped[str] = mapped_column(String(200), default="")
+    needs: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    condition: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     work: Mapped[dict[str, Any]] = mapped_column(JSON)
     queue: Mapped[str] = mapped_column(String(100))
     priority: Mapped[int] = mapped_column(default=1)

@@ -89,6 +89,7 @@ class Parameter(Base):
     minimum: Mapped[float | None]
     maximum: Mapped[float | None]
     choices: Mapped[list[str]] = mapped_column(JSON, default=list)
+    pattern: Mapped[str] = mapped_column(String(300), default="")
     spacing: Mapped[bool] = mapped_column(default=True)
     switchless: Mapped[bool] = mapped_column(default=False)
 

@@ -228,7 +228,7 @@ def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, A
 
 
 def _arguments(order: Order, chosen: Sequence[Job], wrong: dict[str, str]) -> dict[str, Argument]:
-    revisions = dict.fromkeys(step.task.current for job in chosen for step in job.current.steps)
+    revisions = dict.fromkeys(step.task.current for job in chosen for step in job.current.steps if step.task)
     found = {}
     for revision in revisions:
         for each in revision.parameters:
