@@ -1,7 +1,7 @@
 """Bugs put into a copy of the project, each of which the checker must find: python -m tests.faults.seeds [WORD ...]
 
 With words only the seeds whose names hold one of them. A seed is exact text for exact text, so that it fails loudly
-when the code has moved on; its faults and its load are those that show it.
+when the code has moved on; its faults and its load are those that show it. What chance hides is looked for again.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.servers import ROOT, environment
 PROGRESS, EXECUTION = "portal/services/progress.py", "workers/execution.py"
 SUBMISSIONS, LOCAL, LAUNCHER = "portal/services/submissions.py", "workers/runners/local.py", "workers/launcher.py"
 WHOLE = 600
+GOES = 3
 FOUND = re.compile(r"^(?:sqlite|postgresql) (I\d+) (lost|doubled|wrong|stuck) ", re.MULTILINE)
 
 
@@ -39,6 +40,10 @@ class Seed:
     name: str
     edits: tuple[Edit, ...]
     options: tuple[str, ...]
+
+    def options_of(self, go: int) -> list[str]:
+        faults, *others = self.options
+        return [f"N={int(faults.removeprefix('N=')) << go}", *others, f"SEED={go + 1}"]
 
 
 def options(database: str, faults: int, kinds: str, jobs: str = "", least: int = 60) -> tuple[str, ...]:
@@ -65,7 +70,7 @@ SEEDS = (
     Seed(
         "the sweep goes by the start of a run, not by its lease",
         (Edit(PROGRESS, "Run.lease < now(-patience)", "Run.started < now(-patience)"),),
-        options("sqlite", 1, "words said again", "long,quick", 20),
+        options("sqlite", 1, "words said again", "long", 6),
     ),
     Seed(
         "results are kept outside of the transaction that ends the run",
@@ -333,10 +338,15 @@ def sow(seed: Seed, directory: Path) -> None:
 
 
 def found_by(seed: Seed, directory: Path) -> list[str]:
-    """The invariants that the checker found broken; its whole word stands in a file beside the copy."""
-    told = directory.with_suffix(".txt")
+    """The invariants that the checker found broken, in one of a few goes, each with twice the last one's faults."""
+    return next(filter(None, (_broken(seed, directory, go) for go in range(GOES))), [])
+
+
+def _broken(seed: Seed, directory: Path, go: int) -> list[str]:
+    """Its whole word stands in a file beside the copy."""
+    told = directory.with_name(f"{directory.name}.{go}.txt")
     with told.open("w") as output:
-        command = [sys.executable, "-m", "tests.faults", *seed.options]
+        command = [sys.executable, "-m", "tests.faults", *seed.options_of(go)]
         own = environment({"TMPDIR": str(directory.parent)})
         done = subprocess.Popen(command, cwd=directory, env=own, stdout=output, stderr=subprocess.STDOUT)
         try:
