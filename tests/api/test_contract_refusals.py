@@ -1,4 +1,4 @@
-"""Section 2 of the first system's contract: its twelve tests in their order, each row of the table and each next to it."""
+"""Section 2 of the first system's contract: its twelve tests in their order, each row by itself and beside the next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RAGGED = b"a,b\n1\n"
 
 @dataclass
 class Request:
-    """A submission to two jobs, `plain` and then `fit`, before it is sent; all is well with it until a row spoils it."""
+    """A submission to two jobs, `plain` and then `fit`, before it is sent: all is well until a row spoils it."""
 
     plain: dict[str, Any] = field(default_factory=dict)
     form: dict[str, Any] = field(
