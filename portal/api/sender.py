@@ -21,7 +21,7 @@ def account() -> Account | None:
 
 
 def of_submission() -> Account | None:
-    """Whose submission this is: a browser's session counts only when the portal's own page sends, or who can read it."""
+    """Whose submission this is: a browser's session counts only when a page of the portal sends, or who can read it."""
     return g.account or (web.current_account() if _same_origin() or _bears_token() else None)
 
 
