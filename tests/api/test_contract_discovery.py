@@ -73,10 +73,10 @@ def test_row_job_list_is_read_to_its_end_by_its_links(client: FlaskClient, eleve
     assert found == eleven
 
 
-@pytest.mark.parametrize("page", ["0", "3", "-1", "x", "", "1.0", "²", "9" * 5000])
-def test_row_job_list_has_no_other_pages(client: FlaskClient, eleven: list[dict[str, Any]], page: str) -> None:
-    answer = client.get(f"{A}/job/", query_string={"format": "json", "page": page})
-    assert (answer.status_code, answer.get_json()) == (404, {"detail": "Invalid page."})
+def test_row_job_list_has_no_other_pages(client: FlaskClient, eleven: list[dict[str, Any]]) -> None:
+    for page in ("0", "3", "-1", "x", "", "1.0", "²", "9" * 5000):
+        answer = client.get(f"{A}/job/", query_string={"format": "json", "page": page})
+        assert (answer.status_code, answer.get_json()) == (404, {"detail": "Invalid page."}), page
 
 
 @pytest.mark.parametrize("spelling", ["job/fit", "job/fit/", "job/fit.json", "job/fit?format=json"])

@@ -69,16 +69,15 @@ def test_it_answers_at_every_spelling_of_a_detail_to_get_and_head(
 
 
 @pytest.mark.parametrize("path", ["submission.json", "job.json", "endpoints.json", "jobtimes.json"])
-@pytest.mark.parametrize("query", ["?cachebust=1", "?_=1700000000&callback="])
-def test_it_takes_no_notice_of_what_else_stands_in_the_query(client: FlaskClient, path: str, query: str) -> None:
-    assert client.get(f"{A}/{path}{query}").data == client.get(f"{A}/{path}").data
+def test_it_takes_no_notice_of_what_else_stands_in_the_query(client: FlaskClient, path: str) -> None:
+    assert client.get(f"{A}/{path}?_=1700000000&callback=").data == client.get(f"{A}/{path}").data
 
 
 @pytest.mark.parametrize("path", ["job", "endpoints", "jobtimes"])
-@pytest.mark.parametrize("query", ["", "?format=json&page=1", "?a=%C3%B6&b=%2F"])
-def test_a_list_without_its_slash_keeps_its_query_on_the_way(client: FlaskClient, path: str, query: str) -> None:
-    answer = client.get(f"{A}/{path}{query}")
-    assert (answer.status_code, answer.headers["Location"]) == (301, f"{A}/{path}/{query}")
+def test_a_list_without_its_slash_keeps_its_query_on_the_way(client: FlaskClient, path: str) -> None:
+    for query in ("", "?format=json&page=1", "?a=%C3%B6&b=%2F"):
+        answer = client.get(f"{A}/{path}{query}")
+        assert (answer.status_code, answer.headers["Location"]) == (301, f"{A}/{path}/{query}")
 
 
 def test_its_uuids_are_lower_case_and_of_a_version_that_clients_check_for(send: Send, make_job: MakeJob) -> None:
@@ -95,14 +94,14 @@ def test_its_uuids_are_lower_case_and_of_a_version_that_clients_check_for(send: 
         (f"submission/{UNKNOWN}", "GET, HEAD, OPTIONS"),
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
 def test_every_answer_says_what_it_depends_on_and_which_methods_there_are(
-    client: FlaskClient, path: str, allow: str, method: str
+    client: FlaskClient, path: str, allow: str
 ) -> None:
-    answer = client.open(f"{A}/{path}", method=method)
-    assert answer.headers["Allow"] == allow
-    assert "Accept" in answer.vary
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    for method in ("GET", "POST", "DELETE", "OPTIONS"):
+        answer = client.open(f"{A}/{path}", method=method)
+        assert answer.headers["Allow"] == allow, method
+        assert "Accept" in answer.vary
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 # Other origins

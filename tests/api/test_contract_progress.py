@@ -141,18 +141,18 @@ def test_a_batch_is_an_error_as_soon_as_one_failed_while_others_go_on_and_finish
     assert len(batch["submissions"][1]["results"]) == 1
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "POST"])
 @pytest.mark.parametrize("path", ["submission/x", "submission/single/x", "job/x", "endpoints/"])
-def test_a_detail_is_read_only(client: FlaskClient, path: str, method: str) -> None:
-    answer = client.open(f"{A}/{path}?format=json", method=method)
-    assert (answer.status_code, answer.get_json()) == (405, {"detail": f'Method "{method}" not allowed.'})
+def test_a_detail_is_read_only(client: FlaskClient, path: str) -> None:
+    for method in ("PUT", "PATCH", "DELETE", "POST"):
+        answer = client.open(f"{A}/{path}?format=json", method=method)
+        assert (answer.status_code, answer.get_json()) == (405, {"detail": f'Method "{method}" not allowed.'})
 
 
-@pytest.mark.parametrize("uuid", ["f175c10a-0000-1000-8000-000000000000", "nonsense", "F175", "%20", "ä", "a" * 36])
 @pytest.mark.parametrize("path", ["submission", "submission/single"])
-def test_what_is_unknown_or_malformed_is_not_found(client: FlaskClient, path: str, uuid: str) -> None:
-    answer = client.get(f"{A}/{path}/{uuid}.json")
-    assert (answer.status_code, answer.get_json()) == (404, {"detail": "Not found."})
+def test_what_is_unknown_or_malformed_is_not_found(client: FlaskClient, path: str) -> None:
+    for uuid in ("f175c10a-0000-1000-8000-000000000000", "nonsense", "F175", "%20", "ä", "a" * 36):
+        answer = client.get(f"{A}/{path}/{uuid}.json")
+        assert (answer.status_code, answer.get_json()) == (404, {"detail": "Not found."}), uuid
 
 
 def test_its_input_and_its_results_are_found_below_the_server_and_below_the_api(

@@ -152,7 +152,7 @@ def test_it_says_later_when_no_worker_can_run_the_job_now(send: Send, make_job: 
     "path",
     ["endpoints.json", "job.json", "job/x.json", "jobtimes.json", "submission/x.json", "submission/single/x.json"],
 )
-def test_it_refuses_wrong_credentials_everywhere(client: FlaskClient, send: Send, admin: Account, path: str) -> None:
+def test_it_refuses_wrong_credentials_everywhere(client: FlaskClient, send: Send, path: str) -> None:
     headers = {"Authorization": "Basic " + base64.b64encode(b"admin:wrong").decode()}
     body = {"detail": "Invalid username/password."}
     refused(send(headers=headers), 403, body)
