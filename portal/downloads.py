@@ -11,7 +11,7 @@ from portal.services import results
 HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, no-cache"}
 PASSIVE = {
     "text/plain", "text/csv", "text/tab-separated-values", "application/json",
-    "image/png", "image/jpeg", "image/gif",
+    "image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "application/pdf",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import URL, make_url
 
 DATABASES = ("postgresql://", "postgres://", "postgresql+psycopg2://", "sqlite:///")
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
+ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 BROKERS = ("redis://", "rediss://", "redis+socket://")
 
 
@@ -72,6 +73,9 @@ class Settings(BaseSettings):
     portal_cors_origins: str = Field(
         default="", description="Origins that may read the REST answers, with commas between."
     )
+    portal_rest_roots: str = Field(
+        default="/analytics_automated", description="Paths that the first system's routes live under, with commas."
+    )
 
     portal_default_job_priority: int = Field(default=1, ge=0, le=2)
     portal_logged_in_job_priority: int = Field(default=2, ge=0, le=2)
@@ -123,6 +127,13 @@ class Settings(BaseSettings):
             raise ValueError("it must read like “10 per minute”") from None
         return value
 
+    @field_validator("portal_rest_roots")
+    @classmethod
+    def _known_roots(cls, value: str) -> str:
+        if not (roots := _roots(value)) or not all(ROOT.fullmatch(root) for root in roots):
+            raise ValueError("it must be paths such as /analytics_automated, with commas between")
+        return value
+
     @model_validator(mode="after")
     def _beats_within_lease(self) -> Self:
         if self.portal_beat_seconds > self.portal_lease_seconds / 4:
@@ -161,6 +172,15 @@ class Settings(BaseSettings):
         return (self.portal_url or f"http://{self.near}").rstrip("/")
 
     @property
+    def rest_roots(self) -> tuple[str, ...]:
+        """The paths under which the first system's routes live, each without a slash at its end."""
+        return _roots(self.portal_rest_roots)
+
+    @property
+    def cors_origins(self) -> frozenset[str]:
+        return frozenset(each.rstrip("/") for each in _listed(self.portal_cors_origins))
+
+    @property
     def bind(self) -> str:
         """What the web server listens on."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -193,6 +213,14 @@ class Settings(BaseSettings):
                 f"The data directory {self.portal_data} cannot be used ({failure.strerror}): "
                 "set PORTAL_DATA to one that can be written."
             ) from None
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _roots(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.rstrip("/") for each in _listed(text)))
 
 
 def _of_kind(url: str, kinds: tuple[str, ...]) -> str:

@@ -120,7 +120,8 @@ def install(app: Flask, settings: Settings) -> None:
     app.context_processor(_of_every_page)
     if settings.portal_trusted_proxies:
         count = settings.portal_trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+        fixed = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_prefix=count)
+        app.wsgi_app = fixed  # type: ignore[method-assign]
 
 
 def _check_request() -> None:
@@ -150,7 +151,8 @@ def _account_of_session(session_key: str) -> SignedIn | None:
 @login.unauthorized_handler
 def _sign_in_first() -> Any:
     """A fragment's request must not receive the sign-in page: htmx is told to go there."""
-    target = url_for("accounts.sign_in", next=request.full_path.rstrip("?") if request.method == "GET" else None)
+    here = request.script_root + request.full_path.rstrip("?")
+    target = url_for("accounts.sign_in", next=here if request.method == "GET" else None)
     if request.htmx:
         return Response("Sign in first.", 401, {"HX-Redirect": url_for("accounts.sign_in")})
     return redirect(target)

@@ -8,5 +8,5 @@ from portal.api import contract, v1
 
 
 def register(app: Flask) -> None:
-    contract.register(app)
     v1.register(app)
+    contract.register(app)

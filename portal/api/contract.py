@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -9,6 +11,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
+from flask.sansio.blueprints import BlueprintSetupState
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -16,7 +19,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from portal import downloads, web
-from portal.api import negotiation, order, sender, shapes
+from portal.api import negotiation, order, origins, roots, sender, shapes
 from portal.api.negotiation import Refused, answer
 from portal.domain import errors
 from portal.domain.jobtimes import typical
@@ -24,14 +27,14 @@ from portal.domain.states import State
 from portal.models import Batch, Job, Letter, Submission
 from portal.services import jobs, results, submissions
 
-ROOT = "/analytics_automated"
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 READ, SEND = "GET, HEAD, OPTIONS", "POST, OPTIONS"
 PAGE_LENGTH = 10
 REMEMBERED_RUNS = 1000
 STATUSES = (400, 404, 405, 413, 429)
+LISTS = ("contract.endpoints", "contract.job_list", "contract.job_times")
 
-contract = Blueprint("contract", __name__, url_prefix=ROOT)
+contract = Blueprint("contract", __name__)
 files = Blueprint("files", __name__)
 allowed: dict[str, str] = {}
 
@@ -39,6 +42,7 @@ View = Callable[..., Any]
 
 
 def register(app: Flask) -> None:
+    roots.check(app)
     app.register_blueprint(contract)
     app.register_blueprint(files)
     web.csrf.exempt(contract)
@@ -49,13 +53,17 @@ def route(allow: str, *paths: str) -> Callable[[View], View]:
     """Give a view all spellings of its addresses. Other methods must reach us too, to be refused in JSON."""
 
     def give(view: View) -> View:
-        name = view.__name__
-        allowed[f"contract.{name}"] = allow
-        for path in paths:
-            contract.add_url_rule(path, name, view, methods=EVERY_METHOD, strict_slashes=True)
+        allowed[f"contract.{view.__name__}"] = allow
+        contract.record(lambda state: _add(state, view, paths, EVERY_METHOD))
         return view
 
     return give
+
+
+def _add(state: BlueprintSetupState, view: View, paths: tuple[str, ...], methods: list[str]) -> None:
+    for root in roots.listed(state.app):
+        for path in paths:
+            state.add_url_rule(f"{root}{path}", view.__name__, view, methods=methods)
 
 
 # Submissions
@@ -80,11 +88,13 @@ def single(name: str) -> Response:
 
 
 @files.get("/submissions/<name>")
-@files.get(f"{ROOT}/submissions/<name>")
 def file(name: str) -> AnyResponse:
     """A file's bytes; never as something that a browser would run."""
     stored = results.find(web.session(), _storable(name))
     return downloads.file(stored, as_attachment=not stored.image)
+
+
+files.record(lambda state: _add(state, file, ("/submissions/<name>",), ["GET"]))
 
 
 def _shown_email(batch: Batch) -> str:
@@ -98,12 +108,13 @@ def _shown_email(batch: Batch) -> str:
 
 @route(READ, "/endpoints", "/endpoints/", "/endpoints.json")
 def endpoints() -> Response:
-    return answer({"jobs": [shapes.endpoint(job, jobs.fields(job)) for job in _runnable_jobs(web.session())]})
+    runnable = [job for job in _jobs(web.session()) if job.enabled and job.current.steps]
+    return answer({"jobs": [shapes.endpoint(job, jobs.fields(job)) for job in runnable]})
 
 
 @route(READ, "/job", "/job/", "/job.json")
 def job_list() -> Response:
-    found = _runnable_jobs(web.session())
+    found = _jobs(web.session())
     last = max(1, -(-len(found) // PAGE_LENGTH))
     page = _page_number(last)
     body = {
@@ -123,12 +134,14 @@ def job(name: str) -> Response:
 @route(READ, "/jobtimes", "/jobtimes/", "/jobtimes.json")
 def job_times() -> Response:
     session = web.session()
-    times = {job.name: _run_times(session, job) for job in _runnable_jobs(session)}
+    times = {job.name: _run_times(session, job) for job in _jobs(session)}
     return answer({name: typical(seconds) for name, seconds in times.items() if seconds})
 
 
-def _runnable_jobs(session: Session) -> list[Job]:
-    return sorted(jobs.runnable_by(session, sender.account()), key=lambda job: job.id)
+def _jobs(session: Session) -> list[Job]:
+    """The jobs that whoever asks may know of, in the order in which they were made."""
+    known = (job for job in jobs.every(session) if jobs.may_run(sender.account(), job))
+    return sorted(known, key=lambda job: job.id)
 
 
 def _run_times(session: Session, job: Job) -> list[float]:
@@ -143,7 +156,7 @@ def _run_times(session: Session, job: Job) -> list[float]:
 
 
 def _page_number(last: int) -> int:
-    text = request.args.get("page", "1")
+    text = request.args.getlist("page")[-1] if "page" in request.args else "1"
     if text == "last":
         return last
     if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= last:
@@ -152,10 +165,11 @@ def _page_number(last: int) -> int:
 
 
 def _address_of_page(page: int) -> str:
-    query = {**request.args.to_dict(), "page": page}
+    """The address that was asked, with all of its query but the page's number, which the first page has none of."""
+    query = {**request.args.to_dict(flat=False), "page": [str(page)]}
     if page == 1:
         del query["page"]
-    return request.base_url + (f"?{urlencode(sorted(query.items()))}" if query else "")
+    return request.base_url + (f"?{urlencode(sorted(query.items()), doseq=True)}" if query else "")
 
 
 # Before and after
@@ -185,7 +199,7 @@ def _storable(name: str) -> str:
 
 def _with_slash() -> AnyResponse | None:
     """The first system sends a list that is asked for without its slash to the address with it."""
-    if request.path not in (f"{ROOT}/job", f"{ROOT}/endpoints", f"{ROOT}/jobtimes"):
+    if request.endpoint not in LISTS or request.path.endswith(("/", ".json")):
         return None
     query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
     return redirect(f"{request.script_root}{request.path}/{query}", 301, Response)
@@ -198,24 +212,8 @@ def _tell_how(response: Response) -> Response:
     return response
 
 
-@contract.after_request
-@files.after_request
-def _let_origins_read(response: Response) -> Response:
-    """Other origins may read what needs no sign-in: a browser's session is never theirs to use."""
-    origins = _configured_origins()
-    if not origins:
-        return response
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    response.vary.add("Origin")
-    origin = request.headers.get("Origin", "")
-    if origin in origins:
-        response.headers["Access-Control-Allow-Origin"] = origin
-    return response
-
-
-def _configured_origins() -> set[str]:
-    listed = current_app.config["PORTAL"].portal_cors_origins.split(",")
-    return {origin.strip().rstrip("/") for origin in listed} - {""}
+contract.after_request(origins.let_read)
+files.after_request(origins.let_read)
 
 
 # Refusals
@@ -243,7 +241,15 @@ def _http_error(error: HTTPException) -> Response:
     if error.code == 404:
         return _refused(negotiation.not_found())
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    if error.code == 429:
+        headers.setdefault("Retry-After", str(_seconds_to_wait()))
     return answer({"detail": error.description or error.name}, error.code or 500, headers)
+
+
+def _seconds_to_wait() -> int:
+    """Until the next wrong password is listened to."""
+    limit = web.limiter.current_limit
+    return max(1, math.ceil(limit.reset_at - time.time())) if limit else 60
 
 
 for _status in STATUSES:

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
 from werkzeug.formparser import FormDataParser
 
+from portal.api import roots
 from portal.api.negotiation import Refused, not_found
 from portal.domain.errors import Invalid
 from portal.domain.names import OWN_FIELDS, normal_name
-from portal.domain.parameters import UNREADABLE
+from portal.domain.parameters import UNREADABLE, read
 from portal.models import Account, Batch, Job
 from portal.services import jobs, submissions
 from portal.services.submissions import LONGEST_KEY, Incoming, Order
@@ -43,6 +44,7 @@ def place(session: Session, account: Account | None) -> Batch:
         _check_enabled(job)
         _check_steps(job)
         _check_parameters(job, order)
+        _check_values(job, order)
     if UNREADABLE in order.name:
         raise Refused(400, {"error": {"submission_name": ["This is not UTF-8 text."]}})
     try:
@@ -132,9 +134,27 @@ def _check_parameters(job: Job, order: Order) -> None:
     if any(field.name not in order.values and field.rule.required for field in jobs.fields(job)):
         sentence = (
             f"Required Parameter for {job.name} Missing.You are missing a required parameter in your web form "
-            "submission. GET /analytics_automated/endpoints to discover all required options"
+            f"submission. GET {roots.asked()}/endpoints to discover all required options"
         )
         raise Refused(400, {"error": sentence})
+
+
+def _check_values(job: Job, order: Order) -> None:
+    """What was given for the parameters of this job, before anything of the next job is looked at."""
+    wrong: dict[str, str] = {}
+    for field in jobs.fields(job):
+        if field.name in order.values:
+            wrong.update(_fault(field, order.values[field.name]))
+    if wrong:
+        _refuse_fields(Invalid(**wrong), order)
+
+
+def _fault(field: jobs.Field, text: str) -> dict[str, str]:
+    try:
+        read(field.name, field.rule, text)
+    except Invalid as wrong:
+        return wrong.fields
+    return {}
 
 
 def _refuse_fields(wrong: Invalid, order: Order) -> NoReturn:

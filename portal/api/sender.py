@@ -5,6 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, current_app, g, request
+from flask_wtf.csrf import validate_csrf
+from wtforms import ValidationError
 
 from portal import web
 from portal.api.negotiation import Refused
@@ -19,8 +21,8 @@ def account() -> Account | None:
 
 
 def of_submission() -> Account | None:
-    """Whose submission this is: a browser's session counts only when the portal's own page sends it."""
-    return g.account or (web.current_account() if _same_origin() else None)
+    """Whose submission this is: a browser's session counts only when a page of the portal sends, or who can read it."""
+    return g.account or (web.current_account() if _same_origin() or _bears_token() else None)
 
 
 def _same_origin() -> bool:
@@ -28,6 +30,15 @@ def _same_origin() -> bool:
         return site == "same-origin"
     origin = urlsplit(request.headers.get("Origin", ""))
     return bool(origin.netloc) and (origin.scheme, origin.netloc) == (request.scheme, request.host)
+
+
+def _bears_token() -> bool:
+    """Whether the token comes along that stands in every form of the portal."""
+    try:
+        validate_csrf(request.headers.get("X-CSRFToken"))
+    except ValidationError:
+        return False
+    return True
 
 
 def account_of_password() -> Account | None:

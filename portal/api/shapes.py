@@ -7,7 +7,8 @@ from typing import Any
 
 from portal.domain.parameters import Kind
 from portal.domain.states import State, batch_summary
-from portal.models import Batch, Configuration, Job, Result, Step, Submission
+from portal.domain.work import Work
+from portal.models import Batch, Configuration, Job, Result, Run, Step, Submission
 from portal.services import results
 from portal.services.jobs import Field
 
@@ -48,7 +49,7 @@ def single(submission: Submission, email: str) -> Shape:
         "last_message": _last_message(submission),
         "email": email,
         "input_file": f"/submissions/{results.input_name(submission)}",
-        "results": [_result(result) for result in results.of_submission(submission)],
+        "results": [_result(result) for result in results.of_submission(submission) if _counts(result.run)],
     }
 
 
@@ -56,6 +57,13 @@ def _last_message(submission: Submission) -> str:
     """Of one that has ended its last words, whatever was said of it since."""
     said = [each for each in submission.messages if each.kind == "end"] or submission.messages
     return said[-1].sentence if said else "Submitted"
+
+
+def _counts(run: Run) -> bool:
+    """Of a step that failed the first system's clients see files only where nothing but an output was missing."""
+    if run.state is State.COMPLETE:
+        return True
+    return run.exit_status in (0, *Work.from_json(run.work).rules.exit_statuses)
 
 
 def _result(result: Result) -> Shape:

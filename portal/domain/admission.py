@@ -19,7 +19,7 @@ class Limits:
 def priority(limits: Limits, active: int, usual: Priority) -> Priority:
     """The priority of a new submission from somebody who has `active` others waiting or running. Raises TooMany."""
     if limits.hard is not None and active >= limits.hard:
-        raise TooMany(_refusal(limits.hard))
+        raise TooMany(_refusal(active))
     if limits.hog is None or active < limits.hog:
         return usual
     if usual is Priority.LOW:

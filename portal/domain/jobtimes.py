@@ -6,21 +6,20 @@ from collections.abc import Sequence
 
 import numpy
 
-GRID = 1000
+POINTS = 200
 
 
 def typical(seconds: Sequence[float]) -> int | None:
     """The typical one of some run times, in whole seconds; None where a density cannot be drawn: all are equal."""
-    if len(seconds) == 1:
-        return int(seconds[0])
-    if len(set(seconds)) < 2:
-        return None
-    return int(_densest(seconds))
+    whole = [int(each) for each in seconds]
+    if len(whole) == 1:
+        return whole[0]
+    return int(_densest(whole)) if len(set(whole)) > 1 else None
 
 
-def _densest(seconds: Sequence[float]) -> float:
-    """The first highest point of the density on a grid from the shortest to the longest."""
+def _densest(seconds: Sequence[int]) -> float:
+    """The highest point of the density, of as many as the first system looked at, from none to the longest time."""
     from scipy.stats import gaussian_kde
 
-    grid = numpy.linspace(min(seconds), max(seconds), GRID)
+    grid = numpy.linspace(0, max(seconds), POINTS)
     return float(grid[gaussian_kde(seconds)(grid).argmax()])

@@ -157,11 +157,11 @@ def _days(count: int | None) -> str:
 
 
 def _asked(form: RunForm, job: Job) -> snippets.Request:
-    account = web.current_account()
+    account, chosen = web.current_account(), current_app.config["PORTAL"]
     name, email = form.submission_name.data or job.name, form.email.data or "you@example.org"
     values_given = {name: text for name, text in form.values.texts().items() if text}
     return snippets.Request(
-        url=f"{current_app.config['PORTAL'].address}/analytics_automated/submission.json",
+        url=f"{chosen.address}{chosen.rest_roots[0]}/submission.json",
         fields={"job": job.name, "submission_name": name, "email": email, **values_given},
         file=f"input{_input_ending(job)}",
         account=account.name if account and not job.public else "",

@@ -123,7 +123,8 @@ def _give_up(letter: Letter) -> None:
 
 
 def _subject(batch: Batch) -> str:
-    return f"{batch.name}: {views.state_word(batch.state).lower()}"
+    name = " ".join(batch.name.split())  # a subject has one line
+    return f"{name}: {views.state_word(batch.state).lower()}"
 
 
 def _text(session: Session, batch: Batch) -> str:

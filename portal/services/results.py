@@ -24,7 +24,10 @@ PREVIEW_ROWS = 200
 PREVIEW_COLUMNS = 50
 INPUT_NAME = re.compile(r"([0-9a-f-]{36})_input(\..*)?")
 
-IMAGES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif"}
+IMAGES = {
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
+    ".bmp": "image/bmp",
+}  # fmt: skip
 TABLES = {".csv": ",", ".tsv": "\t"}
 TYPES = IMAGES | {".csv": "text/csv", ".tsv": "text/tab-separated-values", ".pdf": "application/pdf"}
 TEXTS = (".txt", ".log", ".stdout", ".stderr", ".md", ".report", ".fasta", ".fa", ".dat", ".out")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -23,12 +23,16 @@ from portal.domain.names import Priority, last_segment, normal_name, public_name
 from portal.domain.parameters import Argument, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
+from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Submission, Upload
 from portal.services import jobs
 from portal.services.freezing import freeze
 from portal.settings import settings
 
+SPECIAL_USE_DOMAIN_NAMES.clear()  # a house's own mail server may well deliver to @mail.local
+
 LONGEST_NAME = 64
+LONGEST_EMAIL = 256
 LONGEST_KEY = 200
 MOST_JOBS = 100
 PATIENCE = 5.0
@@ -256,17 +260,19 @@ def _name_fault(name: str) -> str | None:
         return "This field is required."
     if len(name) > LONGEST_NAME:
         return f"Ensure this value has at most {LONGEST_NAME} characters (it has {len(name)})."
-    return None if name.isprintable() else "Control characters are not allowed."
+    return None if storable(name) else "The character NUL cannot be kept: take it out."
 
 
 def _email_fault(email: str) -> str | None:
     if not email.strip():
         return "This field is required."
+    if len(email) > LONGEST_EMAIL:
+        return f"Ensure this value has at most {LONGEST_EMAIL} characters (it has {len(email)})."
     try:
-        validate_email(email, check_deliverability=False, test_environment=True)
+        domain = validate_email(email, check_deliverability=False, globally_deliverable=False).domain
     except EmailNotValidError:
         return "Enter a valid email address."
-    return None if len(email) <= 256 else "Ensure this value has at most 256 characters."
+    return None if "." in domain or domain == "localhost" else "Enter a valid email address."
 
 
 def _store(order: Order) -> storage.Blob:

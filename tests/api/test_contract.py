@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from portal.database import engine, now, transaction
+from portal.database import engine, transaction
 from portal.domain.drafts import ParameterDraft
 from portal.domain.policy import Role
-from portal.domain.states import State
-from portal.models import Account, Batch, Letter, Submission
+from portal.models import Account, Batch, Submission
 from portal.services import accounts
 from portal.settings import settings
 from tests.api.service import A, MakeJob, Send, finish_step, submission_of, upload
@@ -45,16 +43,6 @@ def test_it_accepts_a_submission_with_its_batch_and_name(send: Send, make_job: M
 def test_it_accepts_every_spelling_of_the_address(send: Send, make_job: MakeJob, path: str) -> None:
     make_job("count_lines")
     assert send(f"{A}/{path}").status_code == 201
-
-
-def test_it_shows_a_page_with_the_json_to_a_client_that_asks_for_nothing(send: Send, make_job: MakeJob) -> None:
-    make_job("count_lines")
-    answer = send(f"{A}/submission/", submission_name="probe<1>")
-    before, _, rest = answer.text.partition("<pre>")
-    assert answer.status_code == 201
-    assert "UUID" not in before and "probe" not in before
-    assert rest.startswith("{\n    &quot;UUID&quot;: &quot;")
-    assert "&quot;submission_name&quot;: &quot;probe&lt;1&gt;&quot;\n}" in rest
 
 
 def test_the_last_value_of_a_repeated_field_wins(send: Send, make_job: MakeJob) -> None:
@@ -120,16 +108,6 @@ def test_a_single_submission_is_one_element_of_its_batch(
     assert get(client, f"submission/single/{batch['UUID']}") == {"detail": "Not found."}
 
 
-def test_the_jobs_of_a_batch_stand_in_the_order_of_the_request(
-    client: FlaskClient, send: Send, make_job: MakeJob
-) -> None:
-    make_job("one")
-    make_job("two")
-    uuid = send(job="two,one,two").get_json()["UUID"]
-    seen = get(client, f"submission/{uuid}/")
-    assert [each["job_name"] for each in seen["submissions"]] == ["two", "one", "two"]
-
-
 def test_a_failed_step_is_an_error_with_its_reason(
     client: FlaskClient, send: Send, make_job: MakeJob, session: Session
 ) -> None:
@@ -139,16 +117,6 @@ def test_a_failed_step_is_an_error_with_its_reason(
     seen = get(client, f"submission/{uuid}")
     assert (seen["state"], seen["submissions"][0]["state"]) == ("Error", "Error")
     assert "3" in seen["submissions"][0]["last_message"]
-
-
-def test_the_address_of_mail_is_gone_once_the_mail_is_sent(
-    client: FlaskClient, send: Send, make_job: MakeJob, session: Session
-) -> None:
-    make_job("count_lines")
-    uuid = send().get_json()["UUID"]
-    with transaction(session):
-        session.add(Letter(batch=session.scalars(select(Batch)).one(), sent=now()))
-    assert get(client, f"submission/{uuid}")["submissions"][0]["email"] == ""
 
 
 @pytest.mark.parametrize("root", ["", A])
@@ -171,19 +139,6 @@ def test_it_serves_results_and_inputs_as_data(
     assert client.get(root + given).data == b"in\n"
 
 
-def test_it_serves_a_part_of_a_result_and_tells_when_it_has_not_changed(
-    client: FlaskClient, send: Send, make_job: MakeJob, session: Session
-) -> None:
-    make_job("count_lines")
-    uuid = send().get_json()["UUID"]
-    finish_step(session, b"0123456789")
-    path = f"/submissions/{submission_of(session, uuid).uuid}.count"
-    part = client.get(path, headers={"Range": "bytes=2-4"})
-    assert (part.status_code, part.data) == (206, b"234")
-    whole = client.get(path)
-    assert client.get(path, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
-
-
 @pytest.mark.parametrize("name", ["nothing.txt", "..%2f..%2fetc%2fpasswd", "%00", "x.json"])
 def test_it_has_no_other_files(client: FlaskClient, name: str) -> None:
     assert client.get(f"/submissions/{name}").status_code == 404
@@ -203,62 +158,6 @@ def test_it_tells_what_a_submission_must_hold(
             f"/submission/&job=aardvark&{fixed}&task1_all=[TRUE/FALSE]&task1_number=[VALUE]",
         ]
     }
-
-
-def test_it_lists_jobs_by_ten(client: FlaskClient, make_job: MakeJob) -> None:
-    made = [make_job(f"job{number}") for number in range(11)]
-    listed = [{"pk": job.id, "name": job.name} for job in made]
-    address = f"http://localhost{A}/job/"
-    assert get(client, "job/?format=json") == {
-        "count": 11,
-        "next": f"{address}?format=json&page=2",
-        "previous": None,
-        "results": listed[:10],
-    }
-    second = get(client, "job/?format=json&page=2")
-    assert (second["next"], second["previous"]) == (None, f"{address}?format=json")
-    assert second["results"] == listed[10:]
-    for wrong in ("3", "0", "-1", "x", "²", "9" * 5000):
-        answer = client.get(f"{A}/job.json?page={wrong}")
-        assert (answer.status_code, answer.get_json()) == (404, {"detail": "Invalid page."})
-
-
-@pytest.mark.parametrize("suffix", ["", "/", ".json"])
-def test_it_tells_what_a_job_rests_on(client: FlaskClient, make_job: MakeJob, suffix: str) -> None:
-    make_job("count_lines", steps=TWO_STAGES)
-    configuration = [{"type": "Software", "name": "wc", "parameters": "-l", "version": "9.1"}]
-    assert get(client, f"job/count_lines{suffix}") == {
-        "name": "count_lines",
-        "steps": [
-            {"task": {"configuration": configuration}, "ordering": 0},
-            {"task": {"configuration": configuration}, "ordering": 3},
-        ],
-    }
-
-
-def test_it_tells_how_long_jobs_take(client: FlaskClient, send: Send, make_job: MakeJob, session: Session) -> None:
-    make_job("count_lines")
-    assert get(client, "jobtimes/") == {}
-    send()
-    _complete_after(session, 142)
-    assert get(client, "jobtimes/") == {"count_lines": 142}
-    send()
-    _complete_after(session, 142)
-    assert get(client, "jobtimes/") == {"count_lines": None}
-
-
-def _complete_after(session: Session, seconds: int) -> None:
-    with transaction(session):
-        last = session.scalars(select(Submission).order_by(Submission.id.desc())).first()
-        assert last is not None
-        last.state, last.started, last.ended = State.COMPLETE, last.created, last.created + timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("path", ["job", "endpoints", "jobtimes"])
-def test_it_sends_a_list_without_its_slash_to_the_address_with_it(client: FlaskClient, path: str) -> None:
-    answer = client.get(f"{A}/{path}?format=json")
-    assert answer.status_code == 301
-    assert answer.headers["Location"] == f"{A}/{path}/?format=json"
 
 
 def test_a_password_opens_private_jobs(client: FlaskClient, send: Send, make_job: MakeJob, app: Flask) -> None:

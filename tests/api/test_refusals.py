@@ -32,11 +32,6 @@ def refused(answer: Any, status: int, body: dict[str, Any]) -> None:
     assert (answer.status_code, answer.get_json()) == (status, body)
 
 
-def test_it_refuses_a_json_body(client: FlaskClient) -> None:
-    answer = client.post(f"{A}/submission.json", json={"job": "x"})
-    refused(answer, 415, {"detail": 'Unsupported media type "application/json" in request.'})
-
-
 def test_it_refuses_a_multipart_body_without_its_boundary(client: FlaskClient) -> None:
     answer = client.post(f"{A}/submission.json", data=b"x", content_type="multipart/form-data")
     refused(answer, 415, {"detail": 'Unsupported media type "multipart/form-data" in request.'})
@@ -88,32 +83,6 @@ def test_it_knows_no_private_job_without_an_account(send: Send, make_job: MakeJo
     refused(send(), 400, {"error": "Job name supplied does not exist"})
 
 
-def test_it_refuses_an_address_with_too_many_active_submissions(
-    send: Send, make_job: MakeJob, session: Session
-) -> None:
-    make_job("count_lines")
-    while (answer := send()).status_code == 201:
-        assert session.scalars(select(func.count(Batch.id))).one() < 20
-    sentence = (
-        "You have no authority to post jobs.Either you are not logged in you have too many, 15, concurrent jobs running"
-    )
-    refused(answer, 429, {"error": sentence})
-    assert int(answer.headers["Retry-After"]) > 0
-    assert send(job="nothing").status_code == 400
-    make_job("switched_off", enabled=False)
-    assert send(job="switched_off").status_code == 429
-
-
-def test_it_refuses_a_disabled_job(send: Send, make_job: MakeJob) -> None:
-    make_job("count_lines", enabled=False, steps=())
-    refused(send(email=""), 403, {"error": "count_lines is present but currently disabled."})
-
-
-def test_it_refuses_a_job_without_steps(send: Send, make_job: MakeJob) -> None:
-    make_job("count_lines", steps=())
-    refused(send(email=""), 400, {"error": "Job Requested: count_lines appears to have no Steps"})
-
-
 @pytest.mark.parametrize("given", [{}, {"count_all": "TRUE"}, {"count_number": "3"}])
 def test_it_refuses_a_form_in_which_a_parameter_is_absent(
     send: Send, make_job: MakeJob, two_parameters: tuple[ParameterDraft, ...], given: dict[str, str]
@@ -149,23 +118,6 @@ def test_it_reports_what_is_wrong_with_the_form_together(send: Send, make_job: M
     refused(answer, 400, {"error": wrong})
 
 
-def test_it_refuses_an_empty_file(send: Send, make_job: MakeJob) -> None:
-    make_job("count_lines")
-    refused(send(input_data=upload(b"")), 400, {"error": {"input_data": ["The submitted file is empty."]}})
-
-
-@pytest.mark.parametrize("part", [None, "text, not a file"])
-def test_it_refuses_a_form_without_a_file(send: Send, make_job: MakeJob, part: str | None) -> None:
-    make_job("count_lines")
-    refused(send(input_data=part), 400, {"error": {"input_data": ["This field is required."]}})
-
-
-def test_it_refuses_what_a_validator_of_the_job_refuses(send: Send, make_job: MakeJob) -> None:
-    make_job("count_lines", validators=("csv",))
-    answer = send(input_data=upload(b"a,b\n1\n"))
-    refused(answer, 400, {"error": {"input_data": ["Input data could not be validated"]}})
-
-
 def test_it_refuses_a_file_beyond_the_limit(
     send: Send, make_job: MakeJob, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,20 +148,15 @@ def test_it_says_later_when_no_worker_can_run_the_job_now(send: Send, make_job: 
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_it_makes_nothing_of_a_batch_when_one_of_its_jobs_is_refused(
-    send: Send, make_job: MakeJob, session: Session
-) -> None:
-    make_job("count_lines")
-    make_job("switched_off", enabled=False)
-    assert send(job="count_lines,switched_off").status_code == 403
-    assert session.scalars(select(func.count(Batch.id))).one() == 0
-
-
-def test_it_refuses_wrong_credentials_everywhere(client: FlaskClient, send: Send, admin: Account) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["endpoints.json", "job.json", "job/x.json", "jobtimes.json", "submission/x.json", "submission/single/x.json"],
+)
+def test_it_refuses_wrong_credentials_everywhere(client: FlaskClient, send: Send, path: str) -> None:
     headers = {"Authorization": "Basic " + base64.b64encode(b"admin:wrong").decode()}
     body = {"detail": "Invalid username/password."}
     refused(send(headers=headers), 403, body)
-    refused(client.get(f"{A}/endpoints.json", headers=headers), 403, body)
+    refused(client.get(f"{A}/{path}", headers=headers), 403, body)
 
 
 def test_it_refuses_to_go_on_guessing_passwords(client: FlaskClient, app: Flask, admin: Account) -> None:
@@ -217,18 +164,6 @@ def test_it_refuses_to_go_on_guessing_passwords(client: FlaskClient, app: Flask,
     statuses = [client.get(f"{A}/endpoints.json", headers=wrong).status_code for _ in range(15)]
     assert statuses[0] == 403 and statuses[-1] == 429
     assert client.get(f"{A}/endpoints.json").status_code == 200
-
-
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_it_refuses_other_methods(client: FlaskClient, method: str) -> None:
-    answer = client.open(f"{A}/submission/x.json", method=method)
-    refused(answer, 405, {"detail": f'Method "{method}" not allowed.'})
-    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
-
-
-def test_it_takes_submissions_by_post_only(client: FlaskClient) -> None:
-    refused(client.get(f"{A}/submission.json"), 405, {"detail": 'Method "GET" not allowed.'})
-    assert client.head(f"{A}/submission/").status_code == 405
 
 
 @pytest.mark.parametrize(
@@ -244,18 +179,13 @@ def test_it_knows_what_it_does_not_know(client: FlaskClient, path: str) -> None:
     refused(client.get(f"{A}/{path}?format=json"), 404, {"detail": "Not found."})
 
 
-def test_it_has_no_xml(client: FlaskClient) -> None:
-    assert client.get(f"{A}/job/", headers={"Accept": "application/xml"}).status_code == 406
-    assert client.get(f"{A}/job/?format=xml").status_code == 404
-
-
 def test_it_tells_nothing_of_an_unexpected_error_but_its_id(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_down(*_: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr("portal.services.jobs.runnable_by", break_down)
+    monkeypatch.setattr("portal.services.jobs.every", break_down)
     answer = client.get(f"{A}/endpoints.json")
     assert answer.status_code == 500
     identity = answer.get_json()["error"].split()[-1].rstrip(".")

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from portal.database import clock, now, transaction
 from portal.domain.states import State
-from portal.models import Letter, Submission
+from portal.models import Batch, Letter, Submission
 from portal.services import letters
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
@@ -81,6 +81,20 @@ def test_it_tells_the_submitter_once_that_the_job_is_complete(
     [letter] = postbox
     assert (letter["To"], letter["Subject"]) == ("ann@example.org", "a test: complete")
     assert f"{settings().address}/runs/{uuid}" in letter.get_payload()
+
+
+def test_its_subject_is_one_line_whatever_the_name_of_the_submission(
+    session: Session, work: Callable[[], None], postbox: list[Message]
+) -> None:
+    end_a_batch(session, work, "true")
+    with transaction(session):
+        session.scalars(select(Batch)).one().name = "two\r\nBcc: eve@example.org \u2028 lines 👩\u200d🔬"
+
+    assert letters.send_due() == 1
+
+    [letter] = postbox
+    assert letter["Subject"] == "two Bcc: eve@example.org lines 👩\u200d🔬: complete"
+    assert letter["Bcc"] is None
 
 
 def test_it_says_which_step_failed_and_what_it_wrote_last(

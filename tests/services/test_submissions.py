@@ -97,7 +97,7 @@ def test_it_freezes_values_and_defaults_into_the_work(session: Session, service:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": " "}, "submission_name"),
     ({"name": "x" * 65}, "submission_name"),
-    ({"name": "a\nb"}, "submission_name"),
+    ({"name": "a\0b"}, "submission_name"),
     ({"email": ""}, "email"),
     ({"email": "ann"}, "email"),
     ({"email": "ann@example.org\nBcc: x@example.org"}, "email"),
