@@ -7,18 +7,41 @@ local({
     Encoding(plain) <- "UTF-8"
     plain
   }
-  typed <- function(kind, text) {
-    switch(kind, integer = as.integer(text), numeric = as.numeric(text), logical = as.logical(text), text)
+  typed <- function(kind, text, flag) {
+    switch(kind,
+      integer = as.integer(text), numeric = as.numeric(text), logical = as.logical(text), nothing = NULL,
+      flagged = structure(list(text), names = flag),
+      "text file" = file(text, "r"), "binary file" = file(text, "rb"), output = file(text, "wb"), text
+    )
   }
   give <- function(lists, line) {
     part <- strsplit(line, "\t", fixed = TRUE)[[1]]
-    lists[[part[1]]][[decode(part[2])]] <- typed(part[3], decode(part[4]))
+    value <- list(typed(part[3], decode(part[4]), decode(substring(part[5], 2))))
+    lists[[part[1]]][decode(part[2])] <- value
     lists
   }
 
-  empty <- list(inputs = list(), outputs = list(), params = list())
+  empty <- list(inputs = list(), outputs = list(), params = list(), names = list(), files = list())
   lists <- Reduce(give, readLines(file.path(space, "values.tsv")), empty)
-  for (name in names(lists)) assign(name, lists[[name]], envir = globalenv())
+
+  for (name in c("inputs", "outputs", "params")) assign(name, lists[[name]], envir = globalenv())
+  for (each in c(lists["names"], lists["files"])) {
+    for (name in names(each)) assign(name, each[[name]], envir = globalenv())
+  }
+
+  # Whatever way the code ends: what it wrote to O1 is there, and an O1 that it left empty is not.
+  opened <- list2env(list(files = lists$files, directory = getwd()))
+  reg.finalizer(opened, onexit = TRUE, function(opened) {
+    for (name in names(opened$files)) {
+      connection <- opened$files[[name]]
+      path <- tryCatch(summary(connection)$description, error = function(wrong) NULL)
+      tryCatch(close(connection), error = function(wrong) NULL)
+      if (startsWith(name, "O") && !is.null(path)) {
+        path <- file.path(opened$directory, path)
+        if (identical(file.size(path), 0)) unlink(path)
+      }
+    }
+  })
 
   options(warn = 1, keep.source = TRUE)
   lines <- readLines(file.path(space, "task.R"), encoding = "UTF-8", warn = FALSE)
