@@ -183,6 +183,14 @@ def test_it_refuses_a_parameter_that_would_bear_the_name_of_a_field_of_every_for
     assert f"{task}_{alias}" in wrong["parameters-0-alias"]
 
 
+@pytest.mark.parametrize("code", ["echo $VALUE", "t $I3", "t $P2", "t $O1"])
+def test_it_refuses_a_command_with_a_place_that_stands_for_nothing(code: str) -> None:
+    wrong = found(language="command", code=code, inputs=(".in",), parameters=(ParameterDraft("n", flag="-t"),))
+
+    assert "stands for nothing here" in wrong["code"]
+    assert found(language="command", code="echo $VALUE", parameters=(ParameterDraft("v", flag="VALUE"),)) == {}
+
+
 def test_it_refuses_a_quote_that_never_ends_in_a_command_only() -> None:
     assert found(language="command", code='echo\necho "x')["code"].startswith('Line 2: " opens here')
     assert found(language="r", code='"x') == {}
