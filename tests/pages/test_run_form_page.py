@@ -144,7 +144,10 @@ def test_it_sends_the_files_of_parameters(client: FlaskClient, with_files: str, 
     }
     assert client.post(with_files, data=order(**chosen)).status_code == 303
     uploads = only_batch(session).uploads
-    assert [(each.field, each.name, each.size) for each in uploads] == [("", "a.csv", len(TABLE)), ("fit_table", "t.tsv", 3)]
+    assert [(each.field, each.name, each.size) for each in uploads] == [
+        ("", "a.csv", len(TABLE)),
+        ("fit_table", "t.tsv", 3),
+    ]
 
 
 def test_its_run_shows_the_files_that_were_sent(client: FlaskClient, with_files: str, session: Session) -> None:

@@ -102,6 +102,7 @@ def test_what_it_wrote_is_there_though_it_failed(language: str, code: str, done:
         ("r", "setwd('/')\ncat('two', file = O2)\nO1\n"),
         ("python", "open(outputs['.two'], 'w').write('two')\n"),
         ("r", "cat('two', file = outputs[['.two']])\n"),
+        ("r", "close(O1)\ncat('two', file = O2)\n"),
     ],
 )
 def test_an_output_that_it_left_empty_or_never_named_is_not_kept(language: str, code: str, done: Done) -> None:
@@ -109,6 +110,19 @@ def test_an_output_that_it_left_empty_or_never_named_is_not_kept(language: str, 
 
     assert names(submission) == [".two"]
     assert submission.runs[0].reason.endswith("No file with the ending .one was written")
+
+
+@pytest.mark.parametrize(("language", "code"), [("python", "O1.write('x' y)"), ("r", "cat('x' y, file = O1)")])
+def test_code_that_cannot_be_read_leaves_no_output(language: str, code: str, done: Done) -> None:
+    assert names(done(language, code, outputs=(".txt",))) == []
+
+
+def test_tables_are_read_from_and_written_to_open_files_in_r(done: Done, content: Content) -> None:
+    code = "table <- read.csv(I1)\nwrite.csv(table, O1, row.names = FALSE)\ntable$n\n"
+
+    submission = done("r", code, b"n,w\n1,a\n2,b c\n", inputs=(".csv",), outputs=(".copy",))
+
+    assert content(submission, ".copy") == b'"n","w"\n1,"a"\n2,"b c"\n'
 
 
 def test_several_inputs_and_outputs_are_open_side_by_side(done: Done, content: Content) -> None:

@@ -30,17 +30,13 @@ local({
   }
 
   # Whatever way the code ends: what it wrote to O1 is there, and an O1 that it left empty is not.
-  opened <- list2env(list(files = lists$files, directory = getwd()))
+  opened <- new.env()
+  opened$files <- lists$files
+  opened$paths <- vapply(lists$files, function(each) file.path(getwd(), summary(each)$description), "")
   reg.finalizer(opened, onexit = TRUE, function(opened) {
-    for (name in names(opened$files)) {
-      connection <- opened$files[[name]]
-      path <- tryCatch(summary(connection)$description, error = function(wrong) NULL)
-      tryCatch(close(connection), error = function(wrong) NULL)
-      if (startsWith(name, "O") && !is.null(path)) {
-        path <- file.path(opened$directory, path)
-        if (identical(file.size(path), 0)) unlink(path)
-      }
-    }
+    for (each in opened$files) tryCatch(close(each), error = function(wrong) NULL)
+    outputs <- opened$paths[grepl("^O", names(opened$paths))]
+    unlink(outputs[file.size(outputs) %in% 0])
   })
 
   options(warn = 1, keep.source = TRUE)

@@ -19,7 +19,7 @@ class Output(io.TextIOWrapper):
     """A file to write text or bytes to."""
 
     def __init__(self, path):
-        super().__init__(io.FileIO(path, "w"), encoding="utf-8")
+        super().__init__(io.BufferedWriter(io.FileIO(path, "w")), encoding="utf-8")
         self.path = os.path.abspath(path)
 
     def write(self, content):
@@ -58,13 +58,14 @@ def show(kind, error, trace):
 def main():
     root = os.path.dirname(os.path.abspath(__file__))
     given, code = values(root), source(root)
+    linecache.cache[NAME] = (len(code), None, [line + "\n" for line in code.split("\n")], NAME)
+    compiled = compile(code, NAME, "exec")
     program = types.ModuleType("__main__")
     files = {name: opened(*file) for name, file in given["files"].items()}
     program.__dict__.update(given["names"], **files, __file__=os.path.join(root, NAME))
     sys.modules["__main__"] = program
     sys.argv, sys.path[0], sys.excepthook = [NAME], os.getcwd(), show
-    linecache.cache[NAME] = (len(code), None, [line + "\n" for line in code.split("\n")], NAME)
-    return compile(code, NAME, "exec"), program.__dict__, [each for each in files.values() if isinstance(each, Output)]
+    return compiled, program.__dict__, [each for each in files.values() if isinstance(each, Output)]
 
 
 def failed_to_compile(error):
