@@ -6,14 +6,15 @@ from functools import lru_cache
 
 import re2
 
-LONGEST = 300
+from portal.domain.texts import check_text
+
 MOST_MEMORY = 1 << 20
 
 
 def fault(pattern: str) -> str | None:
     """Why this cannot be a pattern, or None."""
-    if len(pattern) > LONGEST:
-        return f"A pattern has at most {LONGEST} characters, this has {len(pattern)}."
+    if reason := check_text("pattern", pattern):
+        return reason
     try:
         _compiled(pattern)
     except re2.error as wrong:

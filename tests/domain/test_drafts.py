@@ -108,6 +108,7 @@ def test_it_names_the_text_of_a_configuration_that_is_too_long(field: str, limit
         ("parameters-0-help", lambda text: {"parameters": (ParameterDraft("n", help=text),)}),
         ("parameters-0-flag", lambda text: {"parameters": (ParameterDraft("n", flag=text),)}),
         ("parameters-0-default", lambda text: {"parameters": (ParameterDraft("n", default=text),)}),
+        ("parameters-0-pattern", lambda text: {"parameters": (ParameterDraft("n", pattern=text),)}),
         ("parameters-0-choices", lambda text: {"parameters": (ParameterDraft("n", choices=(text,)),)}),
         ("variables-0-value", lambda text: {"variables": (("A", text),)}),
         ("configurations-0-name", lambda text: {"configurations": (ConfigurationDraft("Software", text),)}),
@@ -132,7 +133,7 @@ def test_it_refuses_a_pattern_that_is_none_or_takes_for_ever(pattern: str, reaso
 
 def test_it_refuses_a_pattern_of_what_is_no_text_and_one_that_is_too_long() -> None:
     assert list(of_parameter(kind=Kind.INTEGER, required=True, pattern="1+")) == ["parameters-0-pattern"]
-    assert "at most 300 characters" in of_parameter(pattern="a" * 301)["parameters-0-pattern"]
+    assert "At most 300 characters" in of_parameter(pattern="a" * 301)["parameters-0-pattern"]
     assert of_parameter(pattern="a" * 300) == {}
 
 
