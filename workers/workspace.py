@@ -270,16 +270,15 @@ def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
 
 def _uploads(submission: Submission, identity: str) -> Iterator[tuple[str, str]]:
     """The job's input, then the files of its parameters; where two would bear one name, the second has its field's."""
-    endings = {each.value: each.text for run in submission.runs for each in Work.from_json(run.work).files()}
+    fields = {"", *(each.value for run in submission.runs for each in Work.from_json(run.work).files())}
     taken: set[str] = set()
     for upload in submission.batch.uploads:
-        ending = _upload_ending(submission) if not upload.field else endings.get(upload.field)
-        if ending is None:
-            continue
+        ending = upload.ending if upload.field else _upload_ending(submission)
         if ending in taken:
-            ending = file_part(upload.field, upload.ending)
-        taken.add(ending)
-        yield file_for(identity, ending), upload.key
+            ending = file_part(upload.field, ending)
+        if upload.field in fields:
+            taken.add(ending)
+            yield file_for(identity, ending), upload.key
 
 
 def _own_uploads(session: Session, claim: Claim) -> dict[str, str]:

@@ -315,8 +315,8 @@ def _store(order: Order, arguments: Mapping[str, Argument]) -> list[Stored]:
         stored.append(Stored(last_segment(order.incoming.name), _put("input_data", order.incoming)))
         for name, each in arguments.items():
             if each.kind is Kind.FILE and each.text:
-                sent, ending = order.files[name], each.text.removeprefix(file_part(each.name, ""))
-                stored.append(Stored(last_segment(sent.name), _put(name, sent), name, ending))
+                sent = order.files[name]
+                stored.append(Stored(last_segment(sent.name), _put(name, sent), name, each.text))
     except BaseException:
         _discard(stored)
         raise

@@ -155,7 +155,7 @@ def test_its_run_shows_the_files_that_were_sent(client: FlaskClient, with_files:
     page = client.get(client.post(with_files, data=order(**chosen)).location).text
     uuid = only_batch(session).submissions[0].uuid
     assert "<dd>my_table.tsv</dd>" in page
-    assert client.get(f"/runs/{uuid}/results/{uuid}_input_2.tsv").data == b"1\t2"
+    assert client.get(f"/runs/{uuid}/results/{uuid}_input_2.table.tsv").data == b"1\t2"
     assert "p.fit_table" not in page and "p.fit_day=2026-11-21" in page
 
 

@@ -62,8 +62,8 @@ def test_it_keeps_each_file_by_its_field_and_ending(session: Session, data: Path
     session.expire_all()
     assert [(each.field, each.ending, each.name) for each in batch.uploads] == [
         ("", "", "in.txt"),
-        ("fit_table", ".tsv", "my_table.TSV"),
-        ("fit_mask", ".png", "mask.png"),
+        ("fit_table", ".table.tsv", "my_table.TSV"),
+        ("fit_mask", ".mask.png", "mask.png"),
     ]
     assert stored(data) == [b"one", b"two", b"x\n"]
 
@@ -74,7 +74,7 @@ def test_its_files_can_be_fetched_by_names_that_nobody_can_guess(session: Sessio
     names = [name.removeprefix(submission.uuid) for name, _ in results.inputs(submission)]
     found = [results.find(session, name) for name, _ in results.inputs(submission)]
 
-    assert names == ["_input.csv", "_input_2.tsv", "_input_3.png"]
+    assert names == ["_input.csv", "_input_2.table.tsv", "_input_3.mask.png"]
     assert [storage.open_blob(each.key).read() for each in found] == [b"x\n", b"one", b"two"]
 
 
@@ -144,7 +144,7 @@ def test_what_goes_on_takes_the_files_over(session: Session, current: bool) -> N
     new = resuming.resume(session, Resumption(failed.uuid, None, current=current))
 
     assert [(each.field, each.ending) for each in new.batch.uploads] == [
-        ("", ""), ("fit_table", ".tsv"), ("fit_mask", ".png"),
+        ("", ""), ("fit_table", ".table.tsv"), ("fit_mask", ".mask.png"),
     ]  # fmt: skip
     assert new.runs[0].work["arguments"] == failed.runs[0].work["arguments"]
     assert {each.key for each in new.batch.uploads}.isdisjoint(each.key for each in failed.batch.uploads)

@@ -42,7 +42,7 @@ def test_it_finds_its_file_by_the_parameter(language: str, code: str, done: Done
     assert submission.state is State.COMPLETE, submission.runs[0].reason
     assert content(submission, ".words").decode() == f"--with\n{submission.uuid}.look_up.tsv\n"
     assert content(submission, ".both") == b"main\n\x00one\ttwo"
-    assert [upload.ending for upload in submission.batch.uploads] == ["", ".tsv"]
+    assert [upload.ending for upload in submission.batch.uploads] == ["", ".look_up.tsv"]
 
 
 @pytest.fixture
@@ -69,6 +69,10 @@ def test_a_later_step_finds_it_by_its_ending(finding: Callable[..., str]) -> Non
     assert finding(".tsv", a_ref=("x.tsv", b"1\n")) == "id.ref.tsv:1\nid.tsv:1\n"
 
 
+def test_a_later_step_can_ask_for_the_file_of_one_parameter(finding: Callable[..., str]) -> None:
+    assert finding(".ref.tsv", a_ref=("x.tsv", b"1\n")) == "id.ref.tsv:1\n"
+
+
 def test_the_jobs_input_stays_the_one_of_its_own_name(finding: Callable[..., str]) -> None:
     assert finding(".csv", a_ref=("x.csv", b"1\n")) == "id.csv:main\nid.ref.csv:1\n"
 
@@ -76,7 +80,7 @@ def test_the_jobs_input_stays_the_one_of_its_own_name(finding: Callable[..., str
 def test_two_files_of_one_name_are_both_there(finding: Callable[..., str]) -> None:
     found = finding(".tsv", a_ref=("x.tsv", b"1\n"), b_ref=("y.tsv", b"2\n"))
 
-    assert found == "id.b_ref.tsv:2\nid.ref.tsv:1\nid.tsv:2\n"
+    assert found == "id.b_ref.ref.tsv:2\nid.ref.tsv:1\nid.tsv:2\n"
 
 
 def test_a_step_that_asks_for_no_such_ending_does_not_find_it(finding: Callable[..., str]) -> None:

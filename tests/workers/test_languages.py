@@ -148,7 +148,15 @@ def test_it_shows_where_r_cannot_read_the_code(session: Session, done: Callable[
 
 
 @pytest.mark.parametrize(
-    ("language", "code"), [("command", "exit 3"), ("python", "import sys; sys.exit(3)"), ("r", "quit(status = 3)")]
+    ("language", "code"),
+    [
+        ("command", "exit 3"),
+        ("python", "import sys; sys.exit(3)"),
+        ("python", "quit(3)"),
+        ("python", "import os; os._exit(3)"),
+        ("r", "quit(status = 3)"),
+        ("r", "q('no', 3, runLast = FALSE)"),
+    ],
 )
 def test_it_ends_with_the_status_that_the_code_chose(language: str, code: str, done: Callable[..., Submission]) -> None:
     run = only(done(language, code))
