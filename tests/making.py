@@ -35,8 +35,13 @@ def make_job(session: Session, name: str, steps: Sequence[tuple[int, str]], **mo
 
 
 def order(
-    *names: str, content: bytes = b"x\n", values: Mapping[str, str] | None = None, account: Account | None = None
+    *names: str,
+    content: bytes = b"x\n",
+    values: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    files: Mapping[str, tuple[str, bytes]] | None = None,
 ) -> submissions.Order:
+    """`files` are the parameters' by public name: each with its client's name and its content."""
     return submissions.Order(
         jobs=names,
         name="a test",
@@ -45,10 +50,11 @@ def order(
         values=values or {},
         account=account,
         address="127.0.0.1",
+        files={field: submissions.Incoming(name, io.BytesIO(sent)) for field, (name, sent) in (files or {}).items()},
     )
 
 
 def submitted(
-    session: Session, job: str, content: bytes = b"x\n", values: Mapping[str, str] | None = None
+    session: Session, job: str, content: bytes = b"x\n", values: Mapping[str, str] | None = None, **more: Any
 ) -> Submission:
-    return submissions.submit(session, order(job, content=content, values=values)).submissions[0]
+    return submissions.submit(session, order(job, content=content, values=values, **more)).submissions[0]

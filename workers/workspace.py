@@ -22,6 +22,7 @@ from portal import storage
 from portal.domain.errors import NoRoom
 from portal.domain.limits import LARGEST_LOG_BYTES
 from portal.domain.names import file_for, fits, unmarked
+from portal.domain.parameters import file_part
 from portal.domain.work import Work
 from portal.models import Result, Run, Submission
 from portal.services.progress import Claim, Found, Written
@@ -58,11 +59,11 @@ class Workspace:
     def prepare(self, session: Session) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
         self.tidy()
-        sources = list(_sources(session, self.claim))
+        sources, own = list(_sources(session, self.claim)), _own_uploads(session, self.claim)
         session.rollback()  # copying may take long
         try:
             self._make()
-            self._stage_in(sources)
+            self._stage_in(sources, own)
             self._describe(language(self.work.language).prepare(self.work, self.space))
         except BaseException:
             self.tidy()
@@ -118,14 +119,17 @@ class Workspace:
         self.temporary.mkdir(mode=0o700)
         self.directory.mkdir(mode=0o700)
 
-    def _stage_in(self, sources: Sequence[tuple[str, str]]) -> None:
-        """Bring, for every input ending, all files that match it; the newest also under the name the code expects."""
+    def _stage_in(self, sources: Sequence[tuple[str, str]], own: Mapping[str, str]) -> None:
+        """Bring, for every input ending, all files that match it, the newest also under the name the code expects;
+        then the files of the task's own parameters."""
         for ending in self.work.inputs:
             matching = [(name, key) for name, key in sources if fits(name, ending)]
             for name, key in matching:
                 storage.copy_to(key, self.directory / name)
             if matching:
                 storage.copy_to(self._newest(matching, ending), self.directory / self.work.file(ending))
+        for name, key in own.items():
+            storage.copy_to(key, self.directory / name)
         self._write("staged.json", {path.name: _mark(path.lstat()) for path in self.directory.iterdir()})
 
     def _newest(self, matching: Sequence[tuple[str, str]], ending: str) -> str:
@@ -250,11 +254,10 @@ def _mark(found: os.stat_result) -> list[int]:
 
 
 def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
-    """(file name, storage key) of everything that the run may take: the upload, then the earlier steps' results."""
+    """(file name, storage key) of everything that the run may take: the uploads, then the earlier steps' results."""
     submission = session.get_one(Submission, claim.submission_id)
     stage = session.scalars(select(Run.stage).where(Run.id == claim.run_id)).one()
-    for upload in submission.batch.uploads:
-        yield file_for(claim.work.identity, _upload_ending(submission)), upload.key
+    yield from _uploads(submission, claim.work.identity)
     earlier = (
         select(Result)
         .join(Result.run)
@@ -263,6 +266,26 @@ def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
     )
     for result in session.scalars(earlier):
         yield result.name, result.key
+
+
+def _uploads(submission: Submission, identity: str) -> Iterator[tuple[str, str]]:
+    """The job's input, then the files of its parameters; where two would bear one name, the second has its field's."""
+    fields = {"", *(each.value for run in submission.runs for each in Work.from_json(run.work).files())}
+    taken: set[str] = set()
+    for upload in submission.batch.uploads:
+        ending = upload.ending if upload.field else _upload_ending(submission)
+        if ending in taken:
+            ending = file_part(upload.field, ending)
+        if upload.field in fields:
+            taken.add(ending)
+            yield file_for(identity, ending), upload.key
+
+
+def _own_uploads(session: Session, claim: Claim) -> dict[str, str]:
+    """The files of the run's own parameters: names and storage keys."""
+    submission = session.get_one(Submission, claim.submission_id)
+    keys = {upload.field: upload.key for upload in submission.batch.uploads}
+    return {claim.work.file(each.text): keys[str(each.value)] for each in claim.work.files()}
 
 
 def _upload_ending(submission: Submission) -> str:

@@ -97,7 +97,14 @@ def _order(account: Account | None) -> Order:
         account=account,
         address=request.remote_addr or "",
         idempotency_key=_key(),
+        files=_files(),
     )
+
+
+def _files() -> dict[str, Incoming]:
+    """The files that are sent for parameters, by public name."""
+    found = {normal_name(name): _incoming(parts) for name, parts in request.files.lists() if name not in OWN_FIELDS}
+    return {name: incoming for name, incoming in found.items() if incoming}
 
 
 def _key() -> str | None:
@@ -131,7 +138,8 @@ def _check_steps(job: Job) -> None:
 
 
 def _check_parameters(job: Job, order: Order) -> None:
-    if any(field.name not in order.values and field.rule.required for field in jobs.fields(job)):
+    sent = order.values.keys() | order.files.keys()
+    if any(field.name not in sent and field.rule.required for field in jobs.fields(job)):
         sentence = (
             f"Required Parameter for {job.name} Missing.You are missing a required parameter in your web form "
             f"submission. GET {roots.asked()}/endpoints to discover all required options"

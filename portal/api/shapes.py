@@ -83,7 +83,7 @@ def endpoint(job: Job, fields: Iterable[Field]) -> str:
 
 
 def _value_of(field: Field) -> str:
-    return "[TRUE/FALSE]" if field.rule.kind is Kind.BOOLEAN else "[VALUE]"
+    return {Kind.BOOLEAN: "[TRUE/FALSE]", Kind.FILE: "[FILE]"}.get(field.rule.kind, "[VALUE]")
 
 
 def listed(job: Job) -> Shape:

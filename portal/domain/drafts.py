@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from portal.domain import command, limits, retries
+from portal.domain import command, limits, patterns, retries
 from portal.domain.errors import Invalid
 from portal.domain.limits import UNLIMITED, Limits
 from portal.domain.names import OWN_FIELDS, check_ending, check_name, normal_ending, public_name
-from portal.domain.parameters import LONGEST, Kind, Rule, check_default
+from portal.domain.parameters import LONGEST, Kind, Rule, check_default, file_part
 from portal.domain.plugins import plugins
 from portal.domain.retries import NO_RETRIES, Retries
 from portal.domain.texts import check_text
@@ -23,8 +23,8 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,119}")
 OWN_VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|IFS|ENV|BASH_ENV|SHELLOPTS|PYTHON(STARTUP|PATH|HOME|INSPECT)|R_(PROFILE|ENVIRON|HOME)\w*|LD_\w+"
 )
-NEEDS_A_VALUE = (Kind.INTEGER, Kind.DECIMAL, Kind.CHOICE)
-UNORDERED = (Kind.BOOLEAN, Kind.CHOICE)
+NEEDS_A_VALUE = (Kind.INTEGER, Kind.DECIMAL, Kind.CHOICE, Kind.DATE)
+UNORDERED = (Kind.BOOLEAN, Kind.CHOICE, Kind.DATE, Kind.FILE)
 FARTHEST = sys.float_info.max
 
 Fault = tuple[str, str]
@@ -46,10 +46,11 @@ class ParameterDraft:
     choices: tuple[str, ...] = ()
     spacing: bool = True
     switchless: bool = False
+    pattern: str = ""
 
     @property
     def rule(self) -> Rule:
-        return Rule(self.kind, self.required, self.default, self.minimum, self.maximum, self.choices)
+        return Rule(self.kind, self.required, self.default, self.minimum, self.maximum, self.choices, self.pattern)
 
 
 @dataclass(frozen=True)
@@ -150,15 +151,42 @@ def _alias_fault(draft: TaskDraft, index: int) -> str | None:
     if aliases[index] in aliases[:index]:
         return "Another parameter has this name: choose a different one."
     name = public_name(draft.name, aliases[index])
-    return f"Forms have a field {name} already: choose another name." if name in OWN_FIELDS else None
+    if name in OWN_FIELDS:
+        return f"Forms have a field {name} already: choose another name."
+    return _file_name_fault(draft, index) if draft.parameters[index].kind is Kind.FILE else None
+
+
+def _file_name_fault(draft: TaskDraft, index: int) -> str | None:
+    """Whether a parameter's file would bear the name of another file of the run."""
+    own, before = draft.parameters[index], draft.parameters[:index]
+    others = [file_part(each.alias, "") for each in before if each.kind is Kind.FILE]
+    stdout = (draft.stdout,) if draft.stdout else ()
+    endings = [f".{each.lstrip('.')}" for each in normal_endings((*draft.inputs, *draft.outputs, *stdout))]
+    if file_part(own.alias, "") in others or any(_may_end_so(own, each) for each in endings):
+        return "Another file of this task would bear this parameter's name: choose a different one."
+    return None
+
+
+def _may_end_so(draft: ParameterDraft, ending: str) -> bool:
+    """Whether the name of a parameter's file may end so after the submission's UUID."""
+    if draft.choices:
+        return ending in [file_part(draft.alias, normal_ending(each)) for each in draft.choices]
+    return f"{ending}.".startswith(f"{file_part(draft.alias, '')}.")
 
 
 def _own_faults(draft: ParameterDraft) -> Iterator[Fault]:
     for name in ("label", "help", "flag"):
         if reason := check_text(name, getattr(draft, name)):
             yield name, reason
-    bounds = list(_bound_faults(draft))
-    yield from bounds or _value_faults(draft)
+    shape = [*_bound_faults(draft), *_pattern_faults(draft)]
+    yield from shape or _value_faults(draft)
+
+
+def _pattern_faults(draft: ParameterDraft) -> Iterator[Fault]:
+    if draft.pattern and draft.kind is not Kind.TEXT:
+        yield "pattern", "Only a text has a pattern: leave it empty."
+    elif reason := patterns.fault(draft.pattern):
+        yield "pattern", reason
 
 
 def _bound_faults(draft: ParameterDraft) -> Iterator[Fault]:
@@ -183,10 +211,22 @@ def _value_faults(draft: ParameterDraft) -> Iterator[Fault]:
         yield "choices", reasons[0]
     elif draft.kind is Kind.CHOICE and not draft.choices:
         yield "choices", "List the values to choose from."
+    elif draft.kind is Kind.FILE:
+        yield from _file_faults(draft)
     elif draft.default is None and not draft.required and draft.kind in NEEDS_A_VALUE:
         yield "default", "Give a default, or make the parameter required."
     elif reason := check_text("default", draft.default or "") or check_default(draft.rule):
         yield "default", f"The default is not a valid value: {reason.removeprefix('default: ')}"
+
+
+def _file_faults(draft: ParameterDraft) -> Iterator[Fault]:
+    if draft.default is not None:
+        yield "default", "A file has no default: leave it empty."
+    for each in draft.choices:
+        if reason := check_ending(each):
+            yield "choices", reason
+        elif not normal_ending(each).startswith("."):
+            yield "choices", f"“{each}” is not an ending such as .csv."
 
 
 def _variable_faults(variables: Sequence[tuple[str, str]]) -> Iterator[Fault]:

@@ -10,6 +10,7 @@ LONGEST = {
     "flag": 120,
     "default": 10_000,
     "choice": 1_000,
+    "pattern": 300,
     "variable's value": 10_000,
     "kind": 20,
     "name": 120,

@@ -9,7 +9,7 @@ from typing import Any
 from portal.domain import command
 from portal.domain.limits import USUAL, Limits
 from portal.domain.names import file_for, output_for
-from portal.domain.parameters import Argument, Kind
+from portal.domain.parameters import Argument, Kind, Value
 from portal.domain.retries import NO_RETRIES, Retries
 from portal.domain.verdict import Rules, Then
 
@@ -50,6 +50,22 @@ class Work:
     def output(self, ending: str) -> str:
         """The name for an output: another than the input's where both have this ending."""
         return output_for(self.identity, ending) if ending in self.inputs else self.file(ending)
+
+    def text(self, argument: Argument) -> str:
+        """What a command has for a value: of a file, its name in the working directory."""
+        return self.file(argument.text) if argument.kind is Kind.FILE and argument.text else argument.text
+
+    def value(self, argument: Argument) -> Value:
+        """What code has for a value: of a file, its name in the working directory, or None."""
+        return argument.value if argument.kind is not Kind.FILE else self.text(argument) or None
+
+    def files(self) -> list[Argument]:
+        """The arguments that are files, and were sent."""
+        return [each for each in self.arguments if each.kind is Kind.FILE and each.text]
+
+    def flagged(self) -> list[Argument]:
+        """The arguments that P1, P2 ... stand for; one whose flag holds VALUE takes no number."""
+        return [each for each in self.arguments if VALUE_FLAG not in each.flag]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -97,26 +113,32 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def bindings(work: Work, directory: str) -> dict[str, command.Binding]:
-    """What each place of a command stands for. A boolean that is off keeps its number and leaves nothing."""
+    """What each place of a command stands for. A boolean that is off, or no file, leaves nothing but its number."""
     found = {"ID": command.Binding(value=work.identity), "TMP": command.Binding(value=directory)}
     for number, ending in enumerate(work.inputs, 1):
         found[f"I{number}"] = command.Binding(value=work.file(ending))
     for number, ending in enumerate(work.outputs, 1):
         found[f"O{number}"] = command.Binding(value=work.output(ending))
-    return found | _of_arguments(work.arguments)
+    return found | _of_arguments(work)
 
 
-def _of_arguments(arguments: tuple[Argument, ...]) -> dict[str, command.Binding]:
-    flagged = [each for each in arguments if VALUE_FLAG not in each.flag]
-    found = {f"P{number}": _of_argument(each) for number, each in enumerate(flagged, 1)}
-    values = [each for each in arguments if VALUE_FLAG in each.flag and each.kind is not Kind.BOOLEAN]
+def _of_arguments(work: Work) -> dict[str, command.Binding]:
+    found = {f"P{number}": _of_argument(work, each) for number, each in enumerate(work.flagged(), 1)}
+    values = [each for each in work.arguments if VALUE_FLAG in each.flag and each.kind is not Kind.BOOLEAN]
     if values:
-        found["VALUE"] = command.Binding(value=values[0].text)
+        found["VALUE"] = _of_value(work, values[0], ())
     return found
 
 
-def _of_argument(argument: Argument) -> command.Binding:
+def _of_argument(work: Work, argument: Argument) -> command.Binding:
     words = tuple(argument.flag.split())
     if argument.kind is Kind.BOOLEAN:
         return command.Binding(words if argument.value else ())
-    return command.Binding(() if argument.switchless else words, argument.text, argument.spacing)
+    return _of_value(work, argument, () if argument.switchless else words)
+
+
+def _of_value(work: Work, argument: Argument, words: tuple[str, ...]) -> command.Binding:
+    """A file that was not sent leaves nothing."""
+    if argument.kind is Kind.FILE and not argument.text:
+        return command.Binding()
+    return command.Binding(words, work.text(argument), argument.spacing)

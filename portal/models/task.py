@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.database import Base, Moment, now
 from portal.domain.names import public_name
-from portal.domain.parameters import Kind, Rule
+from portal.domain.parameters import Argument, Kind, Rule, Value
 from portal.domain.verdict import Then
 from portal.models.account import Account
 from portal.models.backend import Backend
@@ -95,7 +95,12 @@ class Parameter(Base):
 
     @property
     def rule(self) -> Rule:
-        return Rule(self.kind, self.required, self.default, self.minimum, self.maximum, tuple(self.choices))
+        choices = tuple(self.choices)
+        return Rule(self.kind, self.required, self.default, self.minimum, self.maximum, choices, self.pattern)
+
+    def argument(self, text: str, value: Value) -> Argument:
+        """The parameter with a value that its rule allows."""
+        return Argument(self.alias, self.flag, self.kind, text, value, self.spacing, self.switchless)
 
     def public_name(self, task: str) -> str:
         return public_name(task, self.alias)

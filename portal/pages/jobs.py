@@ -13,6 +13,7 @@ from portal import web
 from portal.database import transaction
 from portal.domain import values
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
+from portal.domain.parameters import Kind
 from portal.domain.policy import Action
 from portal.models import Batch, Job, JobRevision
 from portal.pages import sheets, snippets
@@ -128,7 +129,7 @@ def _first_values(job: Job) -> dict[str, str]:
 
 def _show_run(form: RunForm, job: Job) -> str:
     asked = _asked(form, job)
-    form.ask_for_the_file_again()
+    form.ask_for_the_files_again()
     form.input_data.description = _about_input(job)
     return render_template(
         "jobs/run.html",
@@ -164,8 +165,15 @@ def _asked(form: RunForm, job: Job) -> snippets.Request:
         url=f"{chosen.address}{chosen.rest_roots[0]}/submission.json",
         fields={"job": job.name, "submission_name": name, "email": email, **values_given},
         file=f"input{_input_ending(job)}",
+        files=_example_files(job),
         account=account.name if account and not job.public else "",
     )
+
+
+def _example_files(job: Job) -> dict[str, str]:
+    """The files that must be sent beside the input, with names to put one's own in place of."""
+    wanted = [each for each in jobs.fields(job) if each.rule.kind is Kind.FILE and each.rule.required]
+    return {each.name: f"{each.name}{next(iter(each.rule.choices), '')}" for each in wanted}
 
 
 def _obstacles(job: Job) -> list[str]:

@@ -20,11 +20,11 @@ from wtforms import BooleanField, EmailField, Field, HiddenField, SelectField, S
 from wtforms.fields.choices import SelectChoice
 from wtforms.fields.core import UnboundField
 from wtforms.form import BaseForm
-from wtforms.widgets import CheckboxInput, NumberInput
+from wtforms.widgets import CheckboxInput, DateInput, NumberInput
 
 from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
-from portal.domain.names import public_name
+from portal.domain.names import normal_ending, public_name
 from portal.domain.parameters import TRUE, Kind, Rule
 from portal.models import Account
 from portal.pages import forms
@@ -64,11 +64,12 @@ class RunForm(FlaskForm):
         """Put each sentence beside its field; a parameter's goes to the field that bears its public name."""
         forms.blame(self, Invalid(**dict(self.values.beside(*each) for each in wrong.fields.items())))
 
-    def ask_for_the_file_again(self) -> None:
+    def ask_for_the_files_again(self) -> None:
         """No browser keeps a chosen file in a form that comes back."""
         chosen: FileStorage | None = self.input_data.data
-        if chosen and chosen.filename:
-            self.input_data.errors = [*self.input_data.errors, "Choose the file again."]
+        again = [self.values[name] for name in self.values.files()]
+        for field in [self.input_data, *again] if chosen and chosen.filename else again:
+            field.errors = [*field.errors, "Choose the file again."]
 
     def order(self, job: str, input_ending: str, account: Account | None, address: str) -> submissions.Order:
         """What was asked for."""
@@ -81,6 +82,7 @@ class RunForm(FlaskForm):
             account=account,
             address=address,
             idempotency_key=self._key(job),
+            files=self.values.files(),
         )
 
     def _key(self, job: str) -> str | None:
@@ -90,15 +92,19 @@ class RunForm(FlaskForm):
         chosen: FileStorage | None = self.input_data.data
         content = [job, self.shown.data, chosen.filename if chosen else "", self.pasted.data, self.values.texts()]
         content += [self.submission_name.data, self.email.data]
+        content += [[name, incoming.name] for name, incoming in self.values.files().items()]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def _incoming(self, ending: str) -> submissions.Incoming | None:
-        file: FileStorage | None = self.input_data.data
-        if file and file.filename:
-            return submissions.Incoming(file.filename, cast(BinaryIO, file.stream))
+        if file := _chosen(self.input_data.data):
+            return file
         if text := (self.pasted.data or "").replace("\r\n", "\n"):
             return submissions.Incoming(f"pasted{ending}", BytesIO(text.encode("utf-8", "replace")))
         return None
+
+
+def _chosen(file: FileStorage | None) -> submissions.Incoming | None:
+    return submissions.Incoming(file.filename, cast(BinaryIO, file.stream)) if file and file.filename else None
 
 
 class ValuesForm(BaseForm):
@@ -122,10 +128,18 @@ class ValuesForm(BaseForm):
 
     def texts(self) -> dict[str, str]:
         """The values by public name, as REST takes them."""
-        return {name: _sent(field.data) for name, field in self._fields.items()}
+        return {name: _sent(field.data) for name, field in self._fields.items() if not isinstance(field, FileField)}
+
+    def files(self) -> dict[str, submissions.Incoming]:
+        """The files that were chosen, by public name."""
+        fields = [name for name, field in self._fields.items() if isinstance(field, FileField)]
+        found = {name: _chosen(request.files.get(VALUE_PREFIX + name)) for name in fields}
+        return {name: incoming for name, incoming in found.items() if incoming}
 
 
 def _starting(rule: Rule, given: str | None) -> str | bool:
+    if rule.kind is Kind.FILE:
+        return ""
     text = given if given is not None else rule.default or ""
     return text.lower() in TRUE if rule.kind is Kind.BOOLEAN else text
 
@@ -143,7 +157,14 @@ def _explained(field: jobs.Field) -> str:
     """The parameter's help, and its bounds unless the help speaks of them."""
     spoken = set(re.findall(r"[0-9.]*[0-9]", field.help))
     bounds = "" if spoken.issuperset(_bounds_of(field.rule)) else _bounds(field.rule)
-    return " ".join(part for part in (field.help, bounds) if part)
+    return " ".join(part for part in (field.help, bounds, _form_of(field.rule)) if part)
+
+
+def _form_of(rule: Rule) -> str:
+    """What a text matches, and how a file ends, in words."""
+    if rule.kind is Kind.FILE and rule.choices:
+        return f"A file that ends in {' or '.join(rule.choices)}."
+    return f"Of the form {rule.pattern}" if rule.pattern else ""
 
 
 def _bounds_of(rule: Rule) -> list[str]:
@@ -154,7 +175,7 @@ def _bounds(rule: Rule) -> str:
     """The allowed values, in words."""
     low, high = (f"{bound:.15g}" if bound is not None else "" for bound in (rule.minimum, rule.maximum))
     unit = " characters" if rule.kind is Kind.TEXT else ""
-    if rule.kind in (Kind.BOOLEAN, Kind.CHOICE) or not (low or high):
+    if not (low or high):
         return ""
     if low and high:
         return f"From {low} to {high}{unit}."
@@ -204,12 +225,23 @@ def _choice_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
     return SelectField(**common, choices=choices, validate_choice=False, render_kw=_required(rule))
 
 
+def _date_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
+    return StringField(**common, widget=DateInput(), render_kw=_required(rule))
+
+
+def _file_field(rule: Rule, common: dict[str, Any]) -> UnboundField:
+    accepted = {"accept": ",".join(map(normal_ending, rule.choices))} if rule.choices else {}
+    return FileField(**common, render_kw={**accepted, **_required(rule)})
+
+
 _VALUE_FIELDS: dict[Kind, Callable[[Rule, dict[str, Any]], UnboundField]] = {
     Kind.TEXT: _text_field,
     Kind.INTEGER: _integer_field,
     Kind.DECIMAL: _decimal_field,
     Kind.BOOLEAN: _boolean_field,
     Kind.CHOICE: _choice_field,
+    Kind.DATE: _date_field,
+    Kind.FILE: _file_field,
 }
 
 

@@ -15,8 +15,9 @@ from portal import downloads
 from portal.database import transaction
 from portal.domain.errors import NotAllowed, NotFound, PortalError
 from portal.domain.names import public_name
+from portal.domain.parameters import Kind
 from portal.domain.states import State
-from portal.models import Message, Result, Run, Submission, Upload
+from portal.models import Message, Result, Run, Submission
 from portal.pages import fragments, sheets
 from portal.pages.accounts import signed_in
 from portal.pages.run_form import VALUE_PREFIX
@@ -215,7 +216,8 @@ def _shown(submission: Submission) -> dict[str, Any]:
         "story": _story(submission),
         "again": _again(submission),
         "results": results.of_submission(submission),
-        "inputs": _inputs(submission),
+        "inputs": results.inputs(submission),
+        "sent": {upload.field: upload.name for upload in submission.batch.uploads},
         "streams": STREAMS,
         "shown_name": shown_name,
         "may_stop": mine and not submission.state.final,
@@ -260,6 +262,7 @@ def _again(submission: Submission) -> str:
         VALUE_PREFIX + public_name(run.task_name, each["name"]): each["text"]
         for run in submission.runs
         for each in run.work["arguments"]
+        if each["kind"] != Kind.FILE
     }
     given = dict(sorted(given.items(), key=lambda each: len(each[1])))
     where = {"name": submission.job_name, "submission_name": submission.batch.name}
@@ -272,10 +275,6 @@ def shown_name(result: Result) -> str:
     """A result's name for people: without the run's id, with its task's where nothing else would be left."""
     place, _, ending = result.name.removeprefix(result.run.submission.uuid).partition(".")
     return ending if "." in ending and not place else f"{result.run.task_name}{place}.{ending}"
-
-
-def _inputs(submission: Submission) -> list[tuple[str, Upload]]:
-    return [(results.input_name(submission), upload) for upload in submission.batch.uploads[:1]]
 
 
 def _run(submission: Submission, run_uuid: str) -> Run:

@@ -222,7 +222,7 @@ def _leaves(form: Any) -> Iterator[Field]:
 
 
 class ParameterRow(Row):
-    DECIDING = ("alias", "label", "help", "flag", "default", "minimum", "maximum", "choices")
+    DECIDING = ("alias", "label", "help", "flag", "default", "minimum", "maximum", "choices", "pattern")
 
     place = ""
     alias = StringField("Name")
@@ -234,7 +234,8 @@ class ParameterRow(Row):
     required = BooleanField("Required", description="Cannot be left empty; the default is filled in.")
     minimum = Number("Smallest", description="Of a text: the fewest characters.")
     maximum = Number("Largest", description="Of a text: the most characters.")
-    choices = Lines("Choices", description="One a line, for the type choice.")
+    choices = Lines("Choices", description="One a line: of a choice the values, of a file its endings, such as .csv.")
+    pattern = StringField("Pattern", description="Of a text: a regular expression (RE2) that all of it matches.")
     spacing = BooleanField("Blank between flag and value", default=True)
     switchless = BooleanField("Value without its flag")
 
@@ -246,6 +247,7 @@ class ParameterRow(Row):
             **same,
             kind=self.kind.data or Kind.TEXT,
             default=self.default.data or None,
+            pattern=self.pattern.data or "",
             choices=self.choices.data or (),
         )
 

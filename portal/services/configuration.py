@@ -177,12 +177,26 @@ def _whole(name: str, value: Any) -> int:
 
 def _parameter(entry: dict[str, Any]) -> ParameterDraft:
     entry = dict(entry)
+    texts = {name: _text(name, entry.pop(name)) for name in ("default", "pattern") if entry.get(name) is not None}
     return ParameterDraft(
         alias=entry.pop("name"),
-        kind=Kind(entry.pop("type", "text")),
-        choices=tuple(entry.pop("choices", [])),
-        **entry,
+        kind=_kind(entry.pop("type", "text")),
+        choices=tuple(_text("choices", each) for each in entry.pop("choices", None) or ()),
+        **{**entry, **texts},
     )
+
+
+def _kind(name: Any) -> Kind:
+    if name not in list(Kind):
+        raise ValueError(f"{name!r} is no type of a parameter, which is one of {', '.join(Kind)}.")
+    return Kind(name)
+
+
+def _text(name: str, value: Any) -> str:
+    """A text as it was written; YAML takes one without quotes for a number, a truth or a date."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: put {value!s} between quotes.")
+    return value
 
 
 def _load_job(session: Session, entry: dict[str, Any], author: Account | None) -> None:

@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 from portal import storage
 from portal.domain.errors import NotFound
 from portal.domain.names import file_for
-from portal.models import Result, Submission
+from portal.models import Result, Submission, Upload
 
 PREVIEW_BYTES = 200_000
 PREVIEW_ROWS = 200
 PREVIEW_COLUMNS = 50
-INPUT_NAME = re.compile(r"([0-9a-f-]{36})_input(\..*)?")
+INPUT_NAME = re.compile(r"([0-9a-f-]{36})_input(_[0-9]+)?(\..*)?")
 
 IMAGES = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
@@ -78,6 +78,13 @@ def input_name(submission: Submission) -> str:
     return f"{submission.uuid}_input{file_for('', inputs[0]) if inputs else ''}"
 
 
+def inputs(submission: Submission) -> list[tuple[str, Upload]]:
+    """The files that were sent, with their public names: the job's input, then those of the parameters."""
+    uploads = submission.batch.uploads
+    further = [(f"{submission.uuid}_input_{at}{each.ending}", each) for at, each in enumerate(uploads[1:], 2)]
+    return [*((input_name(submission), each) for each in uploads[:1]), *further]
+
+
 def find(session: Session, name: str) -> Stored:
     """The kept file of this public name, a result or an input. Raises NotFound."""
     result = session.scalar(select(Result).where(Result.name == name))
@@ -90,9 +97,9 @@ def find(session: Session, name: str) -> Stored:
 
 def _input(session: Session, uuid: str, name: str) -> Stored:
     submission = session.scalar(select(Submission).where(Submission.uuid == uuid))
-    if submission is None or not submission.batch.uploads or input_name(submission) != name:
+    upload = dict(inputs(submission)).get(name) if submission else None
+    if upload is None:
         raise NotFound("There is no such file, or not yet.")
-    upload = submission.batch.uploads[0]
     return Stored(name, upload.key, upload.size, upload.sha256)
 
 

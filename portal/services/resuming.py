@@ -19,7 +19,7 @@ from portal.database import transaction
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from portal.domain.limits import UNLIMITED, Limits, in_force
 from portal.domain.names import Priority, fits
-from portal.domain.parameters import Argument, read
+from portal.domain.parameters import Argument, Kind, read
 from portal.domain.states import WORST_FIRST, State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
@@ -208,7 +208,7 @@ def _batch(order: Resumption, source: Submission, submission: Submission, link: 
 def _upload(old: Upload, link: Link) -> Upload:
     key = f"uploads/{uuid4()}"
     _take_file(link, old.key, key)
-    return Upload(name=old.name, key=key, size=old.size, sha256=old.sha256)
+    return Upload(name=old.name, key=key, field=old.field, ending=old.ending, size=old.size, sha256=old.sha256)
 
 
 def _take_file(link: Link, old: str, new: str) -> None:
@@ -288,20 +288,23 @@ class _Succession:
 
 def _arguments(run: Run, revision: TaskRevision) -> Iterator[tuple[str, Argument]]:
     """The values that the run had, for the task's parameters of now; defaults for those that are new."""
-    given = {each.name: each.text for each in Work.from_json(run.work).arguments}
+    given = {each.name: each for each in Work.from_json(run.work).arguments}
     for each in revision.parameters:
         name = each.public_name(revision.task.name)
-        yield name, _argument(name, each, given.get(each.alias, each.default))
+        yield name, _argument(name, each, given.get(each.alias))
 
 
-def _argument(name: str, parameter: Parameter, text: str | None) -> Argument:
+def _argument(name: str, parameter: Parameter, given: Argument | None) -> Argument:
+    """A file is taken over as a file, a value as a value."""
+    if given and Kind.FILE in (parameter.kind, given.kind) and parameter.kind is not given.kind:
+        given = None
     try:
-        chosen, value = read(name, parameter.rule, text)
+        text, value = read(name, parameter.rule, given.text if given else parameter.default)
     except Invalid as wrong:
         raise Conflict(f"The task's parameters have changed. {wrong} {FROM_THE_START}") from None
-    return Argument(
-        parameter.alias, parameter.flag, parameter.kind, chosen, value, parameter.spacing, parameter.switchless
-    )
+    if given and parameter.kind is Kind.FILE:
+        return parameter.argument(given.text, given.value)
+    return parameter.argument(text, value)
 
 
 def _ended_the_job(run: Run) -> bool:

@@ -20,11 +20,11 @@ from portal.database import away, is_postgresql, now, transaction
 from portal.domain import admission
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from portal.domain.names import Priority, last_segment, normal_name, public_name
-from portal.domain.parameters import Argument, read
+from portal.domain.parameters import Argument, Kind, file_part, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
-from portal.models import Account, Batch, Job, Submission, Upload
+from portal.models import Account, Batch, Job, Parameter, Submission, Upload
 from portal.services import jobs
 from portal.services.freezing import freeze
 from portal.settings import settings
@@ -49,7 +49,7 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody asks for. `values` are the parameters by public name, `address` is the client's."""
+    """What somebody asks for. `values` and `files` are the parameters by public name, `address` is the client's."""
 
     jobs: tuple[str, ...]
     name: str
@@ -59,6 +59,17 @@ class Order:
     account: Account | None = None
     address: str = ""
     idempotency_key: str | None = None
+    files: Mapping[str, Incoming] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file of an order, as it is kept: a parameter's by its field, and by the ending that steps know it by."""
+
+    name: str
+    blob: storage.Blob
+    field: str = ""
+    ending: str = ""
 
 
 def submit(session: Session, order: Order) -> Batch:
@@ -72,17 +83,17 @@ def submit(session: Session, order: Order) -> Batch:
     order = replace(order, idempotency_key=order.idempotency_key or str(uuid4()))
     chosen = [_job(session, order, name) for name in order.jobs]
     arguments = _check(session, order, chosen)
-    blob = _store(order)
-    accepting = _Accepting(session, order, arguments, blob)
+    stored = _store(order, arguments)
+    accepting = _Accepting(session, order, arguments, stored)
     try:
-        _validate(chosen, blob)
+        _validate(chosen, stored[0].blob)
         batch = accepting.until_answered()
     except BaseException:
         if not accepting.uncertain:
-            storage.delete(blob.key)
+            _discard(stored)
         raise
     if not accepting.kept:
-        storage.delete(blob.key)
+        _discard(stored)
     return batch
 
 
@@ -183,27 +194,37 @@ def _same_order(batch: Batch, order: Order) -> bool:
     asked = [normal_name(name) for name in order.jobs]
     if (batch.name, then) != (order.name, asked) or batch.email not in ("", order.email.strip()):
         return False
-    return _same_values(batch, order) and _same_file(batch, order)
-
-
-def _same_values(batch: Batch, order: Order) -> bool:
-    """A value that is left out now is taken to be the one of then."""
     frozen = {
-        public_name(run.task_name, each["name"]): each["text"]
+        public_name(run.task_name, each["name"]): each
         for submission in batch.submissions
         for run in submission.runs
         for each in run.work["arguments"]
     }
-    return all(order.values.get(name) in (None, "", text) for name, text in frozen.items())
+    return _same_values(frozen, order) and _same_files(batch, frozen, order)
 
 
-def _same_file(batch: Batch, order: Order) -> bool:
+def _same_values(frozen: Mapping[str, Mapping[str, Any]], order: Order) -> bool:
+    """A value that is left out now is taken to be the one of then."""
+    return all(order.values.get(name) in (None, "", each["text"]) for name, each in frozen.items())
+
+
+def _same_files(batch: Batch, frozen: Mapping[str, Mapping[str, Any]], order: Order) -> bool:
+    """The same files for the same fields; what no parameter takes does not count, nor what is not kept any more."""
+    then = {upload.field: upload.sha256 for upload in batch.uploads}
+    fields = [name for name, each in frozen.items() if each["kind"] == Kind.FILE and name in order.files]
     if order.incoming is None:
         return False
-    order.incoming.stream.seek(0)
-    digest = hashlib.file_digest(cast(Any, order.incoming.stream), "sha256").hexdigest()
-    order.incoming.stream.seek(0)
-    return all(upload.sha256 == digest for upload in batch.uploads)
+    sent = {"": order.incoming, **{name: order.files[name] for name in fields}}
+    if then and sent.keys() != then.keys():
+        return False
+    return all(_is_of(sent[name], sha256) for name, sha256 in then.items())
+
+
+def _is_of(incoming: Incoming, sha256: str) -> bool:
+    incoming.stream.seek(0)
+    digest = hashlib.file_digest(cast(Any, incoming.stream), "sha256").hexdigest()
+    incoming.stream.seek(0)
+    return digest == sha256
 
 
 def _job(session: Session, order: Order, name: str) -> Job:
@@ -238,12 +259,28 @@ def _arguments(order: Order, chosen: Sequence[Job], wrong: dict[str, str]) -> di
         for each in revision.parameters:
             name = each.public_name(revision.task.name)
             try:
-                text, value = read(name, each.rule, order.values.get(name))
+                found[name] = _argument(order, name, each)
             except Invalid as refusal:
                 wrong.update(refusal.fields)
-                continue
-            found[name] = Argument(each.alias, each.flag, each.kind, text, value, each.spacing, each.switchless)
     return found
+
+
+def _argument(order: Order, name: str, parameter: Parameter) -> Argument:
+    if parameter.kind is Kind.FILE:
+        return _file_argument(order, name, parameter)
+    if name in order.files:
+        raise Invalid(**{name: f"{name}: this takes a value and no file: send it as a form field."})
+    return parameter.argument(*read(name, parameter.rule, order.values.get(name)))
+
+
+def _file_argument(order: Order, name: str, parameter: Parameter) -> Argument:
+    if order.values.get(name):
+        raise Invalid(**{name: f"{name}: this takes a file: send it as a file part, with a file name."})
+    sent = order.files.get(name)
+    _, ending = read(name, parameter.rule, last_segment(sent.name) if sent else None)
+    if ending is None:
+        return parameter.argument("", None)
+    return parameter.argument(file_part(parameter.alias, str(ending)), name)
 
 
 def _check_form(order: Order, wrong: dict[str, str]) -> None:
@@ -275,14 +312,37 @@ def _email_fault(email: str) -> str | None:
     return None if "." in domain or domain == "localhost" else "Enter a valid email address."
 
 
-def _store(order: Order) -> storage.Blob:
+def _store(order: Order, arguments: Mapping[str, Argument]) -> list[Stored]:
+    """The job's input, then the parameters' files. All, or nothing is kept."""
     if order.incoming is None:
         raise Invalid(input_data="This field is required.")
-    blob = storage.put(f"uploads/{uuid4()}", order.incoming.stream, settings().portal_max_upload_bytes)
+    stored: list[Stored] = []
+    try:
+        stored.append(Stored(last_segment(order.incoming.name), _put("input_data", order.incoming)))
+        for name, each in arguments.items():
+            if each.kind is Kind.FILE and each.text:
+                sent = order.files[name]
+                stored.append(Stored(last_segment(sent.name), _put(name, sent), name, each.text))
+    except BaseException:
+        _discard(stored)
+        raise
+    return stored
+
+
+def _put(field: str, incoming: Incoming) -> storage.Blob:
+    try:
+        blob = storage.put(f"uploads/{uuid4()}", incoming.stream, settings().portal_max_upload_bytes)
+    except storage.TooLarge as wrong:
+        raise storage.TooLarge(**{field: wrong.fields["input_data"]}) from None
     if blob.size == 0:
         storage.delete(blob.key)
-        raise Invalid(input_data="The submitted file is empty.")
+        raise Invalid(**{field: "The submitted file is empty."})
     return blob
+
+
+def _discard(stored: Sequence[Stored]) -> None:
+    for each in stored:
+        storage.delete(each.blob.key)
 
 
 def _validate(chosen: Sequence[Job], blob: storage.Blob) -> None:
@@ -298,13 +358,13 @@ def _validate(chosen: Sequence[Job], blob: storage.Blob) -> None:
 class _Accepting:
     """The one transaction that makes the rows; run again when its answer is lost, as the key keeps it from being two.
 
-    `uncertain`: a commit was sent, and nobody knows yet what came of it. `kept`: the batch names our file.
+    `uncertain`: a commit was sent, and nobody knows yet what came of it. `kept`: the batch names our files.
     """
 
     session: Session
     order: Order
     arguments: Mapping[str, Argument]
-    blob: storage.Blob
+    stored: Sequence[Stored]
     uncertain: bool = False
     kept: bool = False
 
@@ -313,7 +373,7 @@ class _Accepting:
         while True:
             try:
                 batch = self._found() or self._made()
-                self.kept = self.blob.key in {upload.key for upload in batch.uploads}
+                self.kept = self.stored[0].blob.key in {upload.key for upload in batch.uploads}
                 return batch
             except (DBAPIError, NoConnection) as failure:
                 if not away(failure):
@@ -349,7 +409,7 @@ class _Accepting:
 
     def _rows(self) -> Batch:
         priority = admit(self.session, self.order)
-        batch = _batch(self.order, self.blob)
+        batch = _batch(self.order, self.stored)
         wanted = [_job(self.session, self.order, name) for name in self.order.jobs]
         batch.submissions = [freeze(job, at, self.arguments, priority) for at, job in enumerate(wanted)]
         self.session.add(batch)
@@ -360,9 +420,10 @@ class _Accepting:
         return batch
 
     def _refresh(self) -> None:
-        """The locks may have been waited for so long that the file seems to belong to nothing."""
+        """The locks may have been waited for so long that a file seems to belong to nothing."""
         try:
-            storage.refresh(self.blob.key)
+            for each in self.stored:
+                storage.refresh(each.blob.key)
         except NotFound:
             raise Unavailable("The portal was busy for too long: send the request again.") from None
 
@@ -372,8 +433,7 @@ def _admitted_as(order: Order) -> str:
     return f"account {order.account.id}" if order.account else f"address {order.address}"
 
 
-def _batch(order: Order, blob: storage.Blob) -> Batch:
-    incoming_name = order.incoming.name if order.incoming else ""
+def _batch(order: Order, stored: Sequence[Stored]) -> Batch:
     return Batch(
         uuid=str(uuid4()),
         name=order.name,
@@ -381,7 +441,14 @@ def _batch(order: Order, blob: storage.Blob) -> Batch:
         address=order.address,
         account_id=order.account.id if order.account else None,
         idempotency_key=order.idempotency_key,
-        uploads=[Upload(name=last_segment(incoming_name), key=blob.key, size=blob.size, sha256=blob.sha256)],
+        uploads=[_upload(each) for each in stored],
+    )
+
+
+def _upload(stored: Stored) -> Upload:
+    blob = stored.blob
+    return Upload(
+        name=stored.name, key=blob.key, field=stored.field, ending=stored.ending, size=blob.size, sha256=blob.sha256
     )
 
 

@@ -13,7 +13,7 @@ from portal.domain.drafts import ConfigurationDraft, Fault, ParameterDraft, Task
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.limits import Limits
 from portal.domain.names import namesakes, normal_ending, normal_name
-from portal.domain.parameters import Argument, Kind
+from portal.domain.parameters import Argument, Kind, file_part
 from portal.domain.plugins import plugins
 from portal.domain.retries import Retries
 from portal.domain.texts import storable
@@ -124,12 +124,14 @@ def _parameter_draft(parameter: Parameter) -> ParameterDraft:
     return ParameterDraft(
         parameter.alias, parameter.label, parameter.help, parameter.flag, parameter.kind, parameter.default,
         parameter.required, parameter.minimum, parameter.maximum, tuple(parameter.choices), parameter.spacing,
-        parameter.switchless,
+        parameter.switchless, parameter.pattern,
     )  # fmt: skip
 
 
 def _example(draft: ParameterDraft) -> Argument:
     text = draft.default if draft.default is not None else f"<{draft.alias}>"
+    if draft.kind is Kind.FILE:
+        text = file_part(draft.alias, next(iter(normal_endings(draft.choices)), ""))
     on = draft.kind is Kind.BOOLEAN and text.lower() != "false"
     value = on if draft.kind is Kind.BOOLEAN else text
     return Argument(draft.alias, draft.flag, draft.kind, text, value, draft.spacing, draft.switchless)
@@ -163,7 +165,8 @@ def _parameter(position: int, draft: ParameterDraft) -> Parameter:
     return Parameter(
         position=position, alias=draft.alias, label=draft.label, help=draft.help, flag=draft.flag, kind=draft.kind,
         default=draft.default, required=draft.required, minimum=draft.minimum, maximum=draft.maximum,
-        choices=list(draft.choices), spacing=draft.spacing, switchless=draft.switchless,
+        choices=list(normal_endings(draft.choices) if draft.kind is Kind.FILE else draft.choices),
+        spacing=draft.spacing, switchless=draft.switchless, pattern=draft.pattern,
     )  # fmt: skip
 
 

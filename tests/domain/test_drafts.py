@@ -28,7 +28,7 @@ def of_parameter(**changes: Any) -> dict[str, str]:
 @pytest.mark.parametrize("bound", [math.inf, -math.inf, math.nan, 10**400])
 @pytest.mark.parametrize("field", ["minimum", "maximum"])
 def test_it_refuses_a_bound_that_is_no_number(kind: Kind, bound: float, field: str) -> None:
-    wrong = of_parameter(kind=kind, required=True, choices=("a",), **{field: bound})
+    wrong = of_parameter(kind=kind, required=True, choices=(".a",), **{field: bound})
 
     assert list(wrong) == [f"parameters-0-{field}"]
 
@@ -46,7 +46,7 @@ def test_it_takes_the_bounds_of_a_text_and_of_numbers() -> None:
     assert of_parameter(kind=Kind.DECIMAL, required=True, minimum=-0.5, maximum=1e300) == {}
 
 
-@pytest.mark.parametrize("kind", [Kind.BOOLEAN, Kind.CHOICE])
+@pytest.mark.parametrize("kind", [Kind.BOOLEAN, Kind.CHOICE, Kind.DATE, Kind.FILE])
 def test_it_refuses_bounds_of_what_has_no_order(kind: Kind) -> None:
     wrong = of_parameter(kind=kind, required=True, choices=("a",), minimum=1)
 
@@ -108,6 +108,7 @@ def test_it_names_the_text_of_a_configuration_that_is_too_long(field: str, limit
         ("parameters-0-help", lambda text: {"parameters": (ParameterDraft("n", help=text),)}),
         ("parameters-0-flag", lambda text: {"parameters": (ParameterDraft("n", flag=text),)}),
         ("parameters-0-default", lambda text: {"parameters": (ParameterDraft("n", default=text),)}),
+        ("parameters-0-pattern", lambda text: {"parameters": (ParameterDraft("n", pattern=text),)}),
         ("parameters-0-choices", lambda text: {"parameters": (ParameterDraft("n", choices=(text,)),)}),
         ("variables-0-value", lambda text: {"variables": (("A", text),)}),
         ("configurations-0-name", lambda text: {"configurations": (ConfigurationDraft("Software", text),)}),
@@ -120,11 +121,75 @@ def test_it_refuses_what_no_database_keeps(text: str, field: str, changes: Any) 
     assert wrong[field].endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [("[a-", "missing ]"), (r"(a)\1", "invalid escape"), ("(?=x)", "perl operator"), ("a{9000}", "repetition")],
+)
+def test_it_refuses_a_pattern_that_is_none_or_takes_for_ever(pattern: str, reason: str) -> None:
+    [sentence] = of_parameter(pattern=pattern).values()
+
+    assert sentence.startswith("This is not a regular expression that is known here: ") and reason in sentence
+
+
+def test_it_refuses_a_pattern_of_what_is_no_text_and_one_that_is_too_long() -> None:
+    assert list(of_parameter(kind=Kind.INTEGER, required=True, pattern="1+")) == ["parameters-0-pattern"]
+    assert "At most 300 characters" in of_parameter(pattern="a" * 301)["parameters-0-pattern"]
+    assert of_parameter(pattern="a" * 300) == {}
+
+
+def test_it_holds_a_default_against_its_pattern() -> None:
+    assert "not of the form [a-z]+" in of_parameter(pattern="[a-z]+", default="A1")["parameters-0-default"]
+
+
+@pytest.mark.parametrize("kind", [Kind.INTEGER, Kind.DECIMAL, Kind.CHOICE, Kind.DATE])
+def test_it_refuses_an_optional_parameter_that_would_have_no_value(kind: Kind) -> None:
+    wrong = of_parameter(kind=kind, choices=("a",) if kind is Kind.CHOICE else ())
+
+    assert wrong == {"parameters-0-default": "Give a default, or make the parameter required."}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"default": "a.csv"}, "default"),
+        ({"choices": ("graph.out",)}, "choices"),
+        ({"choices": (".a b",)}, "choices"),
+        ({"alias": "out"}, "alias"),
+        ({"alias": "fit", "choices": (".csv",)}, "alias"),
+        ({"alias": "log"}, "alias"),
+    ],
+)
+def test_it_names_what_a_file_cannot_have(changes: dict[str, Any], field: str) -> None:
+    wrong = found(
+        outputs=("graph.out", ".out", ".fit.csv"),
+        stdout="log.txt",
+        parameters=(ParameterDraft(**{"alias": "n", "kind": Kind.FILE, **changes}),),
+    )
+
+    assert list(wrong) == [f"parameters-0-{field}"]
+
+
+def test_it_takes_files_beside_each_other_and_refuses_two_of_one_name() -> None:
+    def of(*aliases: str) -> list[str]:
+        return list(found(parameters=tuple(ParameterDraft(each, kind=Kind.FILE) for each in aliases)))
+
+    assert of("first", "second") == []
+    assert of("a b", "a_b") == ["parameters-1-alias"]
+
+
 @pytest.mark.parametrize(("task", "alias"), [("submission", "name"), ("input", "data")])
 def test_it_refuses_a_parameter_that_would_bear_the_name_of_a_field_of_every_form(task: str, alias: str) -> None:
     wrong = found(name=task, parameters=(ParameterDraft(alias),))
 
     assert f"{task}_{alias}" in wrong["parameters-0-alias"]
+
+
+@pytest.mark.parametrize("code", ["echo $VALUE", "t $I3", "t $P2", "t $O1"])
+def test_it_refuses_a_command_with_a_place_that_stands_for_nothing(code: str) -> None:
+    wrong = found(language="command", code=code, inputs=(".in",), parameters=(ParameterDraft("n", flag="-t"),))
+
+    assert "stands for nothing here" in wrong["code"]
+    assert found(language="command", code="echo $VALUE", parameters=(ParameterDraft("v", flag="VALUE"),)) == {}
 
 
 def test_it_refuses_a_quote_that_never_ends_in_a_command_only() -> None:

@@ -64,7 +64,7 @@ def test_it_shows_no_more_than_the_beginning_of_a_long_value() -> None:
 
 @pytest.mark.parametrize("text", ["\0", "\x1b[31m", "a\x07", "\ud800", "a\udcffb"])
 def test_it_refuses_control_characters_and_halves_of_characters(text: str) -> None:
-    assert refusal(Rule(), text) == "fit_alpha: control characters are not allowed."
+    assert refusal(Rule(), text).startswith("fit_alpha: control characters are not allowed, this has U+")
 
 
 def test_it_refuses_a_text_that_came_as_something_else_than_utf_8() -> None:
@@ -101,8 +101,8 @@ def test_it_bounds_a_text_by_its_characters() -> None:
     rule = Rule(minimum=2, maximum=3)
 
     assert read("x", rule, "😀😀😀")[1] == "😀😀😀"
-    assert "at most 3 characters are allowed, this has 4" in refusal(rule, "abcd")
-    assert "at least 2 characters are needed" in refusal(rule, "a")
+    assert "at most 3 characters are allowed, “abcd” has 4." in refusal(rule, "abcd")
+    assert "at least 2 characters are needed, “a” has 1." in refusal(rule, "a")
     assert f"at most {LONGEST}" in refusal(Rule(), "x" * (LONGEST + 1))
 
 
@@ -115,6 +115,59 @@ def test_it_requires_a_value_of_a_required_parameter_whatever_its_default() -> N
     assert refusal(Rule(default="x"), None) == "fit_alpha is required: give it a value."
     assert refusal(Rule(default="x"), "") == "fit_alpha is required: give it a value."
     assert refusal(BOOLEAN, None) == "fit_alpha is required: give it a value."
+
+
+def test_it_lets_an_optional_text_be_left_empty_whatever_its_length_and_pattern() -> None:
+    assert read("x", Rule(required=False, minimum=2, pattern="[a-z]+"), "") == ("", "")
+
+
+@pytest.mark.parametrize("text", ["AB-1", "ÄÖ-123"])
+def test_it_takes_a_text_that_matches_its_pattern_as_a_whole(text: str) -> None:
+    assert read("x", Rule(pattern=r"\p{Lu}{2}-[0-9]+"), text) == (text, text)
+
+
+@pytest.mark.parametrize("text", ["xAB-1", "AB-1x", "AB-1\n", "ab-1"])
+def test_it_names_the_pattern_that_a_text_does_not_match(text: str) -> None:
+    assert refusal(Rule(pattern="[A-Z]{2}-[0-9]+"), text) == f"fit_alpha: “{text}” is not of the form [A-Z]{{2}}-[0-9]+"
+
+
+@pytest.mark.parametrize("text", ["2026-11-21", "0001-01-01", "2024-02-29"])
+def test_it_takes_a_date(text: str) -> None:
+    assert read("x", Rule(Kind.DATE), text) == (text, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-29", "2026-13-01", "21.11.2026", "20261121", "2026-W47-6", "2026-11-21\n", "٢٠٢٦-11-21"]
+)
+def test_it_refuses_what_is_no_date(text: str) -> None:
+    assert refusal(Rule(Kind.DATE), text) == f"fit_alpha: “{text}” is not a date, such as 2026-11-21."
+
+
+@pytest.mark.parametrize(
+    ("choices", "name", "ending"),
+    [
+        ((), "table.tsv", ".tsv"),
+        ((), "reads.2.tar.gz", ".tar.gz"),
+        ((), "README", ""),
+        ((), ".hidden", ""),
+        ((), "odd.e n d", ""),
+        ((".csv", ".tsv"), "Table.TSV", ".tsv"),
+        (("gz", "tar.gz", ".tar.gz"), "a.tar.gz", ".tar.gz"),
+    ],
+)
+def test_it_knows_a_file_by_its_ending(choices: tuple[str, ...], name: str, ending: str) -> None:
+    assert read("x", Rule(Kind.FILE, choices=choices), name) == (name, ending)
+
+
+def test_it_names_the_endings_that_a_file_may_have() -> None:
+    rule = Rule(Kind.FILE, choices=("csv", ".tsv"))
+
+    assert refusal(rule, "a.txt") == "fit_alpha: “a.txt” does not end in .csv or .tsv."
+    assert refusal(rule, None) == "fit_alpha is required: send a file."
+
+
+def test_it_gives_no_file_as_nothing() -> None:
+    assert read("x", Rule(Kind.FILE, required=False), None) == ("", None)
 
 
 def test_it_gives_an_optional_text_without_a_default_as_the_empty_text() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from portal.domain.command import Binding
 from portal.domain.limits import Limits
@@ -27,6 +28,8 @@ WORK = Work(
         Argument("quiet", "-q", Kind.BOOLEAN, "FALSE", False),
         Argument("all", "-a", Kind.BOOLEAN, "TRUE", True),
         Argument("alpha", "--alpha", Kind.DECIMAL, "1e-5", 1e-5, switchless=True),
+        Argument("table", "--with", Kind.FILE, ".table.tsv", "fit_table"),
+        Argument("mask", "--mask", Kind.FILE, "", None),
     ),
     variables={"SPECIES": "a 'b'"},
     rules=Rules((2, 3), Then.FINISH, Then.CONTINUE),
@@ -85,7 +88,16 @@ def test_it_numbers_the_parameters_without_the_one_whose_flag_is_value() -> None
     assert bound["VALUE"] == Binding(value="human")
     assert bound["P1"] == Binding(("--name",), "a 'b' 😀\n")
     assert bound["P2"] == Binding(("-n",), "10", spacing=False)
-    assert "P6" not in bound
+    assert "P8" not in bound
+
+
+def test_it_names_a_file_as_it_lies_in_the_directory_and_leaves_nothing_for_none() -> None:
+    bound = bindings(WORK, "/run")
+    only = replace(WORK, arguments=(Argument("mask", "VALUE", Kind.FILE, "", None),))
+
+    assert bound["P6"] == Binding(("--with",), "0d9f.table.tsv")
+    assert bound["P7"] == Binding()
+    assert bindings(only, "/run")["VALUE"] == Binding()
 
 
 def test_it_keeps_the_number_of_a_boolean_that_is_off() -> None:

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,69 @@ def test_it_refuses_a_value_without_repeating_its_public_name(
 ) -> None:
     page = signed_in.post(typed, data=order(**{"p.greet_times": typed_value})).text
     assert f"<span>{sentence}" in page
+
+
+@pytest.fixture
+def with_files(examples: object, session: Session) -> str:
+    parameters = (
+        ParameterDraft("day", kind=Kind.DATE, required=True),
+        ParameterDraft("code", help="A plate.", pattern="[A-Z][0-9]+", default="A1"),
+        ParameterDraft("table", label="Table", kind=Kind.FILE, choices=(".csv", ".tsv"), required=True),
+        ParameterDraft("mask", kind=Kind.FILE),
+    )
+    with transaction(session):
+        tasks.save(session, TaskDraft("fit", "command", "localhost", "true", parameters=parameters), None)
+        jobs.save(session, jobs.JobDraft("fit", steps=(jobs.StepDraft(1, "fit"),), public=True), None)
+    return "/jobs/fit/run"
+
+
+def test_it_draws_dates_files_and_patterns(client: FlaskClient, with_files: str) -> None:
+    page = client.get(f"{with_files}?p.fit_day=2026-11-21&p.fit_table=x").text
+    assert 'name="p.fit_day" required type="date" value="2026-11-21"' in page
+    assert 'accept=".csv,.tsv"' in page
+    assert "A file that ends in .csv or .tsv." in page
+    assert "A plate. Of the form [A-Z][0-9]+" in page
+    assert "-F fit_table=@fit_table.csv" in page
+    assert "fit_mask" not in page.partition("Use it from")[2]
+
+
+def test_it_sends_the_files_of_parameters(client: FlaskClient, with_files: str, session: Session) -> None:
+    chosen = {
+        "p.fit_day": "2026-11-21",
+        "p.fit_table": (io.BytesIO(b"1\t2"), "t.tsv"),
+        "p.fit_mask": (io.BytesIO(), ""),
+    }
+    assert client.post(with_files, data=order(**chosen)).status_code == 303
+    uploads = only_batch(session).uploads
+    assert [(each.field, each.name, each.size) for each in uploads] == [
+        ("", "a.csv", len(TABLE)),
+        ("fit_table", "t.tsv", 3),
+    ]
+
+
+def test_its_run_shows_the_files_that_were_sent(client: FlaskClient, with_files: str, session: Session) -> None:
+    chosen = {"p.fit_day": "2026-11-21", "p.fit_table": (io.BytesIO(b"1\t2"), "my table.tsv")}
+    page = client.get(client.post(with_files, data=order(**chosen)).location).text
+    uuid = only_batch(session).submissions[0].uuid
+    assert "<dd>my_table.tsv</dd>" in page
+    assert client.get(f"/runs/{uuid}/results/{uuid}_input_2.table.tsv").data == b"1\t2"
+    assert "p.fit_table" not in page and "p.fit_day=2026-11-21" in page
+
+
+def test_it_names_a_file_that_is_wrong_and_asks_for_all_again(client: FlaskClient, with_files: str) -> None:
+    chosen = {"p.fit_day": "21.11.2026", "p.fit_table": (io.BytesIO(b"x"), "t.txt")}
+    answer = client.post(with_files, data=order(**chosen))
+    assert answer.status_code == 422
+    assert "“t.txt” does not end in .csv or .tsv. Choose the file again." in answer.text
+    assert "“21.11.2026” is not a date, such as 2026-11-21." in answer.text
+    assert answer.text.count("Choose the file again.") == 2
+    assert "This is required: send a file." in client.post(with_files, data=order()).text
+
+
+def test_a_file_in_a_text_field_counts_for_nothing(client: FlaskClient, with_files: str) -> None:
+    answer = client.post(with_files, data=order(**{"p.fit_day": (io.BytesIO(b"2026-11-21"), "day")}))
+    assert answer.status_code == 422
+    assert "This is required: give it a value." in answer.text
 
 
 def test_it_asks_for_the_file_again(signed_in: FlaskClient, typed: str) -> None:
@@ -240,8 +304,11 @@ def test_its_curl_line_passes_any_text_as_it_is() -> None:
     assert taken_literally == ["first", "second", "third"]
 
 
-def test_its_python_snippet_sends_the_fields(tmp_path: Path) -> None:
-    (tmp_path / "in put.csv").write_bytes(TABLE)
+@pytest.mark.parametrize("further", [{}, {"fit_table": "a table.tsv", "fit mask": "mask"}])
+def test_its_python_snippet_sends_the_fields(tmp_path: Path, further: dict[str, str]) -> None:
+    request = replace(REQUEST, files=further)
+    for name in request.every_file().values():
+        (tmp_path / name).write_bytes(TABLE)
     (tmp_path / "requests.py").write_text(
         "import json\n"
         "class Answer:\n"
@@ -249,13 +316,20 @@ def test_its_python_snippet_sends_the_fields(tmp_path: Path) -> None:
         "    def raise_for_status(self): pass\n"
         "    def json(self): return {'UUID': json.dumps(self.sent)}\n"
         "def post(url, data, files, timeout):\n"
-        "    return Answer([url, data, files['input_data'].read().decode()])\n"
+        "    return Answer([url, data, {name: file.read().decode() for name, file in files.items()}])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", snippets.python(REQUEST)],
+        [sys.executable, "-c", snippets.python(request)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         check=True,
     )
-    assert json.loads(done.stdout) == [REQUEST.url, HARD, TABLE.decode()]
+    assert json.loads(done.stdout) == [REQUEST.url, HARD, dict.fromkeys(request.every_file(), TABLE.decode())]
+
+
+def test_its_other_snippets_send_every_file() -> None:
+    request = replace(REQUEST, files={"fit_table": "a table.tsv"})
+    words = shlex.split(snippets.curl(request))
+    assert {"input_data=@in put.csv", "fit_table=@a table.tsv"} <= set(words)
+    assert '`fit_table` = curl::form_file("a table.tsv")\n' in snippets.r(request)

@@ -236,6 +236,32 @@ def test_its_preview_says_what_code_of_each_language_finds(signed_in: FlaskClien
         assert f"What {words} finds" in signed_in.post("/tasks/preview", data={**NEW, "language": language}).text
 
 
+def test_it_keeps_patterns_dates_and_the_endings_of_files(
+    signed_in: FlaskClient, examples: object, session: Session
+) -> None:
+    rows = {
+        "parameters-0-kind": "text", "parameters-0-default": "AB", "parameters-0-minimum": "",
+        "parameters-0-pattern": "[A-Z]+ ",
+        "parameters-1-alias": "day", "parameters-1-kind": "date", "parameters-1-default": "2026-11-21",
+        "parameters-2-alias": "table", "parameters-2-kind": "file", "parameters-2-choices": "csv\r\n.tsv",
+        "parameters-2-flag": "--with", "parameters-2-spacing": "y",
+    }  # fmt: skip
+    data = {**NEW, **rows, "code": "fit $P1 $P3 $I1"}
+    refused = signed_in.post("/tasks/new", data={**data, "parameters-0-pattern": "[A-"})
+    preview = text_of(signed_in.post("/tasks/preview", data=data))
+    saved = signed_in.post("/tasks/new", data={**data, "parameters-0-pattern": "[A-Z]+"})
+
+    assert "This is not a regular expression that is known here: missing ]" in refused.text
+    assert "--with 0d9f3a52.table.csv 0d9f3a52.txt" in preview
+    assert 'type="date"' in preview and 'accept=".csv,.tsv"' in preview
+    assert saved.status_code == 303
+    kept = tasks.draft_of(tasks.get(session, "longest").current).parameters
+    assert [(each.kind, each.pattern, each.choices) for each in kept] == [
+        ("text", "[A-Z]+", ()), ("date", "", ()), ("file", "", (".csv", ".tsv")),
+    ]  # fmt: skip
+    assert "<code>[A-Z]+</code>" in signed_in.get("/tasks/longest/revisions/1").text
+
+
 def test_its_preview_bears_with_what_cannot_be_read_yet(signed_in: FlaskClient, examples: object) -> None:
     unfinished = {**NEW, "parameters-0-kind": "nonsense", "wall_seconds": "x", "exit_statuses": "x", "code": "'$P9"}
     assert signed_in.post("/tasks/preview", data=unfinished).status_code == 200

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
-from portal.domain.drafts import TaskDraft
+from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import USUAL, Limits
+from portal.domain.parameters import Kind
 from portal.domain.retries import Retries
 from portal.models import Backend
 from portal.services import backends, configuration, jobs, tasks
@@ -93,6 +94,27 @@ def test_it_names_the_entry_that_is_wrong_and_loads_nothing(
 
     assert refusal.value.fields["file"].startswith(named)
     assert (tasks.every(session), jobs.every(session)) == ([], [])
+
+
+def test_it_reads_each_type_of_parameter(session: Session, tmp_path: Path) -> None:
+    parameters = (
+        "{name: day, type: date, default: '2026-11-21'}, {name: code, pattern: '[A-Z]+', required: true}, "
+        "{name: table, type: file, choices: [csv, .tsv]}"
+    )
+
+    _, task, _ = loaded(session, tmp_path, task=f"parameters: [{parameters}]")
+
+    assert task.parameters == (
+        ParameterDraft("day", kind=Kind.DATE, default="2026-11-21"),
+        ParameterDraft("code", pattern="[A-Z]+", required=True),
+        ParameterDraft("table", kind=Kind.FILE, choices=(".csv", ".tsv")),
+    )
+
+
+@pytest.mark.parametrize("entry", ["type: date, default: 2026-11-21", "pattern: 5", "type: choice, choices: [yes]"])
+def test_it_takes_no_text_for_what_yaml_reads_otherwise(session: Session, tmp_path: Path, entry: str) -> None:
+    with pytest.raises(Invalid, match="between quotes"):
+        loaded(session, tmp_path, task=f"parameters: [{{name: p, {entry}}}]")
 
 
 @pytest.mark.parametrize(

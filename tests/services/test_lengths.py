@@ -15,6 +15,7 @@ from portal.models import Backend, Configuration, Parameter, TaskRevision
     [
         (Parameter.label, LONGEST["label"]),
         (Parameter.flag, LONGEST["flag"]),
+        (Parameter.pattern, LONGEST["pattern"]),
         (Configuration.kind, LONGEST["kind"]),
         (Configuration.name, LONGEST["name"]),
         (Configuration.version, LONGEST["version"]),

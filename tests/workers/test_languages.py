@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -16,7 +15,6 @@ from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.models import Run, Submission
 from portal.services import logs, results
-from tests.making import make_job, make_task, submitted
 
 ODD = 'it\'s "a" $(id) `b` \\ %41 😀\nline two\ttab '
 PARAMETERS = (
@@ -31,21 +29,6 @@ VALUES = {
     "t_text": ODD, "t_small": "1e-5", "t_whole": "-1", "t_on": "TRUE", "t_off": "FALSE", "t_light colour": "sky blue",
 }  # fmt: skip
 DATA = b"\x00\xffa,b\r\n'\"\n" + "é😀".encode()
-
-
-@pytest.fixture
-def done(session: Session, work: Callable[[], None]) -> Callable[..., Submission]:
-    """One task as a job of its own, submitted and worked through."""
-
-    def run(language: str, code: str, content: bytes = b"x\n", values: Any = None, **more: Any) -> Submission:
-        make_task(session, "t", language, code, **more)
-        make_job(session, "job", [(1, "t")])
-        submission = submitted(session, "job", content, values)
-        work()
-        session.expire_all()
-        return submission
-
-    return run
 
 
 def only(submission: Submission) -> Run:
@@ -165,7 +148,15 @@ def test_it_shows_where_r_cannot_read_the_code(session: Session, done: Callable[
 
 
 @pytest.mark.parametrize(
-    ("language", "code"), [("command", "exit 3"), ("python", "import sys; sys.exit(3)"), ("r", "quit(status = 3)")]
+    ("language", "code"),
+    [
+        ("command", "exit 3"),
+        ("python", "import sys; sys.exit(3)"),
+        ("python", "quit(3)"),
+        ("python", "import os; os._exit(3)"),
+        ("r", "quit(status = 3)"),
+        ("r", "q('no', 3, runLast = FALSE)"),
+    ],
 )
 def test_it_ends_with_the_status_that_the_code_chose(language: str, code: str, done: Callable[..., Submission]) -> None:
     run = only(done(language, code))

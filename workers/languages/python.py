@@ -8,14 +8,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from portal.domain.parameters import Kind
 from portal.domain.work import Work
+from workers import open_files
 
 LABEL = "Python"
 EDITOR = "python"
 PLACE = 'params["{name}"]'
 HINT = (
     "The code finds inputs (path by ending: inputs['.csv']), outputs (the path to write, by ending) and params (typed "
-    "values by name). It runs in a directory of its own; any file in it that matches an output ending is kept."
+    "values by name). Code of the first system finds its names, too: I1 and O1 as open files, P1 as {flag: value}. It "
+    "runs in a directory of its own; any file in it that matches an output ending is kept."
 )
 DRIVER = Path(__file__).parent / "drivers" / "driver.py"
 
@@ -27,7 +30,8 @@ def unavailable(options: Mapping[str, str]) -> str | None:
 
 def prepare(work: Work, space: Path) -> list[str]:
     (space / "task.py").write_text(work.code, "utf-8")
-    (space / "values.json").write_text(json.dumps(_values(work)), "utf-8")
+    values = {"names": _values(work) | _numbered(work), "files": open_files.named(work, space)}
+    (space / "values.json").write_text(json.dumps(values), "utf-8")
     shutil.copyfile(DRIVER, space / "driver.py")
     return [_interpreter(work.placement.options), "-s", "-u", str(space / "driver.py")]
 
@@ -37,9 +41,17 @@ def _interpreter(options: Mapping[str, str]) -> str:
     return options.get("python") or sys.executable
 
 
-def _values(work: Work) -> dict[str, dict[str, object]]:
+def _values(work: Work) -> dict[str, object]:
     return {
         "inputs": {ending: work.file(ending) for ending in work.inputs},
         "outputs": {ending: work.output(ending) for ending in work.outputs},
-        "params": {argument.name: argument.value for argument in work.arguments},
+        "params": {argument.name: work.value(argument) for argument in work.arguments},
+    }
+
+
+def _numbered(work: Work) -> dict[str, object]:
+    """P1, P2 ... as the first system's code has them: {flag: text}, or of a boolean whether it is on."""
+    return {
+        f"P{number}": bool(each.value) if each.kind is Kind.BOOLEAN else {each.flag: work.text(each)}
+        for number, each in enumerate(work.flagged(), 1)
     }

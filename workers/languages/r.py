@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from portal.domain.parameters import Value
+from portal.domain.parameters import Argument, Kind, Value
 from portal.domain.work import Work
+from workers import open_files
 
 LABEL = "R"
 EDITOR = "r"
 PLACE = "params${word}"
 HINT = (
     "The code finds inputs (path by ending: inputs[['.csv']]), outputs (the path to write, by ending) and params "
-    "(typed values by name: params$alpha). It runs in a directory of its own; any file in it that matches an output "
-    "ending is kept."
+    "(typed values by name: params$alpha). Code of the first system finds its names, too: I1 and O1 as open files, "
+    "P1 as list(flag = value). It runs in a directory of its own; any file in it that matches an output ending is kept."
 )
 DRIVER = Path(__file__).parent / "drivers" / "driver.R"
 
@@ -30,7 +31,7 @@ def unavailable(options: Mapping[str, str]) -> str | None:
 
 def prepare(work: Work, space: Path) -> list[str]:
     (space / "task.R").write_text(work.code.replace("\r", ""), "utf-8")
-    (space / "values.tsv").write_text("".join(_lines(work)), "ascii")
+    (space / "values.tsv").write_text("".join(_lines(work, space)), "ascii")
     shutil.copyfile(DRIVER, space / "driver.R")
     return [_program(work.placement.options), "--vanilla", str(space / "driver.R"), str(space)]
 
@@ -39,18 +40,29 @@ def _program(options: Mapping[str, str]) -> str:
     return options.get("rscript") or "Rscript"
 
 
-def _lines(work: Work) -> Iterator[str]:
-    """One value a line: which list, name, type and the value itself, percent-encoded."""
+def _lines(work: Work, space: Path) -> Iterator[str]:
+    """One value a line: which list, name, type, the value itself and its flag, percent-encoded."""
     for ending in work.inputs:
         yield _line("inputs", ending, "text", work.file(ending))
     for ending in work.outputs:
         yield _line("outputs", ending, "text", work.output(ending))
     for argument in work.arguments:
-        yield _line("params", argument.name, *_spelt(argument.value))
+        yield _line("params", argument.name, *_spelt(work.value(argument)))
+    for name, (file, kind) in open_files.named(work, space).items():
+        yield _line("files", name, kind, file)
+    for number, each in enumerate(work.flagged(), 1):
+        yield _numbered(f"P{number}", each, work.text(each))
 
 
-def _line(section: str, name: str, kind: str, text: str) -> str:
-    return "\t".join((section, quote(name, safe=""), kind, quote(text, safe=""), ".")) + "\n"
+def _numbered(name: str, argument: Argument, text: str) -> str:
+    """P1 as the first system's code has it: list(flag = text), or of a boolean whether it is on."""
+    if argument.kind is Kind.BOOLEAN:
+        return _line("names", name, *_spelt(bool(argument.value)))
+    return _line("names", name, "flagged", text, argument.flag)
+
+
+def _line(section: str, name: str, kind: str, text: str, flag: str = "") -> str:
+    return "\t".join((section, quote(name, safe=""), kind, quote(text, safe=""), f".{quote(flag, safe='')}")) + "\n"
 
 
 def _spelt(value: Value) -> tuple[str, str]:
@@ -59,4 +71,6 @@ def _spelt(value: Value) -> tuple[str, str]:
         return "logical", str(value).upper()
     if isinstance(value, int):
         return ("integer" if abs(value) < 2**31 else "numeric"), str(value)
-    return ("numeric", value.hex()) if isinstance(value, float) else ("text", value)
+    if isinstance(value, float):
+        return "numeric", value.hex()
+    return ("nothing", "") if value is None else ("text", value)

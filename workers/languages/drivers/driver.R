@@ -7,18 +7,37 @@ local({
     Encoding(plain) <- "UTF-8"
     plain
   }
-  typed <- function(kind, text) {
-    switch(kind, integer = as.integer(text), numeric = as.numeric(text), logical = as.logical(text), text)
+  typed <- function(kind, text, flag) {
+    switch(kind,
+      integer = as.integer(text), numeric = as.numeric(text), logical = as.logical(text), nothing = NULL,
+      flagged = structure(list(text), names = flag),
+      "text file" = file(text, "r"), "binary file" = file(text, "rb"), output = file(text, "wb"), text
+    )
   }
   give <- function(lists, line) {
     part <- strsplit(line, "\t", fixed = TRUE)[[1]]
-    lists[[part[1]]][[decode(part[2])]] <- typed(part[3], decode(part[4]))
+    value <- list(typed(part[3], decode(part[4]), decode(substring(part[5], 2))))
+    lists[[part[1]]][decode(part[2])] <- value
     lists
   }
 
-  empty <- list(inputs = list(), outputs = list(), params = list())
+  empty <- list(inputs = list(), outputs = list(), params = list(), names = list(), files = list())
   lists <- Reduce(give, readLines(file.path(space, "values.tsv")), empty)
-  for (name in names(lists)) assign(name, lists[[name]], envir = globalenv())
+
+  for (name in c("inputs", "outputs", "params")) assign(name, lists[[name]], envir = globalenv())
+  for (each in c(lists["names"], lists["files"])) {
+    for (name in names(each)) assign(name, each[[name]], envir = globalenv())
+  }
+
+  # Whatever way the code ends: what it wrote to O1 is there, and an O1 that it left empty is not.
+  opened <- new.env()
+  opened$files <- lists$files
+  opened$paths <- vapply(lists$files, function(each) file.path(getwd(), summary(each)$description), "")
+  reg.finalizer(opened, onexit = TRUE, function(opened) {
+    for (each in opened$files) tryCatch(close(each), error = function(wrong) NULL)
+    outputs <- opened$paths[grepl("^O", names(opened$paths))]
+    unlink(outputs[file.size(outputs) %in% 0])
+  })
 
   options(warn = 1, keep.source = TRUE)
   lines <- readLines(file.path(space, "task.R"), encoding = "UTF-8", warn = FALSE)

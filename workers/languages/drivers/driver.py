@@ -1,5 +1,10 @@
-"""Runs an analyst's Python code as a fresh program: its values as data, its errors with its own line numbers."""
+"""Runs an analyst's Python code as a fresh program: its values as data, its errors with its own line numbers.
 
+The first system's I1 and O1 are files that are open already; whatever way the code ends, what it wrote to O1 is there,
+and an O1 that it left empty is not.
+"""
+
+import io
 import json
 import linecache
 import os
@@ -8,6 +13,31 @@ import traceback
 import types
 
 NAME = "task.py"
+
+
+class Output(io.TextIOWrapper):
+    """A file to write text or bytes to."""
+
+    def __init__(self, path):
+        super().__init__(io.BufferedWriter(io.FileIO(path, "w")), encoding="utf-8")
+        self.path = os.path.abspath(path)
+
+    def write(self, content):
+        if isinstance(content, str):
+            return super().write(content)
+        self.flush()
+        return self.buffer.write(content)
+
+    def finish(self):
+        self.close()
+        if os.path.isfile(self.path) and not os.path.getsize(self.path):
+            os.unlink(self.path)
+
+
+def opened(path, kind):
+    if kind == "output":
+        return Output(path)
+    return open(path, "rb") if kind == "binary file" else open(path, encoding="utf-8")
 
 
 def values(root):
@@ -28,12 +58,14 @@ def show(kind, error, trace):
 def main():
     root = os.path.dirname(os.path.abspath(__file__))
     given, code = values(root), source(root)
+    linecache.cache[NAME] = (len(code), None, [line + "\n" for line in code.split("\n")], NAME)
+    compiled = compile(code, NAME, "exec")
     program = types.ModuleType("__main__")
-    program.__dict__.update(given, __file__=os.path.join(root, NAME))
+    files = {name: opened(*file) for name, file in given["files"].items()}
+    program.__dict__.update(given["names"], **files, __file__=os.path.join(root, NAME))
     sys.modules["__main__"] = program
     sys.argv, sys.path[0], sys.excepthook = [NAME], os.getcwd(), show
-    linecache.cache[NAME] = (len(code), None, [line + "\n" for line in code.split("\n")], NAME)
-    return compile(code, NAME, "exec"), program.__dict__
+    return compiled, program.__dict__, [each for each in files.values() if isinstance(each, Output)]
 
 
 def failed_to_compile(error):
@@ -42,7 +74,11 @@ def failed_to_compile(error):
 
 
 try:
-    program, names = main()
+    program, names, outputs = main()
 except (SyntaxError, ValueError) as error:
     failed_to_compile(error)
-exec(program, names)
+try:
+    exec(program, names)
+finally:
+    for output in outputs:
+        output.finish()

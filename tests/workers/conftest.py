@@ -1,0 +1,41 @@
+"""One task as a job of its own, submitted and worked through by real launchers and real interpreters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from portal.models import Submission
+from portal.services import results
+from tests.making import make_job, make_task, submitted
+
+
+@pytest.fixture
+def done(session: Session, work: Callable[[], None]) -> Callable[..., Submission]:
+    """Makes the task and the job, submits, and works until nothing is due."""
+
+    def run(
+        language: str, code: str, content: bytes = b"x\n", values: Any = None, files: Any = None, **more: Any
+    ) -> Submission:
+        make_task(session, "t", language, code, **more)
+        make_job(session, "job", [(1, "t")])
+        submission = submitted(session, "job", content, values, files=files)
+        work()
+        session.expire_all()
+        return submission
+
+    return run
+
+
+@pytest.fixture
+def content(session: Session) -> Callable[[Submission, str], bytes]:
+    """The bytes of a submission's result of this ending."""
+
+    def read(submission: Submission, ending: str) -> bytes:
+        with results.open_file(results.find(session, submission.uuid + ending)) as stream:
+            return stream.read()
+
+    return read
