@@ -287,6 +287,31 @@ def test_it_serves_who_is_signed_in_first_and_counts_by_account(
         submissions.submit(session, asked(account=ann, address="192.0.2.7"))
 
 
+def test_it_applies_no_limit_that_is_empty(session: Session, service: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_limit(monkeypatch, HOG_SIZE="", HARD_LIMIT="")
+    ann = account(session, "ann", Role.SUBMITTER)
+
+    for who, queue in ((None, "here"), (ann, "high_here")):
+        made = [submissions.submit(session, asked(account=who)).submissions[0].runs[0].queue for _ in range(17)]
+        assert set(made) == {queue}
+
+
+def test_it_serves_an_account_that_asks_much_later_and_refuses_who_is_at_the_end_of_the_line(
+    session: Session, service: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limit(monkeypatch, HOG_SIZE="1", HARD_LIMIT="")
+    monkeypatch.setenv("PORTAL_DEFAULT_JOB_PRIORITY", "0")
+    settings.cache_clear()
+    ann = account(session, "ann", Role.SUBMITTER)
+
+    queues = [submissions.submit(session, asked(account=ann)).submissions[0].runs[0].queue for _ in range(3)]
+    assert queues == ["high_here", "here", "here"]
+    assert submissions.submit(session, asked()).submissions[0].runs[0].queue == "low_here"
+    with pytest.raises(TooMany) as refusal:
+        submissions.submit(session, asked())
+    assert refusal.value.retry_after > 0
+
+
 def test_it_takes_another_order_when_an_earlier_one_has_ended(
     session: Session, service: None, monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]
 ) -> None:

@@ -79,14 +79,14 @@ def test_it_refuses_data_when_its_options_became_wrong() -> None:
 
 LONG = {
     "text": (b"some text\n", b"", b""),
-    "csv": (b"Adelie,39.1,2007\n", b"species,bill,year\n", b""),
+    "csv": (b"Adelie,39.1,2007,a bird of the Southern Ocean\n", b"species,bill,year,what\n", b""),
     "fasta protein": (samples.PROTEIN + b"\n", b">one\n", b""),
     "fasta": (b"ACGT", b">a chromosome in one line\n", b"\n"),
     "json": (b'{"species": "Adelie", "bill": [39.1, null]}, ', b"[", b"1]"),
     "json array": (b"x", b'["', b'"]'),
     "pdb": (samples.ATOM.encode() + b"\n", b"", b""),
     "size 1 GB": (b"x", b"", b""),
-    "regex [a-z ]+": (b"some text of which there is plenty\n", b"", b""),
+    "regex [a-z ]+": (b"some text of which there is plenty " * 20 + b"\n", b"", b""),
     "gif": (b"\x04abcd", samples.GIF_SCREEN + samples.GIF_IMAGE[:11], b"\0\x3b"),
     "jpeg": (b"a\xff\0bcde", samples.JPEG_START + samples.JPEG_FRAME + samples.JPEG_SCAN[:10], b"\xff\xd9"),
     "png": (
@@ -109,7 +109,7 @@ def test_it_reads_much_and_holds_little(entry: str) -> None:
 
 ENDLESS = {
     "csv": (b"x", b"a,b\n"),
-    "csv a:text": (b'"a\n",', b"a,b\n"),
+    "csv a:text": (b'"some text\nand more",', b"a,b\n"),
     "csv b:text": (b'"a', b"b\n"),
     "pdb": (b"x", b""),
     "regex [a-z]*": (b"x", b""),
