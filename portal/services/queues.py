@@ -72,11 +72,13 @@ def _workers(form: str, heard: Sequence[Worker]) -> list[Worker]:
 
 
 def _hosts(form: str, heard: Sequence[Worker]) -> tuple[Host, ...]:
-    """A worker's name is its machine's, a colon and a process's number."""
+    """A worker's name is its machine's, which tells more after a stroke, then a colon and a process's number."""
     found: dict[str, list[Worker]] = {}
     for worker in _workers(form, heard):
         found.setdefault(worker.name.rpartition(":")[0] or worker.name, []).append(worker)
-    return tuple(Host(name, len(each), max(one.seen for one in each)) for name, each in sorted(found.items()))
+    return tuple(
+        Host(name.partition("/")[0], len(each), max(one.seen for one in each)) for name, each in sorted(found.items())
+    )
 
 
 def _sentence(form: str) -> str:

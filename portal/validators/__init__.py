@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from portal.domain.plugins import plugins
 from portal.domain.streams import BLOCK, Unfit
 
-PATIENCE = 600.0
+PATIENCE = 300.0
 
 
 def check(entry: str, stream: BinaryIO) -> str | None:

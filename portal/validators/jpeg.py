@@ -39,8 +39,10 @@ def _marker(source: Bytes) -> int:
     """What comes next; bytes of FF may stand before it."""
     if source.take(1) != b"\xff":
         raise Unfit(f"byte {source.at:,}: a segment of a JPEG image must begin here.")
-    while (marker := source.take(1)[0]) == 0xFF:
-        pass
+    while not (rest := source.ahead().lstrip(b"\xff")):
+        source.skip(max(1, len(source.ahead())))
+    source.skip(len(source.ahead()) - len(rest))
+    marker = source.take(1)[0]
     if marker in (0, START):
         raise Unfit(f"byte {source.at:,}: a segment of a JPEG image must begin here.")
     return marker

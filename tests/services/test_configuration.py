@@ -107,6 +107,8 @@ def test_it_names_the_entry_that_is_wrong_and_loads_nothing(
         ("tasks: [{name: t, langage: python, backend: b, code: x}]", "tasks, t: there is no field 'langage'"),
         ("tasks: [{name: t, language: p, backend: b, code: x, parameters: [{name: a, type: odd}]}]", "tasks, t: 'odd'"),
         ("jobs: [{name: j}]", "jobs, j: steps is missing."),
+        ("jobs: [{name: j, steps: [], validators: [{csv: x}]}]", "jobs, j: validators is a list of texts, such as"),
+        ("jobs: [{name: j, steps: [], validators: [csv x]}]", "jobs, j: “x” is no column with a type"),
     ],
 )
 def test_it_says_what_is_wrong_with_a_file(session: Session, tmp_path: Path, text: str, words: str) -> None:

@@ -78,8 +78,8 @@ def test_it_shows_a_queue_of_two_backends_once_and_one_that_no_backend_has_any_m
 
 def test_it_names_the_machines_that_serve_a_form(session: Session) -> None:
     make_backend(session)
-    told(session, "alpha:11", "here", "high_here")
-    told(session, "alpha:12", "here", "high_here")
+    told(session, "alpha/5d1f:11", "here", "high_here")
+    told(session, "alpha/5d1f:12", "here", "high_here")
     told(session, "beta:7", queue.EVERY)
     told(session, "gamma:1", "elsewhere")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal import validators
@@ -39,6 +39,7 @@ def little_memory(most: int = MOST_HELD) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("entry", [*ENTRIES, TYPED, "fasta protein aligned", "text utf-16", "text windows-1252"])
+@settings(deadline=None)
 @given(BEGINNINGS, st.integers(0, 200), st.binary(max_size=300), st.booleans())
 def test_it_answers_random_bytes(entry: str, begin: bytes, length: int, rest: bytes, whole: bool) -> None:
     answer = refusal(entry, (begin if whole else begin[:length]) + rest)
@@ -47,6 +48,7 @@ def test_it_answers_random_bytes(entry: str, begin: bytes, length: int, rest: by
 
 
 @pytest.mark.parametrize("name", sorted(plugins("validators")))
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_it_answers_random_options(name: str, options: str) -> None:
     wrong = validators.check_options(name, options)

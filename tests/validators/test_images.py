@@ -22,6 +22,7 @@ PROGRESSIVE = samples.JPEG_START + samples.JPEG_FRAME + samples.JPEG_SCAN[:-1] +
         ("jpeg", LONG_JPEG),
         ("gif", LONG_GIF),
         ("jpeg", PROGRESSIVE),
+        ("jpeg", samples.JPEG_START + b"\xff" * 200_000 + JPEG[len(samples.JPEG_START) :]),
         ("jpeg", JPEG + b"what a telephone adds"),
         ("gif", GIF[:-1] + samples.GIF_IMAGE + b"\x3b"),
     ],

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal import validators
@@ -19,12 +19,14 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES, st.sampled_from([None, 2]), st.booleans())
 def test_it_accepts_whatever_a_writer_of_json_writes(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     assert refusal("json", text.encode("utf-8", "replace")) is None
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='[]{},:"\\ \n0123456789.eE+-truefalsnu'))
 def test_it_refuses_what_a_reader_of_json_refuses(text: str) -> None:
     try:
