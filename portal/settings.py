@@ -8,6 +8,7 @@ import secrets
 import tempfile
 from functools import cache
 from hashlib import sha256
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -68,7 +69,9 @@ class Settings(BaseSettings):
     portal_max_form_bytes: int = Field(
         default=4_000_000, ge=1000, description="The text fields of one request together."
     )
-    portal_trusted_proxies: int = Field(default=0, ge=0, description="How many proxies in front are believed.")
+    portal_trusted_proxies: str = Field(
+        default="", description="The proxies in front that are believed: their addresses, or their number."
+    )
     portal_sign_in_limit: str = "10 per minute"
     portal_cors_origins: str = Field(
         default="", description="Origins that may read the REST answers, with commas between."
@@ -117,6 +120,14 @@ class Settings(BaseSettings):
     @classmethod
     def _known_address(cls, value: str) -> str:
         return _of_kind(value, ("http://", "https://"))
+
+    @field_validator("portal_trusted_proxies")
+    @classmethod
+    def _known_proxies(cls, value: str) -> str:
+        try:
+            return value if not value or value.isdecimal() else _networks(value)
+        except ValueError:
+            raise ValueError("it must be a number, or addresses such as 10.0.0.1, 192.168.0.0/16") from None
 
     @field_validator("portal_sign_in_limit")
     @classmethod
@@ -232,6 +243,13 @@ def _of_kind(url: str, kinds: tuple[str, ...]) -> str:
     except ValueError:
         raise ValueError("its port must be a number") from None
     return url
+
+
+def _networks(text: str) -> str:
+    """The same, if it is addresses and networks with commas between. Raises ValueError."""
+    for each in text.split(","):
+        ip_network(each.strip(), strict=False)
+    return text
 
 
 def _write_once(file: Path, text: str) -> None:

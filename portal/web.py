@@ -18,12 +18,12 @@ from flask_wtf import CSRFProtect
 from htmx_flask import Htmx, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from portal import database, models, patience
 from portal.database import Base
 from portal.domain import errors
 from portal.domain.policy import Action
+from portal.proxies import TrustedProxies
 from portal.services import accounts
 from portal.settings import Settings
 
@@ -119,9 +119,7 @@ def install(app: Flask, settings: Settings) -> None:
     app.teardown_request(_end_reading)
     app.context_processor(_of_every_page)
     if settings.portal_trusted_proxies:
-        count = settings.portal_trusted_proxies
-        fixed = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_prefix=count)
-        app.wsgi_app = fixed  # type: ignore[method-assign]
+        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.portal_trusted_proxies)  # type: ignore[method-assign]
 
 
 def _check_request() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
+from portal import validators
 from portal.domain import plugins
 from portal.domain.states import State
 from portal.services import results
@@ -30,6 +32,32 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
 
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_validator_is_described_and_no_other() -> None:
+    table = (ROOT / "docs" / "validators.md").read_text("utf-8")
+    described = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)}
+
+    assert described == plugins.plugins("validators").keys()
+
+
+def test_the_validator_of_the_documentation_is_one_file_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "validators.md").read_text("utf-8"), re.S)
+    (tmp_path / "counts.py").write_text(example, "utf-8")
+    monkeypatch.setitem(plugins.FOLDERS, "validators", tmp_path)
+    monkeypatch.setattr(validators, "__path__", [*validators.__path__, str(tmp_path)])
+    plugins.plugins.cache_clear()
+
+    try:
+        assert plugins.plugins("validators")["counts"].label == "Read counts"
+        assert validators.check_options("counts", "many") == "“many” is not a whole number."
+        assert validators.check("counts 100", io.BytesIO(b"abc\t7\n")) is None
+        assert validators.check("counts 100", io.BytesIO(b"abc\t7\ndef\t101\n")) == "line 2 counts more than 100."
+        assert validators.check("counts 100", io.BytesIO(b"\xff")) == "line 1 is not UTF-8 text."
+    finally:
+        plugins.plugins.cache_clear()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from portal.api.negotiation import Refused
 from portal.database import transaction
 from portal.domain import errors
 from portal.models import Account, Result, Run, Submission
-from portal.services import keeping, progress, results, resuming, submissions
+from portal.services import keeping, progress, queues, results, resuming, submissions
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 Shape = dict[str, Any]
@@ -127,6 +127,7 @@ def _asked() -> Resume:
 
 
 def shape(submission: Submission) -> Shape:
+    waits = queues.waits(web.session(), submission)
     return {
         "uuid": submission.uuid,
         "batch": submission.batch.uuid,
@@ -142,12 +143,13 @@ def shape(submission: Submission) -> Shape:
         "ended": _moment(submission.ended),
         "expires": _moment(submission.expires),
         "removed": _moment(submission.removed),
-        "steps": [_step(run) for run in submission.runs],
+        "steps": [_step(run, waits.get(run.uuid, "")) for run in submission.runs],
         "results": [_result(result) for result in results.of_submission(submission)],
     }
 
 
-def _step(run: Run) -> Shape:
+def _step(run: Run, wait: str) -> Shape:
+    """`wait` is why a run waits that nobody can take."""
     return {
         "uuid": run.uuid,
         "stage": run.stage,
@@ -156,7 +158,7 @@ def _step(run: Run) -> Shape:
         "state": run.state.value,
         "attempts": len(run.attempts),
         "exit_status": run.exit_status,
-        "reason": run.reason,
+        "reason": wait or run.reason,
         "taken_from": run.taken_from,
         "started": _moment(run.started),
         "ended": _moment(run.ended),

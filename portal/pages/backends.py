@@ -15,13 +15,14 @@ from portal.domain.policy import Action
 from portal.models import Backend
 from portal.pages import sheets
 from portal.pages.forms import BackendForm, blame
-from portal.services import backends
+from portal.services import backends, queues
 from portal.web import may, only_for, session
 
 pages = Blueprint("backends", __name__)
 
 ONE = "/backends/<int:backend_id>"
 OWN = ("name", "runner", "queue", "languages", "limits", "ceilings", "enabled")
+QUEUE_COLUMNS = ("queue", "form", "waiting", "workers")
 CEILINGS = tuple(f"most_{name}" for name in NAMES)
 COLUMNS = ("name", "runner", "queue", "languages", "obstacles", *NAMES, *CEILINGS, "enabled")
 
@@ -31,19 +32,32 @@ COLUMNS = ("name", "runner", "queue", "languages", "obstacles", *NAMES, *CEILING
 def index() -> str:
     known = [(each, backends.abilities(session(), each), _time_limit(each)) for each in backends.every(session())]
     may_edit = may(Action.EDIT_BACKENDS)
-    return render_template("backends/index.html", known=known, runners=plugins("runners"), may_edit=may_edit)
+    return render_template(
+        "backends/index.html",
+        known=known,
+        runners=plugins("runners"),
+        may_edit=may_edit,
+        queues=queues.every(session()),
+    )
 
 
 @pages.get("/backends.json")
 @login_required
 def index_json() -> Response:
-    return jsonify(backends=_rows())
+    return jsonify(backends=_rows(), queues=[_queue_row(each) for each in queues.every(session())])
 
 
 @pages.get("/backends.csv")
 @login_required
 def index_csv() -> Response:
     return sheets.csv_of("backends.csv", [_cells(row) for row in _rows()], COLUMNS)
+
+
+@pages.get("/backends/queues.csv")
+@login_required
+def queues_csv() -> Response:
+    rows = [{**_queue_row(each), "workers": _workers(each)} for each in queues.every(session())]
+    return sheets.csv_of("queues.csv", rows, QUEUE_COLUMNS)
 
 
 @pages.route("/backends/new", methods=["GET", "POST"])
@@ -108,6 +122,15 @@ def _row(backend: Backend) -> dict[str, Any]:
     own = {name: getattr(backend, name) for name in OWN}
     found = {each.language: each.reason for each in backends.abilities(session(), backend) if each.reason}
     return {**own, "obstacles": found}
+
+
+def _queue_row(form: queues.Form) -> dict[str, Any]:
+    hosts = [{"host": each.name, "processes": each.processes, "seen": each.seen.isoformat()} for each in form.hosts]
+    return {"queue": form.queue, "form": form.name, "waiting": form.waiting, "workers": hosts}
+
+
+def _workers(form: queues.Form) -> str:
+    return " ".join(f"{each.name} ({each.processes})" for each in form.hosts) or "no worker"
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:

@@ -245,4 +245,4 @@ def _row(job: Job) -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
     steps = " > ".join(" + ".join(stage) for stage in row["steps"])
-    return {**row, "steps": steps, "validators": " ".join(row["validators"])}
+    return {**row, "steps": steps, "validators": "; ".join(row["validators"])}

@@ -25,6 +25,7 @@ from wtforms import (
 from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import NumberInput, TextArea
 
+from portal import validators
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind, decimal_number, whole_number
@@ -34,7 +35,7 @@ from portal.domain.sizes import TIME
 from portal.domain.verdict import Then
 from portal.domain.work import VALUE_FLAG
 from portal.models import Backend
-from portal.pages.forms import Amount, Checkboxes, LimitsForm
+from portal.pages.forms import Amount, LimitsForm
 from portal.services import jobs
 
 SPARE_ROWS = 3
@@ -425,6 +426,38 @@ class StepRow(Row):
         return jobs.StepDraft(self.order.data, self.task.data or "")
 
 
+class ValidatorRow(Row):
+    DECIDING = ("name", "options")
+
+    name = SelectField("The input must be", validate_choice=False)
+    options = StringField("Options")
+
+    def offer(self) -> None:
+        """Fill the list to choose from, each with what it says of itself; one that is gone stays until changed."""
+        known = plugins("validators")
+        every = [SelectChoice(each.name, each.label, {"data-hint": _about(each)}) for each in known.values()]
+        chosen = self["name"].data or ""
+        other = SelectChoice(chosen, f"{chosen} (not installed)" if chosen else "Choose one")
+        self["name"].choices = every if chosen in known else [other, *every]
+
+    def validate_name(self, field: Field) -> None:
+        if not field.data:
+            raise ValidationError("Choose what the input must be.")
+
+    def hint(self) -> str:
+        known = plugins("validators").get(self["name"].data or "")
+        return _about(known) if known else ""
+
+    def entry(self) -> str:
+        """As a job keeps it: the name, and the options in the same line."""
+        return f"{_text(self['name'])} {_text(self['options'])}".strip()
+
+
+def _about(validator: Plugin) -> str:
+    said = (validator.constants.get("HINT"), validator.constants.get("OPTIONS"))
+    return " ".join(each for each in said if each)
+
+
 class JobForm(FormWithRows):
     """A job, as an analyst composes it."""
 
@@ -433,16 +466,19 @@ class JobForm(FormWithRows):
     public = BooleanField("Public", description="Anybody may run it, without an account.")
     enabled = BooleanField("Enabled", default=True, description="Switched off, it takes no new runs.")
     keep_days = WholeNumber("Keep results for … days", widget=NumberInput(min=1))
-    validators = Checkboxes("The input must be", validate_choice=False)
+    validators = Rows(ValidatorRow, "Validators")
     steps = Rows(StepRow, "Steps")
 
     @classmethod
     def showing(cls, draft: jobs.JobDraft, number: int) -> JobForm:
-        return cls(data={**asdict(draft), "revision": str(number)})
+        rows = [dict(zip(("name", "options"), validators.parts(each), strict=True)) for each in draft.validators]
+        return cls(data={**asdict(draft), "validators": rows, "revision": str(number)})
 
     def offer(self, names: Sequence[str]) -> None:
         """Fill the lists to choose from, after the spare rows are there."""
-        self.validators.choices = [SelectChoice(each.name, each.label) for each in plugins("validators").values()]
+        self.validator_pattern = self.validators.pattern()
+        for row in (*self.validators, self.validator_pattern):
+            row.form.offer()
         self.pattern = self.steps.pattern()
         self.pattern.form["order"].data = self._next_order()
         for row in (*self.steps, self.pattern):
@@ -466,6 +502,6 @@ class JobForm(FormWithRows):
             public=self.public.data,
             enabled=self.enabled.data,
             keep_days=self.keep_days.data,
-            validators=tuple(self.validators.data or ()),
+            validators=tuple(row.form.entry() for row in self.validators),
             steps=tuple(row.form.draft() for row in self.steps if row.form.order.data is not None),
         )

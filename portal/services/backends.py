@@ -16,7 +16,7 @@ from portal.database import clock, now
 from portal.domain import limits
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.limits import UNLIMITED, USUAL, Limits, beyond, faults, in_force
-from portal.domain.names import check_name, normal_name
+from portal.domain.names import check_name, normal_name, queue_forms
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
 from portal.models import Backend, TaskRevision, Worker
@@ -103,6 +103,11 @@ def report(session: Session, told: Worker) -> None:
     session.add(known)
 
 
+def heard(session: Session) -> list[Worker]:
+    """The workers that have reported lately."""
+    return list(session.scalars(select(Worker).where(Worker.seen > clock(session) - SILENT_AFTER)))
+
+
 def abilities(session: Session, backend: Backend) -> list[Ability]:
     """What the backend can run, by what the workers of its queue last said."""
     workers = _workers_of(session, backend)
@@ -121,9 +126,8 @@ def obstacle(session: Session, backend: Backend, language: str) -> str | None:
 
 
 def _workers_of(session: Session, backend: Backend) -> list[Worker]:
-    recent = clock(session) - SILENT_AFTER
-    workers = session.scalars(select(Worker).where(Worker.seen > recent))
-    return [each for each in workers if {backend.queue, queue.EVERY} & set(each.queues)]
+    mine = {*queue_forms(backend.queue), queue.EVERY}
+    return [each for each in heard(session) if mine & set(each.queues)]
 
 
 def _ability(backend: Backend, language: str, workers: Sequence[Worker]) -> Ability:

@@ -151,6 +151,12 @@ def _listed(said: Mapping[str, Any]) -> list[Any]:
     return statuses
 
 
+def _texts(what: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise ValueError(f"{what} is a list of texts, such as [csv].")
+    return tuple(given)
+
+
 def _mapping(what: str, given: Any, names: Collection[str]) -> dict[str, Any]:
     """A mapping of these names only."""
     if given is not None and not isinstance(given, dict):
@@ -202,6 +208,6 @@ def _text(name: str, value: Any) -> str:
 def _load_job(session: Session, entry: dict[str, Any], author: Account | None) -> None:
     entry = dict(entry)
     entry["steps"] = tuple(jobs.StepDraft(**each) for each in entry["steps"])
-    entry["validators"] = tuple(entry.get("validators", []))
+    entry["validators"] = _texts("validators", entry.get("validators", []))
     entry["keep_days"] = _amount("keep_days", entry.get("keep_days"), NUMBER)
     jobs.save(session, jobs.JobDraft(**entry), author)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal import validators
 from portal.domain import graph, plan
 from portal.domain.drafts import Fault
 from portal.domain.errors import Invalid, NotFound
@@ -196,12 +197,20 @@ def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Faul
         yield "description", reason
     if draft.keep_days is not None and not 1 <= draft.keep_days <= LONGEST_KEPT_DAYS:
         yield "keep_days", f"Keep results for 1 to {LONGEST_KEPT_DAYS:,} days, or leave it empty."
-    if unknown := [each for each in draft.validators if each not in plugins("validators")]:
-        yield "validators", f"Not installed: {', '.join(unknown)}."
+    yield from _validator_faults(draft.validators)
     if len(draft.steps) > MOST_STEPS:
         yield "steps", f"A job has at most {MOST_STEPS} steps, this has {len(draft.steps)}: make two jobs of it."
     else:
         yield from _step_faults(session, draft.steps)
+
+
+def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
+    for index, entry in enumerate(entries):
+        name, options = validators.parts(entry)
+        if name not in plugins("validators"):
+            yield f"validators-{index}-name", f"The validator {name[:40]} is not installed: choose another."
+        elif reason := check_text("option", options) or validators.check_options(name, options):
+            yield f"validators-{index}-options", reason
 
 
 def _step_faults(session: Session, steps: Sequence[StepDraft]) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 from portal.domain import durations, graph
 from portal.domain.states import State
 from portal.models import Attempt, Run, Submission
-from portal.services import logs
+from portal.services import logs, queues
 from portal.services.logs import STREAMS, Tail, Written
 
 WORDS = {
@@ -59,17 +59,18 @@ def steps(session: Session, submission: Submission, present: datetime) -> list[S
     mine = select(Run).where(Run.submission_id == submission.id).order_by(Run.stage, Run.position)
     runs = session.scalars(mine.options(selectinload(Run.attempts), selectinload(Run.results))).all()
     sizes = logs.sizes(session, submission)
-    return [_step(session, run, sizes, present) for run in runs]
+    waits = queues.waits(session, submission)
+    return [_step(session, run, sizes, until_next_try(run, present) or waits.get(run.uuid, "")) for run in runs]
 
 
-def _step(session: Session, run: Run, sizes: Mapping[Written, int], present: datetime) -> Step:
+def _step(session: Session, run: Run, sizes: Mapping[Written, int], wait: str) -> Step:
     tails = _tails(session, run, run.attempt, sizes, logs.LINES)
     several = run.attempts if len(run.attempts) > 1 else []
     tries = tuple(
         Try(number, each, _end_of(run, each), _tails(session, run, each.number, sizes, LINES_OF_EARLIER_TRIES))
         for number, each in enumerate(several, 1)
     )
-    return Step(run, tails, tries, until_next_try(run, present))
+    return Step(run, tails, tries, wait)
 
 
 def _end_of(run: Run, attempt: Attempt) -> str:

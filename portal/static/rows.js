@@ -75,6 +75,13 @@ function move(rows, row, other, button) {
   button.focus();
 }
 
+// What the chosen one of a list says of itself, beside the list.
+function showHint(event) {
+  if (!event.target.matches("[data-hints]")) return;
+  const hint = event.target.closest("[data-row]").querySelector("[data-hint]:not(option)");
+  hint.textContent = event.target.selectedOptions[0]?.dataset.hint ?? "";
+}
+
 function press(event) {
   const button = event.target.closest("button");
   const rows = button?.closest("[data-rows]");
@@ -92,6 +99,7 @@ function takeOver(rows) {
   for (const spare of rows.querySelectorAll("[data-row-list] > [data-spare]")) spare.remove();
   rows.querySelector("[data-row-add]").hidden = false;
   rows.addEventListener("input", () => showPlaces(rows));
+  rows.addEventListener("change", showHint);
   language?.addEventListener("change", () => showPlaces(rows));
   window.addEventListener("pageshow", () => showPlaces(rows));
   renumber(rows);

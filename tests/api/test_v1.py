@@ -185,3 +185,10 @@ def test_it_takes_a_browsers_session_with_the_token_of_its_forms_only(
     assert not submission.stop_asked
     assert signed_in.post(where, headers=basic()).status_code == 202
     assert signed_in.post(where, headers={"X-CSRFToken": token}).status_code == 202
+
+
+def test_it_says_why_a_step_waits_that_no_worker_can_take(client: FlaskClient, submission: Submission) -> None:
+    first, second = client.get(f"{V1}/{submission.uuid}").get_json()["steps"]
+
+    assert first["reason"] == "Waits for a worker of the queue high_contract: none has reported for 2 minutes."
+    assert second["reason"] == ""

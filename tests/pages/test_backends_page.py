@@ -12,7 +12,7 @@ from portal.domain.policy import Role
 from portal.models import Worker
 from portal.services import accounts, backends
 from tests.conftest import PASSWORD
-from tests.making import make_backend, make_task
+from tests.making import make_backend, make_job, make_task, submitted
 from tests.pages.sent_back import fields_of
 
 FILLED = {
@@ -162,6 +162,23 @@ def test_it_gives_the_list_as_json_and_csv(signed_in: FlaskClient, session: Sess
         in table.text
     )
     assert 'href="/backends.csv"' in signed_in.get("/backends").text
+
+
+def test_it_shows_each_queue_with_what_waits_and_who_serves_it(signed_in: FlaskClient, session: Session) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "j", [(1, "t")])
+    submitted(session, "j")
+    with transaction(session):
+        backends.report(session, Worker(name="alpha:11", queues=["high_here"], obstacles={}))
+
+    page = signed_in.get("/backends").text
+    assert page.count("no worker</span>") == 2
+    assert "alpha" in page and "1 process" in page
+    high, plain, low = signed_in.get("/backends.json").json["queues"]
+    assert (high["form"], high["waiting"], high["workers"][0]["host"]) == ("high_here", 0, "alpha")
+    assert (plain["queue"], plain["form"], plain["waiting"], plain["workers"]) == ("here", "here", 1, [])
+    assert "here,here,1,no worker" in signed_in.get("/backends/queues.csv").text
+    assert low["form"] == "low_here"
 
 
 @pytest.mark.parametrize("address", ["/backends/new", "/backends/{}", "/backends/{}/delete"])

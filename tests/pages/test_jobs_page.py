@@ -15,7 +15,8 @@ NEW = {
     "description": "Cleans, then fits.",
     "public": "y",
     "enabled": "y",
-    "validators": "csv",
+    "validators-0-name": "csv",
+    "validators-0-options": " species:text year:integer ",
     "steps-0-order": "1",
     "steps-0-task": "clean",
     "steps-1-order": "2",
@@ -50,7 +51,7 @@ def test_it_saves_a_job_with_its_steps(signed_in: FlaskClient, examples: object,
     assert (answer.status_code, answer.location) == (303, "/jobs/birds")
     assert steps_of(session, "birds") == [(1, "clean"), (2, "body_mass"), (2, "bill_length")]
     draft = jobs.draft_of(jobs.get(session, "birds"))
-    assert (draft.public, draft.enabled, draft.validators) == (True, True, ("csv",))
+    assert (draft.public, draft.enabled, draft.validators) == (True, True, ("csv species:text year:integer",))
 
 
 def test_it_saves_a_job_unchanged_when_its_form_is_sent_back(
@@ -61,6 +62,29 @@ def test_it_saves_a_job_unchanged_when_its_form_is_sent_back(
     session.rollback()
     assert jobs.get(session, "penguins").current.number == 2
     assert jobs.draft_of(jobs.get(session, "penguins")) == before
+
+
+def test_it_has_a_row_for_each_validator_with_what_its_options_say(
+    signed_in: FlaskClient, examples: object, session: Session
+) -> None:
+    more = {"validators-1-name": "size", "validators-1-options": "1 kB..10 MB", "validators-2-name": ""}
+    signed_in.post("/jobs/new", data={**NEW, **more})
+
+    page = signed_in.get("/jobs/birds").text
+    sent_back = fields_of(page, "job-form")
+    assert [sent_back[f"validators-{row}-name"] for row in range(3)] == ["csv", "size", ""]
+    assert sent_back["validators-1-options"] == "1 kB..10 MB"
+    assert page.count("The largest size, such as 10 MB; or both ends, such as 1 kB..10 MB.</p>") == 1
+    assert "csv species:text year:integer; size 1 kB..10 MB" in signed_in.get("/jobs.csv").text
+
+
+def test_it_moves_and_removes_a_validator(signed_in: FlaskClient, examples: object) -> None:
+    rows = {**NEW, "validators-1-name": "png"}
+    moved = fields_of(signed_in.post("/jobs/new", data={**rows, "rearrange": "validators-1-up"}).text, "job-form")
+    left = fields_of(signed_in.post("/jobs/new", data={**rows, "rearrange": "validators-0-remove"}).text, "job-form")
+
+    assert [moved[f"validators-{row}-name"] for row in range(2)] == ["png", "csv"]
+    assert [left[f"validators-{row}-name"] for row in range(2)] == ["png", ""]
 
 
 def test_it_keeps_results_for_some_days_and_says_so(signed_in: FlaskClient, examples: object, session: Session) -> None:
@@ -100,6 +124,10 @@ def test_it_switches_a_job_off(signed_in: FlaskClient, examples: object, session
         ({"name": "new"}, "The name new is the portal"),
         ({"keep_days": "0"}, "Keep results for 1 to 36,500 days, or leave it empty."),
         ({"keep_days": "soon"}, "“soon” is not a whole number"),
+        ({"validators-0-options": "year:number"}, "“year:number” is no column with a type"),
+        ({"validators-0-name": "png"}, "PNG image takes no options: leave them out."),
+        ({"validators-0-name": "magic"}, "The validator magic is not installed: choose another."),
+        ({"validators-0-name": ""}, "Choose what the input must be."),
         ({"steps-1-task": "nobody"}, "Choose one of the tasks."),
         ({"steps-1-order": "second"}, "“second” is not a whole number"),
         ({"steps-1-order": ""}, "Give the step its order number."),

@@ -16,8 +16,8 @@ from portal.database import now, transaction
 from portal.domain.drafts import ParameterDraft
 from portal.domain.parameters import Kind
 from portal.domain.verdict import Outcome
-from portal.models import Account, Attempt, LogChunk, Run, Submission
-from portal.services import keeping, progress, results, submissions
+from portal.models import Account, Attempt, LogChunk, Run, Submission, Worker
+from portal.services import backends, keeping, progress, results, submissions
 from portal.services.progress import Written
 from tests.making import make_job, make_task, order, submitted
 
@@ -52,6 +52,19 @@ def begin(session: Session) -> progress.Claim:
     with transaction(session):
         progress.started(session, claim, {"host": "host"})
     return claim
+
+
+def test_it_says_that_a_run_waits_for_a_worker(client: FlaskClient, session: Session) -> None:
+    submission = queued(session)
+    sentence = "Waits for a worker of the queue here: none has reported for 2 minutes."
+
+    assert sentence in client.get(f"/runs/{submission.uuid}").text
+    told = client.get(f"/analytics_automated/submission/single/{submission.uuid}.json").get_json()
+    assert (told["state"], told["last_message"]) == ("Submitted", "Submitted")
+
+    with transaction(session):
+        backends.report(session, Worker(name="alpha:11", queues=["here"], obstacles={}))
+    assert sentence not in client.get(f"/runs/{submission.uuid}").text
 
 
 def end(session: Session, exit_status: int = 3, **streams: bytes) -> None:

@@ -177,6 +177,15 @@ def test_the_editor_shows_what_the_browser_brings_back(page: Page) -> None:
     expect(page.locator("textarea[name=code]")).to_have_value("not saved yet")
 
 
+def test_the_composer_says_what_the_options_of_a_validator_are(page: Page) -> None:
+    page.goto("/jobs/penguins")
+    page.get_by_role("button", name="Add check").click()
+    page.locator("select[name='validators-1-name']").select_option("size")
+    expect(page.locator("#validators-1-hint")).to_contain_text("such as 1 kB..10 MB")
+    page.locator("select[name='validators-1-name']").select_option("png")
+    expect(page.locator("#validators-1-hint")).to_have_text("A whole PNG image.")
+
+
 def test_it_works_without_javascript(browser: Browser, portal: Portal) -> None:
     context = browser.new_context(base_url=portal.url, java_script_enabled=False)
     page = context.new_page()

@@ -129,6 +129,8 @@ def test_it_takes_no_text_for_what_yaml_reads_otherwise(session: Session, tmp_pa
         ("tasks: [{name: t, langage: python, backend: b, code: x}]", "tasks, t: there is no field 'langage'"),
         ("tasks: [{name: t, language: p, backend: b, code: x, parameters: [{name: a, type: odd}]}]", "tasks, t: 'odd'"),
         ("jobs: [{name: j}]", "jobs, j: steps is missing."),
+        ("jobs: [{name: j, steps: [], validators: [{csv: x}]}]", "jobs, j: validators is a list of texts, such as"),
+        ("jobs: [{name: j, steps: [], validators: [csv x]}]", "jobs, j: “x” is no column with a type"),
     ],
 )
 def test_it_says_what_is_wrong_with_a_file(session: Session, tmp_path: Path, text: str, words: str) -> None:

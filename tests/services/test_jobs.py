@@ -75,7 +75,11 @@ def test_it_keeps_the_days_with_the_job_whatever_the_revision(session: Session) 
     [
         (JobDraft(""), "name"),
         (JobDraft("a/b"), "name"),
-        (JobDraft("flow", validators=("magic",)), "validators"),
+        (JobDraft("flow", validators=("magic",)), "validators-0-name"),
+        (JobDraft("flow", validators=("csv", "csv year:number")), "validators-1-options"),
+        (JobDraft("flow", validators=("png large",)), "validators-0-options"),
+        (JobDraft("flow", validators=("regex a\0",)), "validators-0-options"),
+        (JobDraft("flow", validators=("regex " + "a" * 2001,)), "validators-0-options"),
         (JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(1, "nothing"))), "steps-1-task"),
         (JobDraft("flow", steps=(StepDraft(-1, "clean"),)), "steps-0-order"),
         (JobDraft("flow", steps=(StepDraft(1, "cle\0an"),)), "steps-0-task"),

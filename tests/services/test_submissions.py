@@ -287,6 +287,53 @@ def test_it_serves_who_is_signed_in_first_and_counts_by_account(
         submissions.submit(session, asked(account=ann, address="192.0.2.7"))
 
 
+@pytest.mark.parametrize(
+    ("validators", "content", "sentence"),
+    [
+        (("png",), b"a text", "it is no PNG image: it does not begin like one."),
+        (("text",), b"a\n\xff", "line 2 is not UTF-8 text."),
+        (("csv a:integer",), b"a\n1\nx\n", "line 3: “x” in the column a is not a whole number."),
+        (("text", "size 3 B"), b"long", "it has more than 3 B."),
+    ],
+)
+def test_it_says_what_a_validator_says_and_keeps_nothing(
+    session: Session, data: Path, validators: tuple[str, ...], content: bytes, sentence: str
+) -> None:
+    make_task(session, "tell", "command", "true")
+    make_job(session, "strict", [(1, "tell")], validators=validators)
+
+    with pytest.raises(Invalid) as refusal:
+        submissions.submit(session, order("strict", content=content))
+
+    assert refusal.value.fields == {"input_data": f"Input data could not be validated: {sentence}"}
+    assert (batches(session), files(data)) == (0, [])
+
+
+def test_it_applies_no_limit_that_is_empty(session: Session, service: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_limit(monkeypatch, HOG_SIZE="", HARD_LIMIT="")
+    ann = account(session, "ann", Role.SUBMITTER)
+
+    for who, queue in ((None, "here"), (ann, "high_here")):
+        made = [submissions.submit(session, asked(account=who)).submissions[0].runs[0].queue for _ in range(17)]
+        assert set(made) == {queue}
+
+
+def test_it_serves_an_account_that_asks_much_later_and_refuses_who_is_at_the_end_of_the_line(
+    session: Session, service: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limit(monkeypatch, HOG_SIZE="1", HARD_LIMIT="")
+    monkeypatch.setenv("PORTAL_DEFAULT_JOB_PRIORITY", "0")
+    settings.cache_clear()
+    ann = account(session, "ann", Role.SUBMITTER)
+
+    queues = [submissions.submit(session, asked(account=ann)).submissions[0].runs[0].queue for _ in range(3)]
+    assert queues == ["high_here", "here", "here"]
+    assert submissions.submit(session, asked()).submissions[0].runs[0].queue == "low_here"
+    with pytest.raises(TooMany) as refusal:
+        submissions.submit(session, asked())
+    assert refusal.value.retry_after > 0
+
+
 def test_it_takes_another_order_when_an_earlier_one_has_ended(
     session: Session, service: None, monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]
 ) -> None:

@@ -1,0 +1,86 @@
+"""Queues as people see them: what waits in each form of one, and which workers serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from portal.domain.names import queue_forms
+from portal.domain.states import State
+from portal.models import Run, Submission, Worker
+from portal.queue import EVERY
+from portal.services import backends
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine whose workers serve a queue: how many processes, and when one of them last reported."""
+
+    name: str
+    processes: int
+    seen: datetime
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of a queue: low_x, x or high_x; how many runs wait in it, and who serves it."""
+
+    queue: str
+    name: str
+    waiting: int
+    hosts: tuple[Host, ...]
+
+    @property
+    def seen(self) -> datetime | None:
+        """When a worker of it last reported."""
+        return max((each.seen for each in self.hosts), default=None)
+
+
+def every(session: Session) -> list[Form]:
+    """All forms of every queue that a backend has, then those that only runs of earlier days wait in."""
+    waiting = _waiting(session)
+    forms = {form: each.queue for each in backends.every(session) for form in queue_forms(each.queue)}
+    forms |= {form: form for form in sorted(waiting) if form not in forms}
+    heard = backends.heard(session)
+    return [Form(queue, form, waiting.get(form, 0), _hosts(form, heard)) for form, queue in forms.items()]
+
+
+def waits(session: Session, submission: Submission) -> dict[str, str]:
+    """What to say of those of its runs that wait in a queue without a worker, by their UUIDs."""
+    queued = [run for run in submission.runs if run.state is State.QUEUED]
+    without = _unserved(session, {run.queue for run in queued})
+    return {run.uuid: _sentence(run.queue) for run in queued if run.queue in without}
+
+
+def _waiting(session: Session) -> dict[str, int]:
+    counted = select(Run.queue, func.count(Run.id)).where(Run.state == State.QUEUED).group_by(Run.queue)
+    return dict(session.execute(counted).all())
+
+
+def _unserved(session: Session, forms: Iterable[str]) -> set[str]:
+    wanted = set(forms)
+    heard = backends.heard(session) if wanted else []
+    return {form for form in wanted if not _workers(form, heard)}
+
+
+def _workers(form: str, heard: Sequence[Worker]) -> list[Worker]:
+    return [each for each in heard if {form, EVERY} & set(each.queues)]
+
+
+def _hosts(form: str, heard: Sequence[Worker]) -> tuple[Host, ...]:
+    """A worker's name is its machine's, which tells more after a stroke, then a colon and a process's number."""
+    found: dict[str, list[Worker]] = {}
+    for worker in _workers(form, heard):
+        found.setdefault(worker.name.rpartition(":")[0] or worker.name, []).append(worker)
+    return tuple(
+        Host(name.partition("/")[0], len(each), max(one.seen for one in each)) for name, each in sorted(found.items())
+    )
+
+
+def _sentence(form: str) -> str:
+    minutes = int(backends.SILENT_AFTER.total_seconds() // 60)
+    return f"Waits for a worker of the queue {form}: none has reported for {minutes} minutes."
