@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, cast
 
 from flask import request
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import FileStorage
-from werkzeug.formparser import FormDataParser
 
+from portal.api import sender
 from portal.api.negotiation import Refused, not_found
+from portal.api.parts import CANNOT_BE_READ, Strict
 from portal.domain.errors import Invalid
 from portal.domain.names import OWN_FIELDS, normal_name
 from portal.domain.parameters import UNREADABLE
@@ -20,14 +21,6 @@ from portal.storage import TooLarge
 
 REQUIRED = ("job", "submission_name", "email")
 NOT_VALIDATED = "Input data could not be validated"
-CANNOT_BE_READ = "The form cannot be read: it is cut off, or a name in it is not UTF-8 text."
-
-
-class _Strict(FormDataParser):
-    """Says so when a form cannot be read, where Flask's own takes it for an empty one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, silent=False)
 
 
 def place(session: Session, account: Account | None) -> Batch:
@@ -40,6 +33,7 @@ def place(session: Session, account: Account | None) -> Batch:
     chosen = [_chosen(session, name, account) for name in dict.fromkeys(order.jobs)]
     submissions.batch_priority(session, order)
     for job in chosen:
+        sender.check_may_run(job.name)
         _check_enabled(job)
         _check_steps(job)
         _check_parameters(job, order)
@@ -74,7 +68,7 @@ def _readable() -> bool:
 
 
 def _read_form() -> None:
-    request.form_data_parser_class = _Strict
+    request.form_data_parser_class = Strict
     try:
         request.form  # noqa: B018 - reading it is what may fail
     except ValueError:

@@ -94,7 +94,7 @@ def test_it_resumes(client: FlaskClient, failed: Submission, body: dict[str, Any
     answer = client.post(f"{V1}/{failed.uuid}/resume", headers=basic(), json=body)
 
     made = answer.get_json()
-    assert answer.status_code == 201 and answer.headers["Location"] == f"{V1}/{made['uuid']}"
+    assert answer.status_code == 202 and answer.headers["Location"] == f"{V1}/{made['uuid']}"
     assert made["resumed_from"] == failed.uuid
     assert [step["state"] for step in made["steps"]] == ["COMPLETE", "QUEUED"]
     assert made["steps"][0]["taken_from"] == failed.runs[0].uuid
