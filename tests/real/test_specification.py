@@ -1,0 +1,90 @@
+"""Whatever the OpenAPI document allows, and much that it forbids, is answered as the document says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
+
+from portal.database import transaction
+from portal.models import Account, Submission
+from portal.services import submissions, tokens
+from tests.api.conftest import make_job  # noqa: F401 - a fixture
+from tests.api.service import MakeJob, finish_step
+from tests.making import order
+
+pytestmark = pytest.mark.real
+
+EXAMPLES = 20
+SCOPES = ("read", "run", "edit")
+
+
+@pytest.fixture
+def served(app: Flask) -> Iterator[str]:
+    """The application behind a real port; its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def submission(session: Session, make_job: MakeJob, admin: Account) -> Submission:  # noqa: F811
+    """One that has ended, with a result of each of its steps."""
+    make_job("counting", ((0, "count"), (1, "count_again")))
+    made = submissions.submit(session, order("counting", account=admin)).submissions[0]
+    finish_step(session)
+    finish_step(session)
+    session.expire_all()
+    return made
+
+
+@pytest.fixture
+def secret(session: Session, admin: Account) -> str:
+    with transaction(session):
+        return tokens.create(session, admin, tokens.TokenDraft("fuzzing", SCOPES)).secret
+
+
+@pytest.fixture
+def known(submission: Submission, tmp_path: Path) -> Path:
+    """Tells the fuzzer what is there, so that not every second request ends with 404; it need not wait for ends."""
+    there = {
+        "path.uuid": [submission.uuid],
+        "path.run": [run.uuid for run in submission.runs],
+        "path.name": ["counting", "count", submission.results[0].name],
+        "path.stream": ["stdout"],
+        "query.job": ["counting"],
+    }
+    lines = ["[parameters]", '"query.wait" = 0']
+    for name in there:
+        lines.append(f'"{name}" = {{ dictionary = "{name}", probability = 0.5 }}')
+    for name, values in there.items():
+        lines += [f'[dictionaries."{name}"]', f"values = {json.dumps(values)}"]
+    file = tmp_path / "schemathesis.toml"
+    file.write_text("\n".join(lines), "utf-8")
+    return file
+
+
+def test_the_whole_specification_holds(served: str, secret: str, known: Path, tmp_path: Path) -> None:
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(known), "run",
+        f"{served}/api/v1/openapi.json", "--header", f"Authorization: Bearer {secret}", "--no-color",
+        "--max-examples", str(EXAMPLES), "--exclude-checks", "positive_data_acceptance", "--seed", "1",
+        "--max-time", "70", "--continue-on-failure", "--warnings", "off", "--generation-database", "none",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"COLUMNS": "160"}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
