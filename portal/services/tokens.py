@@ -26,6 +26,7 @@ MOST = 100
 MOST_SCOPES = 50
 LONGEST_DAYS = 3650
 USE_SECONDS = 60
+LARGEST_ID = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def of_account(session: Session, account: Account) -> Sequence[Token]:
 
 def revoke(session: Session, account: Account, token_id: int) -> None:
     """From now on it is good for nothing. Raises NotFound for one that is not the account's, or was revoked."""
-    token = session.scalar(select(Token).where(Token.id == token_id, *_own(account)))
+    wanted = select(Token).where(Token.id == token_id, *_own(account))
+    token = session.scalar(wanted) if token_id <= LARGEST_ID else None
     if token is None:
         raise NotFound("There is no such token.")
     token.revoked = now()

@@ -19,7 +19,7 @@ from portal.services import tokens
 class TokenPath(BaseModel):
     """A token by its number."""
 
-    id: int = Field(ge=1, le=2**31 - 1)
+    id: int = Field(ge=1, le=tokens.LARGEST_ID)
 
 
 @api.get("/me", responses=answers(200, Me), security=ACCOUNT)
