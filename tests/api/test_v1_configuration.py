@@ -119,7 +119,7 @@ def test_it_tells_what_a_job_wants_to_know(client: FlaskClient, admin: Account, 
 
     assert told["draft"]["steps"][0]["task"] == "count" and told["draft"]["public"]
     [field] = told["parameters"]
-    assert (field["name"], field["label"], field["default"]) == ("count_depth", "How deep", "3")
+    assert (field["name"], field["label"], field["rule"]["default"]) == ("count_depth", "How deep", "3")
 
 
 def test_it_changes_a_job(client: FlaskClient, admin: Account, make_job: MakeJob) -> None:

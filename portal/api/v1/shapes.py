@@ -9,7 +9,7 @@ from flask import url_for
 from pydantic import BaseModel, Field
 
 from portal.api.v1.drafts import JobBody, TaskBody
-from portal.domain.parameters import Kind
+from portal.domain.parameters import Rule
 from portal.domain.states import State
 from portal.models import Job, Result, Run, Submission, Task, Token
 from portal.services import jobs, results, tasks
@@ -41,6 +41,7 @@ class StepShape(BaseModel):
     """One step of a submission."""
 
     uuid: str
+    name: str
     stage: int
     task: str
     revision: int
@@ -55,7 +56,8 @@ class StepShape(BaseModel):
     @classmethod
     def of(cls, run: Run) -> StepShape:
         return cls(
-            uuid=run.uuid, stage=run.stage, task=run.task_name, revision=run.task_revision, state=run.state,
+            uuid=run.uuid, name=run.step or run.task_name, stage=run.stage, task=run.task_name,
+            revision=run.task_revision, state=run.state,
             attempts=len(run.attempts), exit_status=run.exit_status, reason=run.reason, taken_from=run.taken_from,
             started=run.started, ended=run.ended,
         )  # fmt: skip
@@ -118,18 +120,11 @@ class FieldShape(BaseModel):
     label: str
     help: str
     task: str
-    kind: Kind
-    required: bool
-    default: str | None
-    choices: list[str]
+    rule: Rule
 
     @classmethod
     def of(cls, field: jobs.Field) -> FieldShape:
-        rule = field.rule
-        return cls(
-            name=field.name, label=field.label, help=field.help, task=field.task, kind=rule.kind,
-            required=rule.required, default=rule.default, choices=list(rule.choices),
-        )  # fmt: skip
+        return cls(name=field.name, label=field.label, help=field.help, task=field.task, rule=field.rule)
 
 
 class JobRow(BaseModel):
