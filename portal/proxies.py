@@ -16,7 +16,7 @@ Network = IPv4Network | IPv6Network
 
 
 class TrustedProxies:
-    """Takes the client's address, and the portal's scheme, host and path, from the headers of proxies that are trusted."""
+    """Takes the client's address, and the portal's scheme, host and path, from the headers of trusted proxies."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]], trusted: str) -> None:
         self.app = app

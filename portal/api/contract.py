@@ -128,7 +128,7 @@ def job_list() -> Response:
 
 @route(READ, "/job/<name>", "/job/<name>/")
 def job(name: str) -> Response:
-    return answer(shapes.described(order.job_for(web.session(), name, sender.account())))
+    return answer(shapes.described(order.job_for(web.session(), name, sender.account(name))))
 
 
 @route(READ, "/jobtimes", "/jobtimes/", "/jobtimes.json")
@@ -179,7 +179,7 @@ def _address_of_page(page: int) -> str:
 def _prepare() -> AnyResponse | None:
     """Settle the answer's form, who asks, how and for what: the first of these that is wrong is the answer."""
     g.form = negotiation.asked()
-    g.account = sender.account_of_password()
+    g.account = sender.account_of_header()
     allow = allowed[str(request.endpoint)]
     if request.method not in allow.split(", "):
         raise Refused(405, {"detail": f'Method "{request.method}" not allowed.'})

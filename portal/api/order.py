@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import NoReturn
 
 from flask import request
 from sqlalchemy.orm import Session
-from werkzeug.datastructures import FileStorage
-from werkzeug.formparser import FormDataParser
 
-from portal.api import roots
+from portal.api import parts, roots, sender
 from portal.api.negotiation import Refused, not_found
 from portal.domain.errors import Invalid
 from portal.domain.names import OWN_FIELDS, normal_name
@@ -21,14 +19,6 @@ from portal.storage import TooLarge
 
 REQUIRED = ("job", "submission_name", "email")
 NOT_VALIDATED = "Input data could not be validated"
-CANNOT_BE_READ = "The form cannot be read: it is cut off, or a name in it is not UTF-8 text."
-
-
-class _Strict(FormDataParser):
-    """Says so when a form cannot be read, where Flask's own takes it for an empty one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, silent=False)
 
 
 def place(session: Session, account: Account | None) -> Batch:
@@ -41,6 +31,7 @@ def place(session: Session, account: Account | None) -> Batch:
     chosen = [_chosen(session, name, account) for name in dict.fromkeys(order.jobs)]
     submissions.batch_priority(session, order)
     for job in chosen:
+        sender.check_may_run(job.name)
         _check_enabled(job)
         _check_steps(job)
         _check_parameters(job, order)
@@ -76,11 +67,11 @@ def _readable() -> bool:
 
 
 def _read_form() -> None:
-    request.form_data_parser_class = _Strict
+    request.form_data_parser_class = parts.Strict
     try:
         request.form  # noqa: B018 - reading it is what may fail
     except ValueError:
-        raise Refused(400, {"error": CANNOT_BE_READ}) from None
+        raise Refused(400, {"error": parts.CANNOT_BE_READ}) from None
 
 
 def _order(account: Account | None) -> Order:
@@ -92,19 +83,13 @@ def _order(account: Account | None) -> Order:
         jobs=tuple(fields.get("job", "").split(",")),
         name=fields.get("submission_name", ""),
         email=fields.get("email", ""),
-        incoming=_incoming(request.files.getlist("input_data")),
+        incoming=parts.incoming("input_data"),
         values={normal_name(name): value for name, value in fields.items() if name not in OWN_FIELDS},
         account=account,
         address=request.remote_addr or "",
         idempotency_key=_key(),
-        files=_files(),
+        files=parts.further(OWN_FIELDS),
     )
-
-
-def _files() -> dict[str, Incoming]:
-    """The files that are sent for parameters, by public name."""
-    found = {normal_name(name): _incoming(parts) for name, parts in request.files.lists() if name not in OWN_FIELDS}
-    return {name: incoming for name, incoming in found.items() if incoming}
 
 
 def _key() -> str | None:
@@ -113,11 +98,6 @@ def _key() -> str | None:
     if len(key) > LONGEST_KEY or not key.isprintable():
         raise Refused(400, {"error": f"Idempotency-Key: at most {LONGEST_KEY} printable characters are allowed."})
     return key or None
-
-
-def _incoming(parts: list[FileStorage]) -> Incoming | None:
-    named = [part for part in parts if part.filename]
-    return Incoming(str(named[-1].filename), cast(BinaryIO, named[-1].stream)) if named else None
 
 
 def _chosen(session: Session, name: str, account: Account | None) -> Job:

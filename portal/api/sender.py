@@ -1,4 +1,4 @@
-"""Who asks: the account of a password sent along, or of a browser's session where no other site can have used it."""
+"""Who asks: the account of a password or a token sent along, or of a browser's session that no other site can use."""
 
 from __future__ import annotations
 
@@ -11,18 +11,38 @@ from wtforms import ValidationError
 from portal import web
 from portal.api.negotiation import Refused
 from portal.domain.errors import NotAllowed
+from portal.domain.scopes import WHOLE, Grant
 from portal.models import Account
-from portal.services import accounts
+from portal.services import accounts, tokens
 
 
-def account() -> Account | None:
-    """Who reads. Another site may make a browser ask, but cannot read the answer."""
+def account(job: str | None = None) -> Account | None:
+    """Who reads, of this job or at large. Another site may make a browser ask, but cannot read the answer."""
+    if not grant().reads and not (job and grant().runs(job)):
+        return None
+    return signed_in()
+
+
+def signed_in() -> Account | None:
+    """Who asks, where the CSRF token was asked for already."""
     return g.account or web.current_account()
 
 
 def of_submission() -> Account | None:
     """Whose submission this is: a browser's session counts only when a page of the portal sends, or who can read it."""
-    return g.account or (web.current_account() if _same_origin() or _bears_token() else None)
+    return g.account or (web.current_account() if _same_origin() or _bears_form_token() else None)
+
+
+def grant() -> Grant:
+    """What may be done in the account's name."""
+    given: Grant = g.get("grant", WHOLE)
+    return given
+
+
+def check_may_run(job: str) -> None:
+    """Raises Refused where a token is not for this job."""
+    if not grant().runs(job):
+        raise Refused(403, {"detail": f"This token may not run {job}."})
 
 
 def _same_origin() -> bool:
@@ -32,8 +52,8 @@ def _same_origin() -> bool:
     return bool(origin.netloc) and (origin.scheme, origin.netloc) == (request.scheme, request.host)
 
 
-def _bears_token() -> bool:
-    """Whether the token comes along that stands in every form of the portal."""
+def _bears_form_token() -> bool:
+    """Whether what stands in every form of the portal comes along."""
     try:
         validate_csrf(request.headers.get("X-CSRFToken"))
     except ValidationError:
@@ -41,27 +61,49 @@ def _bears_token() -> bool:
     return True
 
 
-def account_of_password() -> Account | None:
-    """The account of a Basic Authorization header, if there is one."""
-    if _without_password():
-        return None
+def account_of_header() -> Account | None:
+    """The account of an Authorization header with a password or a token, if there is one."""
+    kind = _kind()
+    if kind == "basic":
+        return _of_password()
+    return _of_token() if kind == "bearer" else None
+
+
+def _of_password() -> Account:
     given = request.authorization
     name, password = (given.username, given.password) if given else (None, None)
     try:
         return accounts.authenticate(web.session(), (name or "").partition("\0")[0], password or "")
     except NotAllowed:
-        g.wrong_password = True
-        raise Refused(403, {"detail": "Invalid username/password."}) from None
+        raise _wrong("Invalid username/password.") from None
+
+
+def _of_token() -> Account:
+    token = tokens.find(web.session(), request.headers["Authorization"].partition(" ")[2].strip())
+    if token is None:
+        raise _wrong("Invalid token.")
+    g.grant = Grant(frozenset(token.scopes))
+    tokens.note_use(web.session(), token)
+    return token.account
+
+
+def _wrong(sentence: str) -> Refused:
+    g.wrong_password = True
+    return Refused(403, {"detail": sentence})
 
 
 def limit_guessing(blueprint: Blueprint) -> None:
-    """Let an address send only so many wrong passwords."""
-    limit = web.limiter.shared_limit(_limit, "basic", exempt_when=_without_password, deduct_when=_was_wrong)
+    """Let an address send only so many wrong passwords or tokens."""
+    limit = web.limiter.shared_limit(_limit, "basic", exempt_when=_without_secret, deduct_when=_was_wrong)
     limit(blueprint)
 
 
-def _without_password() -> bool:
-    return not request.headers.get("Authorization", "").lower().startswith("basic")
+def _kind() -> str:
+    return request.headers.get("Authorization", "").partition(" ")[0].lower()
+
+
+def _without_secret() -> bool:
+    return _kind() not in ("basic", "bearer")
 
 
 def _was_wrong(response: Response) -> bool:

@@ -9,8 +9,9 @@ from portal.commands.password import password
 from portal.commands.runs import delete, resume, stop
 from portal.commands.setup import setup
 from portal.commands.start import start
+from portal.commands.token import token
 
 
 def register(app: Flask) -> None:
-    for command in (start, setup, load, password, stop, delete, resume):
+    for command in (start, setup, load, password, token, stop, delete, resume):
         app.cli.add_command(command)

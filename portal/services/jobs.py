@@ -58,6 +58,14 @@ def every(session: Session) -> Sequence[Job]:
     return session.scalars(select(Job).order_by(Job.name)).all()
 
 
+def page(session: Session, account: Account | None, after: str, limit: int) -> Sequence[Job]:
+    """The first jobs by name, of those after this one, that somebody may see."""
+    seen = select(Job).where(Job.name > after)
+    if account is None or not account.may(Action.RUN_PRIVATE_JOBS):
+        seen = seen.where(Job.public)
+    return session.scalars(seen.order_by(Job.name).limit(limit)).all()
+
+
 def get(session: Session, name: str) -> Job:
     job = named(session, name)
     if job is None:

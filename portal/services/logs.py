@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from portal.database import reading
 from portal.domain import values
 from portal.models import LogChunk, Run, Submission
 
@@ -38,6 +41,54 @@ def whole(session: Session, run: Run, stream: str, attempt: int | None = None) -
     """All that an attempt of the run (its last, if none is named) wrote to 'stdout' or 'stderr' so far."""
     written = Written(run.id, attempt or run.attempt, stream)
     return b"".join(session.scalars(select(LogChunk.data).where(*_of(written)).order_by(LogChunk.start)))
+
+
+def size_of(session: Session, run: Run, stream: str) -> int:
+    """How many bytes the run's last attempt wrote to 'stdout' or 'stderr' so far."""
+    end = func.max(LogChunk.start + func.length(LogChunk.data))
+    return int(session.scalar(select(end).where(*_of(Written(run.id, run.attempt, stream)))) or 0)
+
+
+class Log(io.RawIOBase):
+    """A log of so many bytes as a file to read and seek in; each read is a short look at the database of its own."""
+
+    def __init__(self, written: Written, size: int) -> None:
+        self.written, self.size = written, size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence])
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills as much of the buffer as one chunk has; 0 at the end, also at that of a log that is removed."""
+        wanted = min(len(buffer), self.size - self._at)
+        found = self._chunk() if wanted > 0 else b""
+        data = found[:wanted]
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def _chunk(self) -> bytes:
+        """The rest of the chunk that has the byte at our place."""
+        last = (
+            select(LogChunk.start, LogChunk.data)
+            .where(*_of(self.written), LogChunk.start <= self._at)
+            .order_by(LogChunk.start.desc())
+            .limit(1)
+        )
+        with reading() as session:
+            found = session.execute(last).first()
+        return found.data[self._at - found.start :] if found else b""
 
 
 def last_lines(session: Session, run: Run, stream: str, lines: int) -> str:

@@ -37,6 +37,11 @@ def every(session: Session) -> Sequence[Task]:
     return session.scalars(select(Task).order_by(Task.name)).all()
 
 
+def page(session: Session, after: str, limit: int) -> Sequence[Task]:
+    """The first tasks by name, of those after this one."""
+    return session.scalars(select(Task).where(Task.name > after).order_by(Task.name).limit(limit)).all()
+
+
 def get(session: Session, name: str) -> Task:
     task = named(session, name)
     if task is None:

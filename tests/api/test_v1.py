@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
@@ -15,15 +14,12 @@ from portal.domain.policy import Role
 from portal.models import Account, Submission
 from portal.services import accounts, submissions
 from tests.api.service import MakeJob, finish_step
+from tests.api.signing import basic, refused
 from tests.conftest import PASSWORD
 from tests.making import order
 
 V1 = "/api/v1/submissions"
 NOBODYS = "00000000-0000-4000-8000-000000000000"
-
-
-def basic(name: str = "admin", password: str = PASSWORD) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
 
 @pytest.fixture
@@ -39,13 +35,6 @@ def failed(session: Session, submission: Submission) -> Submission:
     finish_step(session, exit_status=3)
     session.expire_all()
     return submission
-
-
-def refused(answer: Any, status: int) -> dict[str, Any]:
-    problem: dict[str, Any] = answer.get_json()
-    assert (answer.status_code, answer.mimetype, problem["status"]) == (status, "application/problem+json", status)
-    assert problem["type"] == "about:blank" and problem["title"] and problem["detail"]
-    return problem
 
 
 def test_it_tells_what_became_of_a_submission(client: FlaskClient, failed: Submission) -> None:
@@ -94,7 +83,7 @@ def test_it_resumes(client: FlaskClient, failed: Submission, body: dict[str, Any
     answer = client.post(f"{V1}/{failed.uuid}/resume", headers=basic(), json=body)
 
     made = answer.get_json()
-    assert answer.status_code == 201 and answer.headers["Location"] == f"{V1}/{made['uuid']}"
+    assert answer.status_code == 202 and answer.headers["Location"] == f"{V1}/{made['uuid']}"
     assert made["resumed_from"] == failed.uuid
     assert [step["state"] for step in made["steps"]] == ["COMPLETE", "QUEUED"]
     assert made["steps"][0]["taken_from"] == failed.runs[0].uuid

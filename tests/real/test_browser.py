@@ -203,7 +203,7 @@ def test_it_works_without_javascript(browser: Browser, portal: Portal) -> None:
 
 
 PAGES = ["/", "/runs", "/jobs", "/jobs/penguins", "/jobs/penguins/run", "/tasks", "/tasks/body_mass", "/backends",
-         "/backends/1"]  # fmt: skip
+         "/backends/1", "/tokens", "/api/v1/docs"]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

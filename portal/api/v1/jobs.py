@@ -1,0 +1,82 @@
+"""Jobs: readable by who may run them, changed by who writes tasks."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, url_for
+
+from portal import web
+from portal.api import sender
+from portal.api.v1.drafts import JobBody, draft_of
+from portal.api.v1.edge import AfterName, IfMatch, Named, api, check_match, conditional, editor, page
+from portal.api.v1.reading import checked
+from portal.api.v1.shapes import JobRow, Jobs, JobShape
+from portal.api.v1.specification import ACCOUNT, ANYBODY, answers
+from portal.database import transaction
+from portal.domain.errors import NotFound
+from portal.models import Job
+from portal.services import jobs
+
+
+@api.get("/jobs", responses=answers(200, Jobs, 422, headers=("Link",)), security=ANYBODY)
+@checked
+def list_jobs(query: AfterName) -> Response:
+    """The jobs that may be seen, by name."""
+    found = jobs.page(web.session(), sender.account(), query.after, query.limit + 1)
+    shown = found[: query.limit]
+    return page(Jobs(jobs=[JobRow.of(job) for job in shown]), found, query.limit, shown[-1].name if shown else "")
+
+
+@api.post("/jobs", responses=answers(201, JobShape, 409, 413, 415, 422, headers=("Location", "ETag")), security=ACCOUNT)
+@checked
+def create_job(body: JobBody) -> tuple[Response, int]:  # type: ignore[valid-type]
+    """Make a job."""
+    author = editor()
+    with transaction(web.session()) as session:
+        made = jobs.save(session, draft_of(body, jobs.JobDraft), author).job
+    return _changed(made), 201
+
+
+@api.get("/jobs/<name>", responses=answers(200, JobShape, 304, 404, headers=("ETag",)), security=ANYBODY)
+@checked
+def show_job(path: Named) -> Response:
+    """A job as it is now."""
+    job = jobs.named(web.session(), path.name)
+    if job is None or not jobs.may_run(sender.account(job.name), job):
+        raise NotFound(f"There is no job {path.name}.")
+    return conditional(JobShape.of(job))
+
+
+@api.put(
+    "/jobs/<name>",
+    responses=answers(200, JobShape, 404, 409, 412, 413, 415, 422, 428, headers=("Location", "ETag")),
+    security=ACCOUNT,
+)
+@checked
+def change_job(path: Named, header: IfMatch, body: JobBody) -> Response:  # type: ignore[valid-type]
+    """Save a revision of a job."""
+    author = editor()
+    with transaction(web.session()) as session:
+        job = jobs.get(session, path.name)
+        check_match(JobShape.of(job))
+        jobs.save(session, draft_of(body, jobs.JobDraft), author, job)
+    return _changed(job)
+
+
+@api.delete("/jobs/<name>", responses=answers(204, None, 404, 409, 412, 428), security=ACCOUNT)
+@checked
+def delete_job(path: Named, header: IfMatch) -> tuple[str, int]:
+    """Delete a job; what it has run stays."""
+    editor()
+    with transaction(web.session()) as session:
+        job = jobs.get(session, path.name)
+        check_match(JobShape.of(job))
+        jobs.delete(session, job)
+    return "", 204
+
+
+def _changed(job: Job) -> Response:
+    shape = JobShape.of(job)
+    response = jsonify(shape.model_dump(mode="json"))
+    response.add_etag()
+    response.headers["Location"] = url_for("v1.show_job", name=shape.name)
+    return response

@@ -1,0 +1,82 @@
+"""Tasks: read and changed by who writes them, as their code and variables are nobody else's."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, url_for
+
+from portal import web
+from portal.api.v1.drafts import TaskBody, draft_of
+from portal.api.v1.edge import AfterName, IfMatch, Named, api, check_match, conditional, editor, may_edit, page, reader
+from portal.api.v1.reading import checked
+from portal.api.v1.shapes import TaskRow, Tasks, TaskShape
+from portal.api.v1.specification import ACCOUNT, answers
+from portal.database import transaction
+from portal.domain.drafts import TaskDraft
+from portal.models import Task
+from portal.services import tasks
+
+
+@api.get("/tasks", responses=answers(200, Tasks, 422, headers=("Link",)), security=ACCOUNT)
+@checked
+def list_tasks(query: AfterName) -> Response:
+    """The tasks, by name."""
+    may_edit(reader())
+    found = tasks.page(web.session(), query.after, query.limit + 1)
+    shown = found[: query.limit]
+    return page(Tasks(tasks=[TaskRow.of(task) for task in shown]), found, query.limit, shown[-1].name if shown else "")
+
+
+@api.post(
+    "/tasks", responses=answers(201, TaskShape, 409, 413, 415, 422, headers=("Location", "ETag")), security=ACCOUNT
+)
+@checked
+def create_task(body: TaskBody) -> tuple[Response, int]:  # type: ignore[valid-type]
+    """Make a task."""
+    author = editor()
+    with transaction(web.session()) as session:
+        made = tasks.save(session, draft_of(body, TaskDraft), author).task
+    return _changed(made), 201
+
+
+@api.get("/tasks/<name>", responses=answers(200, TaskShape, 304, 404, headers=("ETag",)), security=ACCOUNT)
+@checked
+def show_task(path: Named) -> Response:
+    """A task as it is now."""
+    may_edit(reader())
+    return conditional(TaskShape.of(tasks.get(web.session(), path.name)))
+
+
+@api.put(
+    "/tasks/<name>",
+    responses=answers(200, TaskShape, 404, 409, 412, 413, 415, 422, 428, headers=("Location", "ETag")),
+    security=ACCOUNT,
+)
+@checked
+def change_task(path: Named, header: IfMatch, body: TaskBody) -> Response:  # type: ignore[valid-type]
+    """Save a revision of a task."""
+    author = editor()
+    with transaction(web.session()) as session:
+        task = tasks.get(session, path.name)
+        check_match(TaskShape.of(task))
+        tasks.save(session, draft_of(body, TaskDraft), author, task)
+    return _changed(task)
+
+
+@api.delete("/tasks/<name>", responses=answers(204, None, 404, 409, 412, 428), security=ACCOUNT)
+@checked
+def delete_task(path: Named, header: IfMatch) -> tuple[str, int]:
+    """Delete a task that is a step of no job."""
+    editor()
+    with transaction(web.session()) as session:
+        task = tasks.get(session, path.name)
+        check_match(TaskShape.of(task))
+        tasks.delete(session, task)
+    return "", 204
+
+
+def _changed(task: Task) -> Response:
+    shape = TaskShape.of(task)
+    response = jsonify(shape.model_dump(mode="json"))
+    response.add_etag()
+    response.headers["Location"] = url_for("v1.show_task", name=shape.name)
+    return response
