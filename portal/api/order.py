@@ -11,7 +11,7 @@ from portal.api import parts, roots, sender
 from portal.api.negotiation import Refused, not_found
 from portal.domain.errors import Invalid
 from portal.domain.names import OWN_FIELDS, normal_name
-from portal.domain.parameters import UNREADABLE, read
+from portal.domain.parameters import UNREADABLE
 from portal.models import Account, Batch, Job
 from portal.services import jobs, submissions
 from portal.services.submissions import LONGEST_KEY, Incoming, Order
@@ -129,20 +129,8 @@ def _check_parameters(job: Job, order: Order) -> None:
 
 def _check_values(job: Job, order: Order) -> None:
     """What was given for the parameters of this job, before anything of the next job is looked at."""
-    wrong: dict[str, str] = {}
-    for field in jobs.fields(job):
-        if field.name in order.values:
-            wrong.update(_fault(field, order.values[field.name]))
-    if wrong:
+    if wrong := submissions.wrong_values(order, job):
         _refuse_fields(Invalid(**wrong), order)
-
-
-def _fault(field: jobs.Field, text: str) -> dict[str, str]:
-    try:
-        read(field.name, field.rule, text)
-    except Invalid as wrong:
-        return wrong.fields
-    return {}
 
 
 def _refuse_fields(wrong: Invalid, order: Order) -> NoReturn:

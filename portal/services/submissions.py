@@ -252,6 +252,13 @@ def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, A
     return arguments
 
 
+def wrong_values(order: Order, job: Job) -> dict[str, str]:
+    """What is wrong with the values and files that are given for a job's parameters: {public name: sentence}."""
+    wrong: dict[str, str] = {}
+    _arguments(order, [job], wrong)
+    return wrong
+
+
 def _arguments(order: Order, chosen: Sequence[Job], wrong: dict[str, str]) -> dict[str, Argument]:
     revisions = dict.fromkeys(step.task.current for job in chosen for step in job.current.steps if step.task)
     found = {}
