@@ -1,0 +1,21 @@
+"""flask dump: every backend, task and job as a file, for the first system or for another portal."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from portal.database import reading
+from portal.services import dumps
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["django"]), default="django", help="Whose file it is to be.")
+@with_appcontext
+def dump(form: str) -> None:
+    """Write all backends, tasks and jobs as the first system's loaddata takes them; what is lost, to stderr."""
+    with reading() as session:
+        found = dumps.dump(session)
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
+    click.echo(found.text(), nl=False)
