@@ -17,7 +17,7 @@ from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
 from portal.services.dumps import writing
 from portal.services.dumps.planning import Plan, PlannedJob
-from portal.services.dumps.report import Group, Report
+from portal.services.dumps.report import Report
 
 REMEDY = "rename one of both, or let the import replace it."
 
@@ -54,7 +54,7 @@ class Applying:
             self.report.made("queue", draft.queue)
             self.report.made("backend", draft.name, f"{', '.join(draft.languages)} on {draft.runner}.")
         elif known.runner == draft.runner and set(draft.languages) <= set(known.languages):
-            self.report.say(Group.KEPT, f"backend {draft.name}", f"its queue is {known.queue}.")
+            self.report.kept(f"backend {draft.name}", f"its queue is {known.queue}.")
         elif self.replacing:
             backends.save(self.session, _with_all_of(known, draft), known)
             self.report.change(f"backend {draft.name}", "replaced.")
@@ -67,7 +67,7 @@ class Applying:
             tasks.save(self.session, draft, self.author)
             self._count(draft)
         elif writing.same_task(tasks.draft_of(known.current), draft):
-            self.report.say(Group.KEPT, f"task {draft.name}")
+            self.report.kept(f"task {draft.name}")
         elif self.replacing:
             number = tasks.save(self.session, draft, self.author, known).number
             self.report.change(f"task {draft.name}", f"replaced, by its revision {number}.")
@@ -89,7 +89,7 @@ class Applying:
             return
         own = writing.conditions_of(known.current.steps)
         if writing.same_job(jobs.draft_of(known), draft, own, planned.conditions):
-            self.report.say(Group.KEPT, f"job {draft.name}")
+            self.report.kept(f"job {draft.name}")
         elif self.replacing:
             number = self._save(planned)
             self.report.change(f"job {draft.name}", f"replaced, by its revision {number}.")

@@ -114,6 +114,6 @@ def _files(line: str) -> str:
 def _is_list(line: str) -> bool:
     """Whether the line is several commands, of which the first system caught the last one's output only."""
     try:
-        return not LISTS.isdisjoint(shlex.shlex(line, posix=True, punctuation_chars=True))
+        return not LISTS.isdisjoint(shlex.shlex(line, punctuation_chars=True))
     except ValueError:
         return False

@@ -51,6 +51,11 @@ class Report:
     def refuse(self, what: str, sentence: str) -> None:
         self.say(Group.REFUSED, what, sentence)
 
+    def kept(self, what: str, sentence: str = "") -> None:
+        """It is there already: nothing of it is changed after all."""
+        self.say(Group.KEPT, what, sentence)
+        self.lines[Group.CHANGED] = [line for line in self.lines[Group.CHANGED] if line.what != _harmless(what)]
+
     def of(self, group: Group) -> Sequence[Line]:
         return self.lines[group]
 

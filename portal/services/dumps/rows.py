@@ -152,13 +152,15 @@ def _pk(value: Any) -> str | None:
 
 
 def written(value: Any) -> tuple[str | None, str]:
-    """A field's value as the text that the first system makes of it, and what to say when that surprises."""
+    """A field's value as text, and what to say when the first system does not take it for what was written."""
     if value is None or isinstance(value, str):
         return value, ""
     plain = value.value if isinstance(value, Unquoted) else value
     source = value.written if isinstance(value, Unquoted) else str(value).lower()
     if not isinstance(plain, bool | int | float) and not isinstance(value, Unquoted):
         raise ValueError("is not text")
+    if isinstance(plain, int) and not isinstance(plain, bool) and str(plain) != source:
+        return source, f"{source} without quotes is the number {plain} in YAML: it is kept as it was written."
     if isinstance(plain, bool) or str(plain) != source:
         return str(plain), f"{source} without quotes is read as {plain}: write it in quotes if it is meant otherwise."
     return str(plain), ""

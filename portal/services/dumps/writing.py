@@ -86,7 +86,7 @@ def task_fields(draft: TaskDraft) -> Fields:
         "in_glob": ",".join(draft.inputs),
         "out_glob": ",".join(draft.outputs),
         "stdout_glob": draft.stdout or USUAL_STDOUT,
-        "executable": draft.code,
+        "executable": draft.code.strip() if draft.language == "command" else draft.code,
         "incomplete_outputs_behaviour": NUMBER_OF[draft.on_missing_output],
         "custom_exit_status": statuses or None,
         "custom_exit_behaviour": NUMBER_OF[draft.on_exit_status] if statuses else None,
