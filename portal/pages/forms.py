@@ -170,7 +170,7 @@ class ImportForm(FlaskForm):
     files = MultipleFileField(
         "Dumps",
         [FileRequired("Choose one file or several.")],
-        description="YAML or JSON; several files count as one dump.",
+        description="YAML or JSON, up to 10 MB; a dump may be in several files.",
         render_kw={"accept": ".yaml,.yml,.json"},
     )
     replace = BooleanField(

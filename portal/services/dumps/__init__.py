@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -43,20 +44,32 @@ def load(
 
 
 def _load(session: Session, files: Sequence[File], author: Account | None, report: Report, replace: bool) -> None:
-    """The dumps are one whole: a row of one may point to a row of another."""
-    rows: list[Row] = []
+    dumped: list[list[Row]] = []
     for file in files:
         try:
             text = decoded(file.content, file.name)
             if is_dump(text):
-                rows += rows_of(text, file.name)
+                dumped.append(rows_of(text, file.name))
             else:
                 _load_own(session, file, text, author, report)
         except Invalid as wrong:
             report.refuse(file.name, str(wrong))
-    planned = plan(rows, report)
-    if not report.refused:
-        Applying(session, report, author, replace).apply(planned)
+    applying = Applying(session, report, author, replace)
+    for rows in [list(chain(*dumped))] if _one_system(dumped) else dumped:
+        planned = plan(rows, report)
+        if not report.refused:
+            applying.apply(planned)
+
+
+def _one_system(dumped: Sequence[Sequence[Row]]) -> bool:
+    """Whether the files can be parts of one dump, whose rows point to each other: no number means two things."""
+    known: dict[tuple[str, str | None], tuple[int, Row]] = {}
+    for part, rows in enumerate(dumped):
+        for row in rows:
+            first_part, first = known.setdefault((row.model, row.pk), (part, row))
+            if row.pk is not None and first_part != part and first != row:
+                return False
+    return True
 
 
 def _load_own(session: Session, file: File, text: str, author: Account | None, report: Report) -> None:

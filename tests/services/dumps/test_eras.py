@@ -15,7 +15,6 @@ from portal.domain.errors import Unavailable
 from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.domain.verdict import Then
-from portal.models import Account
 from portal.services import backends, jobs, submissions
 from portal.services.dumps import Group
 from tests.making import order, submitted

@@ -41,6 +41,13 @@ def test_it_takes_several_files_as_one(session: Session) -> None:
     assert report.made_in_words == "1 queue, 1 backend, 1 task, 1 job, 1 step"
 
 
+def test_it_takes_files_whose_numbers_clash_for_dumps_of_two_systems(session: Session) -> None:
+    report = load(session, BACKEND + task(1, "t") + job(1, "j", 1), BACKEND + task(1, "u") + job(1, "k", 1))
+
+    assert report.made_in_words == "1 queue, 1 backend, 2 tasks, 2 jobs, 2 steps"
+    assert [step.task for step in job_of(session, "k").steps] == ["u"]
+
+
 @pytest.mark.parametrize(
     "content",
     [
