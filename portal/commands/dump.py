@@ -6,15 +6,23 @@ import click
 from flask.cli import with_appcontext
 
 from portal.database import reading
-from portal.services import dumps
+from portal.services import dumps, export
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["django"]), default="django", help="Whose file it is to be.")
+@click.option(
+    "--format", "form", type=click.Choice(["django", "portal"]), default="django", help="Whose file it is to be."
+)
 @with_appcontext
 def dump(form: str) -> None:
-    """Write all backends, tasks and jobs as the first system's loaddata takes them; what is lost, to stderr."""
+    """Write all backends, tasks and jobs: as the first system's loaddata takes them, or as `flask load` does.
+
+    What the first system cannot say goes to standard error.
+    """
     with reading() as session:
+        if form == "portal":
+            click.echo(export.text(session), nl=False)
+            return
         found = dumps.dump(session)
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from sqlalchemy.orm import Session
 
-from portal.domain.drafts import ParameterDraft, TaskDraft
+from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import NAMES, USUAL, Limits, measure
 from portal.domain.parameters import Kind
@@ -120,7 +120,8 @@ def _load_task(session: Session, entry: dict[str, Any], folder: Path | None, aut
         entry["code"] = _code(folder, code_file)
     entry["parameters"] = tuple(_parameter(each) for each in entry.get("parameters", []))
     entry["variables"] = tuple((entry.get("variables") or {}).items())
-    for name in ("inputs", "outputs"):
+    entry["configurations"] = tuple(ConfigurationDraft(**each) for each in entry.get("configurations", []))
+    for name in ("inputs", "outputs", "exit_statuses"):
         entry[name] = tuple(entry.get(name, []))
     entry["limits"] = Limits(**_stated_limits(entry))
     entry["retries"] = _retries(entry.pop("retries", None))
