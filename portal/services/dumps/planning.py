@@ -329,7 +329,8 @@ class _Planner:
         """(validator, reason why it cannot be used) for each of the job."""
         for row in self.catalogue.of(job, "validator"):
             if "re_string" in row.fields or not self.catalogue.all("validatortypes"):
-                yield "", self._early_validator(row)
+                if reason := self._early_validator(row):
+                    yield "", reason
             elif found := self.catalogue.find(row, "validation_type", "validatortypes"):
                 name = self.catalogue.text(found, "name", NO_VALIDATOR)
                 if name != NO_VALIDATOR:
@@ -340,7 +341,7 @@ class _Planner:
         number = self.catalogue.number(row, "validation_type")
         if number in (None, 0):
             pattern = self.catalogue.text(row, "re_string")
-            return f"its check by the regular expression “{pattern[:80]}” cannot be taken over."
+            return f"its check by the regular expression “{pattern[:80]}” cannot be taken over." if pattern else ""
         kind = {1: "image", 2: "MP3"}.get(number or 0, str(number))
         return f"its check of type {kind} cannot be taken over: choose a validator."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,14 @@ class Unquoted:
 
     value: Any
     written: str
+
+
+@dataclass(frozen=True)
+class Nested:
+    """In place of a value that has lists or mappings inside."""
+
+
+NESTED = Nested()
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Row:
     @property
     def place(self) -> int:
         """Rows of a model stand in the order of their pks, as in its lists."""
-        return int(self.pk) if self.pk is not None and self.pk.isdecimal() else 0
+        return int(self.pk) if self.pk is not None and self.pk.isdecimal() and len(self.pk) < 20 else 0
 
 
 class _Reader(_Safe):  # type: ignore[misc, valid-type]
@@ -135,7 +143,17 @@ def _rows(document: list[Any], name: str) -> Iterator[Row]:
     for number, entry in enumerate(document, 1):
         if not _is_row(entry):
             raise Invalid(file=f"{name}: row {number} is not of the form model, pk, fields.")
-        yield Row(entry["model"].lower(), _pk(entry.get("pk")), entry["fields"])
+        fields = {field: _shallow(value) for field, value in entry["fields"].items()}
+        yield Row(entry["model"].lower(), _pk(entry.get("pk")), fields)
+
+
+def _shallow(value: Any) -> Any:
+    """A field without what is inside lists of lists: nobody asks for it, and references make it grow without end."""
+    if isinstance(value, list) and not any(
+        isinstance(each, Collection) and not isinstance(each, str) for each in value
+    ):
+        return value
+    return NESTED if isinstance(value, Collection) and value and not isinstance(value, str) else value
 
 
 def _is_row(entry: Any) -> bool:
@@ -171,9 +189,9 @@ def number(value: Any) -> int | None:
     plain = value.value if isinstance(value, Unquoted) else value
     if plain is None or plain == "":
         return None
-    if isinstance(plain, float) and plain != int(plain):
-        raise ValueError("is not a whole number")
     try:
+        if isinstance(plain, float) and not plain.is_integer():
+            raise ValueError
         return int(plain)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("is not a whole number") from None

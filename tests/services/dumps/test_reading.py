@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from portal.services import jobs, tasks
-from portal.services.dumps import Group
+from portal.services.dumps import Group, Report
 from portal.services.dumps.conditions import statuses
+from portal.services.dumps.planning import plan
+from portal.services.dumps.rows import rows_of
 from tests.services.dumps.loading import BACKEND, job, job_of, lines, load, row, sample, task, task_of, text
 
 
@@ -67,6 +69,26 @@ def test_it_makes_nothing_that_a_tag_names(session: Session, tmp_path: Path, con
 @pytest.mark.parametrize("content", ["- " * 200_000, "[" * 200_000, "? " * 100_000, "- {a: " * 100_000])
 def test_it_refuses_lists_in_lists_without_end(session: Session, content: str) -> None:
     assert "cannot be read" in text(load(session, content), Group.REFUSED)
+
+
+@pytest.mark.parametrize("field", ["runnable", "name", "colour", "cwl_content"])
+def test_it_is_not_held_up_by_references_in_references(session: Session, field: str) -> None:
+    levels = "".join(f"    a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+    bomb = f"- model: analytics_automated.job\n  pk: 1\n  fields:\n    a0: &a0 [x]\n{levels}    {field}: *a11\n"
+
+    report = load(session, bomb + bomb.replace("&a", "&b").replace("*a", "*b").replace("[x]", "[y]"))
+
+    assert "two rows of job have the pk 1" in text(report, Group.REFUSED)
+
+
+@pytest.mark.parametrize(
+    "value", [".inf", ".nan", "-1", "2019-01-01", "[]", "{a: 1}", "x", "9" * 5000, f"'{'9' * 5000}'"]
+)
+@pytest.mark.parametrize("field", ["backend", "name", "in_glob", "custom_exit_status", "incomplete_outputs_behaviour"])
+def test_it_answers_to_any_value_of_a_field(field: str, value: str) -> None:
+    usual = {"backend": 1, "name": "t", "in_glob": ".a", "out_glob": ".b", "executable": "ls"}
+
+    plan(rows_of(BACKEND + row("task", 1, **{**usual, field: value}), "a file"), Report())
 
 
 @pytest.mark.parametrize(
