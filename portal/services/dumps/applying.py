@@ -16,7 +16,8 @@ from portal.models import Account, Backend, Step
 from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
 from portal.services.dumps import writing
-from portal.services.dumps.planning import Plan, PlannedJob
+from portal.services.dumps.job_drafts import PlannedJob
+from portal.services.dumps.planning import Plan
 from portal.services.dumps.report import Report
 
 REMEDY = "rename one of both, or let the import replace it."

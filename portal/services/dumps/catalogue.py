@@ -67,6 +67,9 @@ class Catalogue:
             self.report.change(row.label, f"{field}: {surprise}")
         return default if found is None else found
 
+    def name(self, row: Row) -> str:
+        return normal_name(self.text(row, "name"))
+
     def number(self, row: Row, field: str) -> int | None:
         try:
             return number(row.fields.get(field))

@@ -81,9 +81,7 @@ def test_it_is_not_held_up_by_references_in_references(session: Session, field: 
     assert "two rows of job have the pk 1" in text(report, Group.REFUSED)
 
 
-@pytest.mark.parametrize(
-    "value", [".inf", ".nan", "-1", "2019-01-01", "[]", "{a: 1}", "x", "9" * 5000, f"'{'9' * 5000}'"]
-)
+@pytest.mark.parametrize("value", [".inf", ".nan", "-1", "2019-01-01", "[]", "{a: 1}", "x", f"'{'9' * 5000}'"])
 @pytest.mark.parametrize("field", ["backend", "name", "in_glob", "custom_exit_status", "incomplete_outputs_behaviour"])
 def test_it_answers_to_any_value_of_a_field(field: str, value: str) -> None:
     usual = {"backend": 1, "name": "t", "in_glob": ".a", "out_glob": ".b", "executable": "ls"}
