@@ -65,8 +65,7 @@ class Tasks:
         for remark in found.remarks:
             self.report.change(row.label, remark)
         if found.doubt:
-            self.doubtful[str(row.pk)] = found.doubt
-            self.report.change(row.label, f"left as it is, {found.doubt}")
+            self._doubt(row, found.doubt)
         return found.line, found.redirected
 
     def _flags(self, parameters: Sequence[Row]) -> Iterator[Flag]:
@@ -108,15 +107,18 @@ class Tasks:
         goes_on = (*self._statuses(row, "custom_success_exit"), *self._statuses(row, "success_codes"))
         finishes = self._statuses(row, "custom_terminate_exit")
         fails = (*self._statuses(row, "custom_fail_exit"), *self._statuses(row, "permanent_fail_codes"))
-        if both := set(finishes) & set(goes_on) or (finishes if goes_on else ()):
-            listed = ", ".join(map(str, sorted(both)))
-            doubt = f"exit status {listed} ends its job and others let it go on: a task can say one of both."
-            self.doubtful[str(row.pk)] = doubt
-            self.report.change(row.label, f"{doubt} What goes on is kept.")
-        if goes_on or finishes:
-            kept = tuple(each for each in dict.fromkeys(goes_on or finishes) if each not in fails)
-            return kept, Then.CONTINUE if goes_on else Then.FINISH
-        return tuple(dict.fromkeys(fails)), Then.FAIL if fails else Then.CONTINUE
+        if goes_on and finishes:
+            self._doubt(
+                row, f"it goes on after exit status {goes_on[0]} and ends the job after {finishes[0]}: choose one."
+            )
+        for statuses, then in ((goes_on, Then.CONTINUE), (finishes, Then.FINISH), (fails, Then.FAIL)):
+            if kept := tuple(dict.fromkeys(each for each in statuses if then is Then.FAIL or each not in fails)):
+                return kept, then
+        return (), Then.CONTINUE
+
+    def _doubt(self, row: Row, why: str) -> None:
+        self.doubtful[str(row.pk)] = why
+        self.report.change(row.label, why)
 
     def _statuses(self, row: Row, name: str) -> tuple[int, ...]:
         """The numbers of '1,2', of 1, or of a list. 0 is success in any case."""

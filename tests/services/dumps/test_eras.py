@@ -320,6 +320,15 @@ def test_it_reads_the_exit_statuses_of_the_second_version(session: Session) -> N
     )
 
 
+def test_it_does_not_enable_a_job_whose_exit_statuses_say_two_things(session: Session) -> None:
+    report = load(
+        session, BACKEND + task(1, "t", custom_success_exit="'1'", custom_terminate_exit="'3'") + job(1, "j", 1)
+    )
+
+    assert (task_of(session, "t").exit_statuses, job_of(session, "j").enabled) == ((1,), False)
+    assert "it goes on after exit status 1 and ends the job after 3" in text(report, Group.CHANGED)
+
+
 def test_it_keeps_a_condition_as_a_comparison(session: Session) -> None:
     load(session, sample("fourth.yaml"))
 
