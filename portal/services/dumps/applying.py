@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import Limits
-from portal.models import Account, Backend, Step
+from portal.models import Account, Backend, JobRevision, Step
 from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
 from portal.services.dumps import writing
@@ -84,26 +84,32 @@ class Applying:
         draft = planned.draft
         known = jobs.named(self.session, draft.name)
         if known is None:
-            self._save(planned)
-            self.report.made("job", draft.name, f"{len(draft.steps)} steps{'' if draft.enabled else ', not enabled'}.")
+            enabled = self._save(planned).job.enabled
+            self.report.made("job", draft.name, f"{len(draft.steps)} steps{'' if enabled else ', not enabled'}.")
             self.report.tally["step"] += len(draft.steps)
-            return
-        own = writing.conditions_of(known.current.steps)
-        if writing.same_job(jobs.draft_of(known), draft, own, planned.conditions):
+        elif writing.same_job(known.current, draft, planned.conditions):
             self.report.kept(f"job {draft.name}")
         elif self.replacing:
-            number = self._save(planned)
+            number = self._save(planned).number
             self.report.change(f"job {draft.name}", f"replaced, by its revision {number}.")
         else:
             self._refuse_other(f"job {draft.name}")
 
-    def _save(self, planned: PlannedJob) -> int:
-        known = jobs.named(self.session, planned.draft.name)
-        revision = jobs.save(self.session, planned.draft, self.author, known)
+    def _save(self, planned: PlannedJob) -> JobRevision:
+        """What the first system could run and this portal would not save is there all the same, to be put right."""
+        draft, known = planned.draft, jobs.named(self.session, planned.draft.name)
+        try:
+            revision = jobs.save(self.session, draft, self.author, known)
+        except Invalid as wrong:
+            if not all(name.startswith("steps") for name in wrong.fields):
+                raise
+            revision = jobs.save(self.session, replace(draft, steps=(), enabled=False), self.author, known)
+            revision.steps = [Step(order=each.order, task=tasks.named(self.session, each.task)) for each in draft.steps]
+            self.report.change(f"job {draft.name}", f"imported, but not enabled: {wrong}")
         if planned.conditions:
             _condition(revision.steps, planned.conditions)
-            self.session.flush()
-        return revision.number
+        self.session.flush()
+        return revision
 
     def _refuse_other(self, what: str) -> None:
         self.report.refuse(what, f"another one of this name is there: {REMEDY}")

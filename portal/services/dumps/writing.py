@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.names import public_name
 from portal.domain.parameters import Kind
-from portal.models import Backend, Job, Step, Task
+from portal.models import Backend, Job, JobRevision, Step, Task
 from portal.services import tasks
 from portal.services.dumps.rows import APP
 from portal.services.dumps.vocabulary import (
@@ -125,13 +125,12 @@ def _said(draft: TaskDraft) -> tuple[Any, ...]:
     return draft.language, task_fields(draft), parameters, variable_fields(draft), configuration_fields(draft)
 
 
-def same_job(one: JobDraft, other: JobDraft, conditions: Mapping[int, Any], others: Mapping[int, Any]) -> bool:
-    return _job_said(one, conditions) == _job_said(other, others)
-
-
-def _job_said(draft: JobDraft, conditions: Mapping[int, Any]) -> tuple[Any, ...]:
-    steps = [(step.order, step.task) for step in draft.steps]
-    return draft.enabled and draft.public, list(draft.validators), steps, dict(conditions)
+def same_job(known: JobRevision, draft: JobDraft, conditions: Mapping[int, Any]) -> bool:
+    """Whether the first system could not tell them apart; whether a job is enabled is for this portal to say."""
+    steps = [(step.order, step.task.name if step.task else "") for step in known.steps]
+    planned = [(step.order, step.task) for step in draft.steps]
+    same = (steps, list(known.validators)) == (planned, list(draft.validators))
+    return same and _conditions_of(known.steps) == dict(conditions)
 
 
 def _backends(session: Session, found: Dump) -> Iterator[tuple[tuple[int, str], int]]:
@@ -217,7 +216,7 @@ def _can_be_said(step: Step, homes: Mapping[tuple[int, str], int]) -> bool:
     return plain and step.task is not None and _home_of(step.task) in homes
 
 
-def conditions_of(steps: Sequence[Step]) -> dict[int, list[int]]:
+def _conditions_of(steps: Sequence[Step]) -> dict[int, list[int]]:
     """By a step's place, the exit statuses of the step before under which it runs."""
     return {
         place: list(step.condition["is"])

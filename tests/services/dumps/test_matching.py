@@ -66,6 +66,27 @@ def test_it_replaces_when_told_to_and_leaves_what_runs(session: Session) -> None
     assert [run.work["code"] for run in submission.runs] == ["cat $I1"]
 
 
+def test_it_takes_a_job_that_nobody_could_save_here_without_enabling_it(session: Session) -> None:
+    content = SIMPLE + row("step", 9, job=1, task=1, ordering=-5)
+
+    report = load(session, content)
+
+    assert [step.order for step in jobs.get(session, "j").current.steps] == [-5, 0]
+    assert (jobs.get(session, "j").enabled, report.refused) == (False, False)
+    assert "job j: imported, but not enabled: Give an order number from 0 on." in lines(report, Group.CHANGED)
+    assert "job j" in lines(load(session, content), Group.KEPT)
+
+
+def test_it_leaves_it_to_the_portal_whether_a_job_is_enabled(session: Session) -> None:
+    load(session, SIMPLE)
+    with transaction(session):
+        jobs.get(session, "j").enabled = False
+
+    load(session, SIMPLE, replace=True)
+
+    assert jobs.get(session, "j").enabled is False
+
+
 def test_it_leaves_what_an_analyst_made_of_an_imported_task(session: Session) -> None:
     load(session, SIMPLE)
     draft = task_of(session, "t")
