@@ -18,7 +18,7 @@ from portal.domain.texts import check_text
 from portal.domain.verdict import Then
 from portal.domain.work import VALUE_FLAG
 
-ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,79}")
+ALIAS = re.compile(r"(?!=$)[A-Za-z0-9_=][A-Za-z0-9_ .-]{0,79}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,119}")
 OWN_VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|IFS|ENV|BASH_ENV|SHELLOPTS|PYTHON(STARTUP|PATH|HOME|INSPECT)|R_(PROFILE|ENVIRON|HOME)\w*|LD_\w+"

@@ -16,6 +16,7 @@ OWN_FIELDS = ("job", "submission_name", "email", "input_data")
 PLAIN = frozenset("._+=@ -")
 LONGEST_TAIL = 150
 OUT = "_out"
+WHOLE = "="
 
 
 class Priority(IntEnum):
@@ -62,8 +63,14 @@ def file_for(identity: str, ending: str) -> str:
 
 
 def public_name(task: str, alias: str) -> str:
-    """A parameter's name in forms and in the REST API."""
-    return f"{task}_{alias}"
+    """A parameter's name in forms and in the REST API. An alias that begins with `=` says the whole of it."""
+    return alias.removeprefix(WHOLE) if alias.startswith(WHOLE) else f"{task}_{alias}"
+
+
+def own_alias(task: str, public: str) -> str:
+    """The alias under which a task's parameter has this public name."""
+    alias = public.removeprefix(f"{task}_")
+    return alias if alias not in ("", public) else WHOLE + public
 
 
 def namesakes(aliases: Mapping[str, Iterable[str]]) -> str | None:

@@ -16,6 +16,7 @@ class Action(StrEnum):
     EDIT_TASKS = "write tasks and jobs"
     SEE_ALL_RUNS = "see everybody's runs"
     EDIT_BACKENDS = "change backends"
+    LOAD_DUMPS = "load dumps"
 
 
 ALLOWED: dict[Role, frozenset[Action]] = {

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flask_wtf import FlaskForm
+from flask_wtf.file import FileRequired, MultipleFileField
 from wtforms import (
     BooleanField,
     Field,
@@ -131,7 +132,7 @@ class BackendForm(LimitsForm):
 
     def __init__(self, *arguments: Any, **values: Any) -> None:
         super().__init__(*arguments, **values)
-        self.runner.choices = [(plugin.name, plugin.label) for plugin in plugins("runners").values()]
+        self.runner.choices = list(_runners(values.get("data")).items())
         self.languages.choices = [(plugin.name, plugin.label) for plugin in plugins("languages").values()]
 
     @classmethod
@@ -156,6 +157,26 @@ class BackendForm(LimitsForm):
             options=_options(self.options.data or ""),
             enabled=self.enabled.data,
         )
+
+
+def _runners(said: dict[str, Any] | None) -> dict[str, str]:
+    """The installed runners; and the backend's own, which it may keep."""
+    own = (said or {}).get("runner")
+    installed = {plugin.name: plugin.label for plugin in plugins("runners").values()}
+    return {own: f"{own} (not installed)", **installed} if own else installed
+
+
+class ImportForm(FlaskForm):
+    files = MultipleFileField(
+        "Dumps",
+        [FileRequired("Choose one file or several.")],
+        description="YAML or JSON, up to 10 MB; a dump may be in several files.",
+        render_kw={"accept": ".yaml,.yml,.json"},
+    )
+    replace = BooleanField(
+        "Replace tasks and jobs of the same name",
+        description="By a new revision; what runs now is not touched. Otherwise such a file is refused.",
+    )
 
 
 def _said(backend: Backend) -> dict[str, Any]:

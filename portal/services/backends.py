@@ -135,6 +135,8 @@ def _ability(backend: Backend, language: str, workers: Sequence[Worker]) -> Abil
     label = known.label if known else language
     if known is None:
         return Ability(language, label, f"the language {language} is not installed.", True)
+    if backend.runner not in plugins("runners"):
+        return Ability(language, label, f"the runner {backend.runner} is not installed.", True)
     told = [each.obstacles.get(backend.name, {}) for each in workers]
     reasons = [each[language] for each in told if language in each]
     if not reasons or None in reasons:
@@ -146,7 +148,7 @@ def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> No
     wrong = {
         "name": check_name(draft.name) or _taken(session, draft.name, backend),
         "queue": None if _plain(draft.queue) else "Use letters, digits, _ and - for the queue's name.",
-        "runner": None if draft.runner in plugins("runners") else "Choose one of the installed runners.",
+        "runner": None if draft.runner in _runners(backend) else "Choose one of the installed runners.",
         "languages": _unknown_languages(draft.languages),
         "root_directory": check_text("root directory", draft.root_directory) or _unusable(draft.root_directory),
         "options": _unkeepable(draft.options),
@@ -154,6 +156,11 @@ def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> No
     }
     if found := {field_name: reason for field_name, reason in wrong.items() if reason}:
         raise Invalid(**found)
+
+
+def _runners(backend: Backend | None) -> set[str]:
+    """Those installed; and its own, which a backend may keep: until it is installed, nothing can run there."""
+    return {*plugins("runners"), *([backend.runner] if backend else [])}
 
 
 def _limit_faults(usual: Limits, ceilings: Limits) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from sqlalchemy.orm import Session
 
-from portal.domain.drafts import ParameterDraft, TaskDraft
+from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import NAMES, USUAL, Limits, measure
 from portal.domain.parameters import Kind
@@ -22,6 +22,8 @@ from portal.domain.retries import Retries
 from portal.domain.sizes import NUMBER, TIME, Measure
 from portal.models import Account
 from portal.services import backends, jobs, tasks
+
+Document = dict[str, list[dict[str, Any]]]
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 EXAMPLE_JOB = "penguins"
@@ -43,31 +45,41 @@ def load_examples(session: Session, author: Account | None) -> Loaded:
 
 def load(session: Session, file: Path, author: Account | None) -> Loaded:
     """Make what the file describes and is not there yet. Raises Invalid naming the entry that is wrong."""
-    document = _read(file)
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise Invalid(file=f"{file.name} cannot be read as YAML: {wrong}") from None
+    return load_document(session, document_of(text, file.name), file.parent, author)
+
+
+def load_document(session: Session, document: Document, folder: Path | None, author: Account | None) -> Loaded:
+    """The same for what was read already. Where there is no folder, no `code_file` can be named."""
     return Loaded(
         backends=tuple(_load_each(session, document, "backends", _load_backend)),
-        tasks=tuple(
-            _load_each(session, document, "tasks", lambda at, entry: _load_task(at, entry, file.parent, author))
-        ),
+        tasks=tuple(_load_each(session, document, "tasks", lambda at, entry: _load_task(at, entry, folder, author))),
         jobs=tuple(_load_each(session, document, "jobs", lambda at, entry: _load_job(at, entry, author))),
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """The file's lists by kind. Raises Invalid for anything of another shape."""
+def document_of(text: str, name: str) -> Document:
+    """The lists by kind of a file called so. Raises Invalid for anything of another shape."""
     try:
-        document = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as wrong:
-        raise Invalid(file=f"{file.name} cannot be read as YAML: {wrong}") from None
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as wrong:
+        raise Invalid(file=f"{name} cannot be read as YAML: {wrong}") from None
     if not isinstance(document, dict) or not set(document) <= set(_KNOWN):
-        raise Invalid(file=f"{file.name} must hold {', '.join(_KNOWN)}, each a list, and nothing else.")
+        raise Invalid(file=f"{name} must hold {', '.join(_KNOWN)}, each a list, and nothing else.")
     for kind, entries in document.items():
-        if not isinstance(entries, list) or not all(isinstance(each, dict) and "name" in each for each in entries):
-            raise Invalid(file=f"{file.name}: {kind} must be a list of entries, each with a name.")
+        if not isinstance(entries, list) or not all(_is_entry(each) for each in entries):
+            raise Invalid(file=f"{name}: {kind} must be a list of entries, each with a name.")
     return document
 
 
-def _load_each(session: Session, document: dict[str, Any], kind: str, make: Any) -> list[str]:
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("name"), str)
+
+
+def _load_each(session: Session, document: Document, kind: str, make: Any) -> list[str]:
     made = []
     for entry in document.get(kind, []):
         if _KNOWN[kind](session, entry["name"]) is not None:
@@ -102,17 +114,24 @@ def _usual_below(ceilings: Mapping[str, int | None]) -> dict[str, int | None]:
     return {name: min(value, ceilings.get(name) or value) for name, value in USUAL.stated().items()}
 
 
-def _load_task(session: Session, entry: dict[str, Any], folder: Path, author: Account | None) -> None:
+def _load_task(session: Session, entry: dict[str, Any], folder: Path | None, author: Account | None) -> None:
     entry = dict(entry)
     if code_file := entry.pop("code_file", None):
-        entry["code"] = (folder / code_file).read_text("utf-8")
+        entry["code"] = _code(folder, code_file)
     entry["parameters"] = tuple(_parameter(each) for each in entry.get("parameters", []))
     entry["variables"] = tuple((entry.get("variables") or {}).items())
-    for name in ("inputs", "outputs"):
+    entry["configurations"] = tuple(ConfigurationDraft(**each) for each in entry.get("configurations", []))
+    for name in ("inputs", "outputs", "exit_statuses"):
         entry[name] = tuple(entry.get(name, []))
     entry["limits"] = Limits(**_stated_limits(entry))
     entry["retries"] = _retries(entry.pop("retries", None))
     tasks.save(session, TaskDraft(**entry), author)
+
+
+def _code(folder: Path | None, code_file: str) -> str:
+    if folder is None:
+        raise ValueError("an uploaded file has no code_file beside it: write the code into it.")
+    return (folder / code_file).read_text("utf-8")
 
 
 def _stated_limits(entry: dict[str, Any]) -> dict[str, int | None]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from portal.database import transaction
 from portal.domain.limits import NAMES, USUAL
 from portal.domain.policy import Role
-from portal.models import Worker
+from portal.models import Backend, Worker
 from portal.services import accounts, backends
 from tests.conftest import PASSWORD
 from tests.making import make_backend, make_job, make_task, submitted
@@ -197,3 +197,18 @@ def test_it_asks_to_sign_in_first(client: FlaskClient) -> None:
 
     assert answer.status_code == 302
     assert answer.location == "/sign-in?next=/backends"
+
+
+def test_it_keeps_a_runner_that_is_not_installed(signed_in: FlaskClient, session: Session) -> None:
+    with transaction(session):
+        draft = backends.BackendDraft("grid", "moon", "grid", ("command",))
+        identity = backends.save(session, draft, Backend(runner="moon")).id
+    path = f"/backends/{identity}"
+
+    page = signed_in.get(path).text
+    signed_in.post(path, data={**fields_of(page, "backend-form"), "languages": "command", "queue": "slow"})
+
+    session.expire_all()
+    backend = backends.get(session, identity)
+    assert (backend.runner, backend.queue) == ("moon", "slow")
+    assert "the runner moon is not installed" in signed_in.get("/backends").text
