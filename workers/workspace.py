@@ -24,6 +24,7 @@ from portal.domain.limits import LARGEST_LOG_BYTES
 from portal.domain.names import file_for, fits, unmarked
 from portal.domain.work import Work
 from portal.models import Result, Run, Submission
+from portal.services import progress
 from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
 from workers.collector import Collector, plain_file
@@ -250,15 +251,16 @@ def _mark(found: os.stat_result) -> list[int]:
 
 
 def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
-    """(file name, storage key) of everything that the run may take: the upload, then the earlier steps' results."""
+    """(file name, storage key) of everything that the run may take: the upload, then what the steps before it gave."""
     submission = session.get_one(Submission, claim.submission_id)
-    stage = session.scalars(select(Run.stage).where(Run.id == claim.run_id)).one()
+    mine = session.get_one(Run, claim.run_id)
+    places = progress.before(submission.runs)[mine.position]
     for upload in submission.batch.uploads:
         yield file_for(claim.work.identity, _upload_ending(submission)), upload.key
     earlier = (
         select(Result)
         .join(Result.run)
-        .where(Result.submission_id == submission.id, Run.stage < stage)
+        .where(Result.submission_id == submission.id, Run.position.in_(places))
         .order_by(Run.stage, Run.position, Result.id)
     )
     for result in session.scalars(earlier):

@@ -187,7 +187,17 @@ def _parameter(entry: dict[str, Any]) -> ParameterDraft:
 
 def _load_job(session: Session, entry: dict[str, Any], author: Account | None) -> None:
     entry = dict(entry)
-    entry["steps"] = tuple(jobs.StepDraft(**each) for each in entry["steps"])
+    entry["steps"] = tuple(_step(each) for each in entry["steps"])
     entry["validators"] = tuple(entry.get("validators", []))
     entry["keep_days"] = _amount("keep_days", entry.get("keep_days"), NUMBER)
     jobs.save(session, jobs.JobDraft(**entry), author)
+
+
+def _step(entry: dict[str, Any]) -> jobs.StepDraft:
+    """{task: fit, order: 2}, or {job: cleaning, name: first, needs: [fit], when: {parameter: fit_alpha, is: [1]}}."""
+    said = _mapping("a step", entry, ("name", "task", "job", "order", "needs", "when"))
+    needs = said.pop("needs", None)
+    if needs is not None and not (isinstance(needs, list) and all(isinstance(each, str) for each in needs)):
+        raise ValueError("needs is a list of steps' names, such as [clean].")
+    order = _whole("order", said.pop("order", 1))
+    return jobs.StepDraft(order, needs=tuple(needs) if needs else None, condition=said.pop("when", None), **said)

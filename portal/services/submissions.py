@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, contains_eager
 
-from portal import queue, storage, validators
-from portal.database import away, is_postgresql, now, transaction
+from portal import storage, validators
+from portal.database import away, is_postgresql, transaction
 from portal.domain import admission
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from portal.domain.names import Priority, last_segment, normal_name, public_name
@@ -24,7 +24,7 @@ from portal.domain.parameters import Argument, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.models import Account, Batch, Job, Submission, Upload
-from portal.services import jobs
+from portal.services import jobs, nesting, progress
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -228,7 +228,7 @@ def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, A
 
 
 def _arguments(order: Order, chosen: Sequence[Job], wrong: dict[str, str]) -> dict[str, Argument]:
-    revisions = dict.fromkeys(step.task.current for job in chosen for step in job.current.steps if step.task)
+    revisions = dict.fromkeys(each for job in chosen for each in nesting.revisions(job))
     found = {}
     for revision in revisions:
         for each in revision.parameters:
@@ -349,7 +349,7 @@ class _Accepting:
         self.session.add(batch)
         self.session.flush()
         for submission in batch.submissions:
-            _begin(self.session, submission)
+            progress.begin(self.session, submission)
         self._refresh()
         return batch
 
@@ -377,12 +377,3 @@ def _batch(order: Order, blob: storage.Blob) -> Batch:
         idempotency_key=order.idempotency_key,
         uploads=[Upload(name=last_segment(incoming_name), key=blob.key, size=blob.size, sha256=blob.sha256)],
     )
-
-
-def _begin(session: Session, submission: Submission) -> None:
-    """Queue the first stage."""
-    for run in submission.runs:
-        if run.stage == 1:
-            run.move(State.QUEUED)
-            run.due = now()
-            queue.say(session, "wake", run.queue)

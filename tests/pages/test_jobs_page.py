@@ -150,7 +150,9 @@ def test_its_graph_bears_with_a_step_that_cannot_be_read_yet(signed_in: FlaskCli
 def test_it_warns_of_an_input_that_no_earlier_step_gives(signed_in: FlaskClient, examples: object) -> None:
     lonely = {**NEW, "steps-3-order": "3", "steps-3-task": "word_count"}
     fragment = signed_in.post("/jobs/graph", data=lonely).text
-    assert "word_count takes .txt, which no earlier step gives." in fragment
+    assert "word_count takes .txt, which no earlier step gives: put a step that gives it before" in fragment
+    answer = signed_in.post("/jobs/new", data=lonely)
+    assert (answer.status_code, "word_count takes .txt" in answer.text) == (422, True)
 
 
 def test_it_deletes_a_job(signed_in: FlaskClient, examples: object) -> None:
