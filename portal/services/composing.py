@@ -61,8 +61,9 @@ def _of_circles(parts: Sequence[Part]) -> Iterator[Fault]:
     if not circle:
         return
     ways = [_way(parts[one], parts[other]) for one, other in zip(circle, [*circle[1:], circle[0]], strict=True)]
+    remedy = "Take one of the needs out, or give other order numbers."
     blamed = next(index for index in circle if parts[index].needs)
-    yield f"steps-{blamed}-needs", f"These steps wait for each other: {'; '.join(ways)}. Take one of the needs out."
+    yield f"steps-{blamed}-needs", f"These steps wait for each other: {'; '.join(ways)}. {remedy}"
 
 
 def _way(part: Part, other: Part) -> str:

@@ -187,17 +187,20 @@ def _parameter(entry: dict[str, Any]) -> ParameterDraft:
 
 def _load_job(session: Session, entry: dict[str, Any], author: Account | None) -> None:
     entry = dict(entry)
-    entry["steps"] = tuple(_step(each) for each in entry["steps"])
+    entry["steps"] = tuple(_step(each, place) for place, each in enumerate(entry["steps"], 1))
     entry["validators"] = tuple(entry.get("validators", []))
     entry["keep_days"] = _amount("keep_days", entry.get("keep_days"), NUMBER)
     jobs.save(session, jobs.JobDraft(**entry), author)
 
 
-def _step(entry: dict[str, Any]) -> jobs.StepDraft:
-    """{task: fit, order: 2}, or {job: cleaning, name: first, needs: [fit], when: {parameter: fit_alpha, is: [1]}}."""
+def _step(entry: dict[str, Any], place: int) -> jobs.StepDraft:
+    """{task: fit, order: 2}, or {job: cleaning, name: first, needs: [fit], when: {parameter: fit_alpha, is: [1]}}.
+
+    Without order numbers steps have their turns as they are listed.
+    """
     said = _mapping("a step", entry, ("name", "task", "job", "order", "needs", "when"))
     needs = said.pop("needs", None)
     if needs is not None and not (isinstance(needs, list) and all(isinstance(each, str) for each in needs)):
         raise ValueError("needs is a list of steps' names, such as [clean].")
-    order = _whole("order", said.pop("order", 1))
+    order = _whole("order", said.pop("order", place))
     return jobs.StepDraft(order, needs=tuple(needs) if needs else None, condition=said.pop("when", None), **said)
