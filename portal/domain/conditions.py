@@ -9,7 +9,7 @@ A submission binds it to its runs, by their places, so that it has one answer ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ def normal(condition: Any) -> Any:
         kept["is"] = [kept["is"]]
     if "parameter" in kept and "is" in kept:
         kept["is"] = [_text(each) for each in kept["is"]]
-    if isinstance(kept.get("file"), str):
+    if isinstance(kept.get("file"), str) and kept["file"].strip():
         kept["file"] = normal_ending(kept["file"])
     return kept
 
@@ -105,6 +105,11 @@ def words(condition: Condition) -> str:
     if "parameter" in condition:
         return f"if {condition['parameter']} is {_either(condition['is'])}"
     return f"if the exit status of {condition['exit_status_of']} is {_either(condition['is'])}"
+
+
+def all_words(bound_ones: Iterable[Condition]) -> str:
+    """The same of all that must hold, but for the needs, which a picture has arrows for."""
+    return " and ".join(words(each) for each in bound_ones if "needs" not in each)
 
 
 def _either(values: Sequence[Any]) -> str:

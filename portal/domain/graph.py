@@ -19,8 +19,8 @@ SWEEPS = 4
 class Node:
     """What a box shows: a key to link it by, a label, the word under it and the class that colours it.
 
-    A `borrowed` one shows what was done elsewhere. `after` are the keys that arrows come from; None: all of the column
-    before.
+    `note` says more, where there is room. A `borrowed` one shows what was done elsewhere. `after` are the keys that
+    arrows come from; None: all of the column before.
     """
 
     key: str
@@ -30,6 +30,7 @@ class Node:
     stage: int = 1
     borrowed: bool = False
     after: tuple[str, ...] | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

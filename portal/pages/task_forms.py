@@ -25,6 +25,7 @@ from wtforms import (
 from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import NumberInput, TextArea
 
+from portal.domain import conditions
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind, decimal_number, whole_number
@@ -432,11 +433,11 @@ class StepRow(Row):
 
     order = WholeNumber("Order", widget=NumberInput(min=1))
     task = SelectField("Task or job", validate_choice=False)
-    name = StringField("Name", description="Empty: as its task or job is called.")
-    needs = Names("Needs", description="Names of steps, with commas between. Empty: its turn comes by its number.")
+    name = StringField("Name", description="Empty: that of its task or job.")
+    needs = Names("Needs", description="Steps, with commas between. Empty: by its number.")
     condition = SelectField("Runs", choices=CONDITIONS, validate_choice=False)
-    condition_of = StringField("Parameter, step or ending", description="Such as fit_alpha, clean or .csv.")
-    condition_is = Lines("Values", description="One a line. None for a file.")
+    condition_of = StringField("Parameter, step or ending", description="Such as fit_alpha, fit or .csv.")
+    condition_is = Lines("Values", description="One a line.")
 
     @staticmethod
     def showing(step: jobs.StepDraft) -> dict[str, Any]:
@@ -444,10 +445,20 @@ class StepRow(Row):
         return {**said, "task": JOB + step.job if step.job else step.task, **_said_of_condition(step.condition or {})}
 
     @property
-    def more(self) -> bool:
-        """Whether more is said, or wrong, than what runs and in which order."""
-        fields = [self["name"], self.needs, self.condition, self.condition_of, self.condition_is]
-        return any(_something(field) or field.errors for field in fields)
+    def more(self) -> str:
+        """What is said beside what runs and in which order, in a line."""
+        condition = self._condition()
+        known = condition and not conditions.fault(condition)
+        said = [
+            _text(self["name"]),
+            f"needs {', '.join(self.needs.data)}" if self.needs.data else "",
+            conditions.words(condition) if known else "",
+        ]
+        return ", ".join(each for each in said if each)
+
+    @property
+    def wrong_inside(self) -> bool:
+        return any(self[name].errors for name in ("name", "needs", "condition"))
 
     def validate_order(self, field: Field) -> None:
         if field.data is None and not field.process_errors:

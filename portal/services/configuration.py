@@ -203,4 +203,7 @@ def _step(entry: dict[str, Any], place: int) -> jobs.StepDraft:
     if needs is not None and not (isinstance(needs, list) and all(isinstance(each, str) for each in needs)):
         raise ValueError("needs is a list of steps' names, such as [clean].")
     order = _whole("order", said.pop("order", place))
-    return jobs.StepDraft(order, needs=tuple(needs) if needs else None, condition=said.pop("when", None), **said)
+    when = said.pop("when", None)
+    if wrong := [name for name, text in said.items() if not isinstance(text, str)]:
+        raise ValueError(f"{wrong[0]} is a name: put it in quotes.")
+    return jobs.StepDraft(order, needs=tuple(needs) if needs else None, condition=when, **said)

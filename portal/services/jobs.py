@@ -241,15 +241,14 @@ def _drawable(parts: Sequence[Part]) -> Sequence[Part]:
 
 
 def _node(place: int, leaf: Leaf) -> graph.Node:
-    language = _language_label(leaf.task)
-    own = [conditions.words(each) for each in leaf.conditions if "needs" not in each]
     return graph.Node(
         key=str(place),
         label=leaf.name,
-        word=" and ".join(own) or language,
+        word=_language_label(leaf.task),
         css="plain",
         stage=leaf.stage,
         after=tuple(str(each) for each in sorted(leaf.needs)),
+        note=conditions.all_words(leaf.conditions),
     )
 
 

@@ -379,7 +379,9 @@ def _go_on(session: Session, submission: Submission, runs: Sequence[Run]) -> Non
 def _queue_or_skip(session: Session, run: Run, facts: Facts) -> None:
     whys = [conditions.why_not(each, facts) for each in _conditions(run)]
     if why := next(filter(None, whys), None):
-        run.move(State.SKIPPED, f"Step {run.stage} ({run.label}) is skipped: {why}")
+        run.move(State.SKIPPED)
+        run.reason = f"Because {why}"
+        run.submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
         return
     run.move(State.QUEUED)
     run.due = now()

@@ -10,7 +10,7 @@ from math import ceil
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from portal.domain import durations, graph
+from portal.domain import conditions, durations, graph
 from portal.domain.states import State
 from portal.models import Attempt, Run, Submission
 from portal.services import logs
@@ -103,6 +103,7 @@ def _node(run: Run, present: datetime, keys: Mapping[int, str]) -> graph.Node:
         stage=run.stage,
         borrowed=_taken_over(run),
         after=None if run.needs is None else tuple(keys[place] for place in run.needs),
+        note=conditions.all_words(run.condition["all"]) if run.condition else "",
     )
 
 

@@ -40,6 +40,7 @@ def test_it_finds_nothing_wrong_with_what_is_right(condition: Any) -> None:
         ({"exit_status_of": "fit", "is": ["x"]}, "from 0 to 255"),
         ({"exit_status_of": "fit", "is": [True]}, "from 0 to 255"),
         ({"file": "a b", "exists": True}, "not an ending"),
+        (conditions.normal({"file": "", "exists": True}), "which ending"),
         ({"file": ".csv", "exists": "yes"}, "true or false"),
     ],
 )

@@ -258,6 +258,7 @@ def test_a_step_whose_condition_does_not_hold_is_skipped_and_the_rest_goes_on_by
     assert states(fast) == {"clean": "COMPLETE", "plot": "SKIPPED", "fit": "SKIPPED", "report": "QUEUED"}
     assert "Step 2 (plot) is skipped: clean_mode is fast, not slow" in told(fast)
     assert "Step 3 (fit) is skipped: plot, which it needs, was skipped" in told(fast)
+    assert fast.runs[1].reason == "Because clean_mode is fast, not slow"
     end("mine", 0, ".csv")
     assert states(slow)["plot"] == "QUEUED"
     end("report")
