@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal import queue, storage
+from portal.api import shapes
 from portal.database import transaction
 from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.errors import Conflict, Invalid
@@ -21,7 +23,7 @@ from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Job, Run, Submission
-from portal.services import jobs, progress, resuming, submissions, tasks
+from portal.services import jobs, progress, resuming, submissions, tasks, views
 from portal.services.jobs import JobDraft, StepDraft
 from portal.services.progress import Found, Kept
 from tests.making import make_task, order, submitted
@@ -411,3 +413,22 @@ def test_a_submission_of_several_jobs_says_the_jobs_steps_once(session: Session)
     batch = submissions.submit(session, order("job", "inner"))
 
     assert [list(states(each)) for each in batch.submissions] == [["inner/fit", "inner/fit 2"], ["fit", "fit 2"]]
+
+
+def test_the_first_system_sees_the_tasks_of_a_job_in_a_job(session: Session) -> None:
+    save(session, "inner", step("fit"), step("plot", order=2))
+    job = save(session, "job", step("clean"), StepDraft(7, job="inner"))
+
+    assert [each["ordering"] for each in shapes.described(job)["steps"]] == [1, 7, 7]
+
+
+def test_a_runs_picture_has_its_needs_and_conditions(session: Session, end: Ending) -> None:
+    save(session, "job", step("clean"), step("plot", order=2, when=SLOW), step("fit", "clean", order=2))
+    submission = submitted(session, "job")
+    end("clean", 0, ".csv")
+
+    drawing = views.drawing(submission, datetime.now(UTC))
+
+    told = {box.node.label: (box.node.word, box.node.note) for box in drawing.boxes if box.node.stage == 2}
+    assert told == {"plot": ("Skipped", "if clean_mode is slow"), "fit": ("Queued", "")}
+    assert len(drawing.arrows) == 2
