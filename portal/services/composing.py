@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from portal.domain import conditions, plan, steps
 from portal.domain.drafts import Fault
@@ -14,6 +14,7 @@ from portal.models import TaskRevision
 
 MOST_STEPS = 200
 LONGEST_NAME = 200
+MOST_LISTED = 12
 FILE = "file"
 
 
@@ -44,7 +45,7 @@ def _of_needs(parts: Sequence[Part]) -> Iterator[Fault]:
         if part.name in needs:
             yield field, f"{part.name} cannot need itself: take it out."
         elif unknown := [each for each in needs if each not in names]:
-            yield field, f"No step is called {', '.join(unknown)}: the steps are {_listed(names)}."
+            yield field, f"No step is called {_listed(unknown)}: the steps are {_listed(names)}."
 
 
 def of_size(parts: Sequence[Part]) -> Iterator[Fault]:
@@ -141,8 +142,9 @@ def _rules(leaves: Sequence[Leaf]) -> dict[str, Rule]:
     }
 
 
-def _listed(names: Sequence[str] | dict[str, Rule]) -> str:
-    return ", ".join(names) or "none"
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join([*found[:MOST_LISTED], *(["…"] if len(found) > MOST_LISTED else [])]) or "none"
 
 
 def _of_inputs(leaves: Sequence[Leaf]) -> Iterator[Fault]:
