@@ -25,6 +25,7 @@ from portal.domain.names import file_for, fits, unmarked
 from portal.domain.parameters import file_part
 from portal.domain.work import Work
 from portal.models import Result, Run, Submission
+from portal.services import progress
 from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
 from workers.collector import Collector, plain_file
@@ -254,14 +255,15 @@ def _mark(found: os.stat_result) -> list[int]:
 
 
 def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
-    """(file name, storage key) of everything that the run may take: the uploads, then the earlier steps' results."""
+    """(file name, storage key) of everything that the run may take: the uploads, then what the steps before it gave."""
     submission = session.get_one(Submission, claim.submission_id)
-    stage = session.scalars(select(Run.stage).where(Run.id == claim.run_id)).one()
+    mine = session.get_one(Run, claim.run_id)
+    places = progress.before(submission.runs)[mine.position]
     yield from _uploads(submission, claim.work.identity)
     earlier = (
         select(Result)
         .join(Result.run)
-        .where(Result.submission_id == submission.id, Run.stage < stage)
+        .where(Result.submission_id == submission.id, Run.position.in_(places))
         .order_by(Run.stage, Run.position, Result.id)
     )
     for result in session.scalars(earlier):

@@ -8,8 +8,8 @@ from typing import Any
 from portal.domain.parameters import Kind
 from portal.domain.states import State, batch_summary
 from portal.domain.work import Work
-from portal.models import Batch, Configuration, Job, Result, Run, Step, Submission
-from portal.services import results
+from portal.models import Batch, Configuration, Job, Result, Run, Step, Submission, TaskRevision
+from portal.services import nesting, results
 from portal.services.jobs import Field
 
 Shape = dict[str, Any]
@@ -91,12 +91,17 @@ def listed(job: Job) -> Shape:
 
 
 def described(job: Job) -> Shape:
-    return {"name": job.name, "steps": [_step(step) for step in job.current.steps]}
+    return {"name": job.name, "steps": [_step(task, step.order) for step in job.current.steps for task in _tasks(step)]}
 
 
-def _step(step: Step) -> Shape:
-    configurations = step.task.current.configurations if step.task else []
-    return {"task": {"configuration": [_configuration(one) for one in configurations]}, "ordering": step.order}
+def _tasks(step: Step) -> list[TaskRevision | None]:
+    """A step that is a job is shown by its tasks."""
+    return list(nesting.revisions(step.subjob)) if step.subjob else [step.task.current if step.task else None]
+
+
+def _step(revision: TaskRevision | None, order: int) -> Shape:
+    configurations = revision.configurations if revision else []
+    return {"task": {"configuration": [_configuration(one) for one in configurations]}, "ordering": order}
 
 
 def _configuration(one: Configuration) -> Shape:

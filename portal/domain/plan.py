@@ -1,33 +1,93 @@
-"""What runs next: stages run one after another, the runs of one stage side by side."""
+"""What runs next: a step's turn comes when all that it comes after has ended. A stage is a distance from the start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from typing import TypeVar
 
 from portal.domain.states import FINAL, State
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run stands in its submission: its key, its stage (from 1) and its state."""
+    """Where a run stands in its submission: its key, its stage (from 1), its state and the keys that it comes after.
+
+    Without `needs`, in rows of earlier versions, it comes after all of the stages before its own.
+    """
 
     key: int
     stage: int
     state: State
-
-
-def stages(orders: Iterable[int]) -> dict[int, int]:
-    """Order numbers to stages: {order: stage}, counted from 1 whatever the gaps between the numbers."""
-    return {order: stage for stage, order in enumerate(sorted(set(orders)), start=1)}
+    needs: frozenset[int] | None = None
 
 
 def due(places: Sequence[Place]) -> list[int]:
-    """The keys of the waiting runs whose turn it is: those of the first stage that is not finished."""
+    """The keys of the waiting runs whose turn it is."""
+    ended = {place.key for place in places if place.state in FINAL}
+    first_open = min((place.stage for place in places if place.state not in FINAL), default=0)
+    return [
+        place.key
+        for place in places
+        if place.state is State.WAITING and (place.stage == first_open if place.needs is None else place.needs <= ended)
+    ]
+
+
+def before(places: Iterable[Place]) -> dict[int, frozenset[int]]:
+    """All that each run comes after, near and far."""
     ordered = sorted(places, key=lambda place: place.stage)
-    for _, members in groupby(ordered, key=lambda place: place.stage):
-        stage = list(members)
-        if any(place.state not in FINAL for place in stage):
-            return [place.key for place in stage if place.state is State.WAITING]
-    return []
+    found: dict[int, frozenset[int]] = {}
+    for place in ordered:
+        if place.needs is None:
+            found[place.key] = frozenset(other.key for other in ordered if other.stage < place.stage)
+        else:
+            found[place.key] = place.needs.union(*(found[key] for key in place.needs))
+    return found
+
+
+def stages(needs: Mapping[Key, Collection[Key]]) -> dict[Key, int]:
+    """One more than the longest way to each from a start. Raises ValueError when some wait for each other."""
+    found: dict[Key, int] = {}
+    while len(found) < len(needs):
+        ready = [key for key in needs if key not in found and all(each in found for each in needs[key])]
+        if not ready:
+            raise ValueError("Some of these wait for each other.")
+        found.update({key: 1 + max((found[each] for each in needs[key]), default=0) for key in ready})
+    return found
+
+
+def nearest(needs: Mapping[Key, Collection[Key]]) -> dict[Key, frozenset[Key]]:
+    """What each comes after, without what follows from the rest: these are the arrows of a picture."""
+    stage = stages(needs)
+    above: dict[Key, set[Key]] = {}
+    found: dict[Key, frozenset[Key]] = {}
+    for key in sorted(needs, key=stage.__getitem__):
+        near: set[Key] = set()
+        covered: set[Key] = set()
+        for each in sorted(needs[key], key=stage.__getitem__, reverse=True):
+            if each not in covered:
+                near.add(each)
+                covered |= above[each]
+        found[key], above[key] = frozenset(near), covered | near
+    return found
+
+
+def circle(needs: Mapping[Key, Collection[Key]]) -> list[Key]:
+    """Some that wait for each other, each for the next and the last for the first; none if all can begin some day."""
+    left = dict(needs)
+    while free := [key for key in left if not any(each in left for each in left[key])]:
+        for key in free:
+            del left[key]
+    return _round(left)
+
+
+def _round(waiting: Mapping[Key, Collection[Key]]) -> list[Key]:
+    """Each of these waits for another one of them: whoever follows comes to where they have been."""
+    way: list[Key] = []
+    at = next(iter(waiting), None)
+    while at is not None and at not in way:
+        way.append(at)
+        at = next(each for each in waiting[at] if each in waiting)
+    return way[way.index(at) :] if at is not None else []

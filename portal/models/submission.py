@@ -102,7 +102,7 @@ class Run(Base):
     `lost` counts the tries that the machinery lost, `retried` those that the task's rules gave after a failure.
     `taken_from` is the UUID of the run of another submission whose results this one took over. `step` is its step's
     name, `needs` are the positions of the runs that it comes after; None, in rows of earlier versions: all of the
-    stages before its own.
+    stages before its own. `condition` holds what all must hold for it to begin, by the places of runs.
     """
 
     __tablename__ = "run"
@@ -143,6 +143,11 @@ class Run(Base):
     submission: Mapped[Submission] = relationship(back_populates="runs")
     results: Mapped[list[Result]] = relationship(back_populates="run", order_by="Result.id")
     attempts: Mapped[list[Attempt]] = relationship(order_by="Attempt.number", cascade="all, delete-orphan")
+
+    @property
+    def label(self) -> str:
+        """What people know the step by."""
+        return self.step or self.task_name
 
     def move(self, state: State, sentence: str = "") -> None:
         """The only door between states: checks the move and writes the sentence that the user will read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, flash, jsonify, redirect, render_template, request, url_for
@@ -71,8 +70,12 @@ def graph() -> str:
 @pages.post("/jobs/<name>/delete")
 @web.only_for(Action.EDIT_TASKS)
 def delete(name: str) -> Any:
-    with transaction(web.session()) as session:
-        jobs.delete(session, jobs.get(session, name))
+    try:
+        with transaction(web.session()) as session:
+            jobs.delete(session, jobs.get(session, name))
+    except Conflict as refusal:
+        flash(str(refusal), "error")
+        return redirect(url_for("jobs.edit", name=name), 303)
     flash(f"The job {name} is deleted. What it has run stays.")
     return redirect(url_for("jobs.index"), 303)
 
@@ -183,7 +186,8 @@ def _obstacles(job: Job) -> list[str]:
 
 def _input_ending(job: Job) -> str:
     """What the first step takes, to name a file by that has no name of its own."""
-    endings = [ending for step in job.current.steps[:1] for ending in step.task.current.inputs]
+    first = jobs.first(job)
+    endings = first.inputs if first else []
     return next((ending for ending in endings if ending.startswith(".")), ".txt")
 
 
@@ -213,9 +217,14 @@ def _write(form: JobForm, job: Job | None) -> JobRevision:
 def _show(form: JobForm, job: Job | None) -> str:
     picture = _picture(form)
     form.add_spare_rows()
-    form.offer([task.name for task in tasks.every(web.session())])
+    form.offer([each.name for each in tasks.every(web.session())], _others(job))
     form.keep_days.description = _about_keeping()
     return render_template("jobs/edit.html", form=form, job=job, **picture)
+
+
+def _others(job: Job | None) -> list[str]:
+    """The jobs that can be a step of this one."""
+    return [each.name for each in jobs.every(web.session()) if each is not job and each.current.steps]
 
 
 def _picture(form: JobForm) -> dict[str, Any]:
@@ -235,7 +244,7 @@ def _row(job: Job) -> dict[str, Any]:
         "description": current.description,
         "public": job.public,
         "enabled": job.enabled,
-        "steps": [[step.task.name for step in stage] for _, stage in groupby(current.steps, lambda step: step.order)],
+        "steps": jobs.stages(job),
         "validators": current.validators,
         "keep_days": job.keep_days,
         "revision": current.number,

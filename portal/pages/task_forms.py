@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from typing import Any
@@ -26,6 +26,7 @@ from wtforms.fields.choices import SelectChoice
 from wtforms.widgets import NumberInput, TextArea
 
 from portal import validators
+from portal.domain import conditions
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind, decimal_number, whole_number
@@ -411,19 +412,106 @@ def _backend_choice(backend: Backend, language: str | None, label: str | None) -
     return SelectChoice(backend.name, backend.name if serves else f"{backend.name} (does not serve {label})")
 
 
+class Names(Words):
+    """Several names in one line, with commas between: a name may hold blanks."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        names = valuelist[0].split(",") if valuelist else []
+        self.data = tuple(name.strip() for name in names if name.strip())
+
+
+JOB = "job/"  # begins the choice of a job; no name holds a /
+CONDITIONS = [
+    SelectChoice("", "always"),
+    SelectChoice("parameter", "if a parameter is one of the values"),
+    SelectChoice("exit_status_of", "if a step ended with one of the exit statuses"),
+    SelectChoice("file", "if there is a file of the ending"),
+    SelectChoice("no_file", "if there is no file of the ending"),
+]
+
+
 class StepRow(Row):
     DECIDING = ("task",)
     STAYS = "order"
 
     order = WholeNumber("Order", widget=NumberInput(min=1))
-    task = SelectField("Task", validate_choice=False)
+    task = SelectField("Task or job", validate_choice=False)
+    name = StringField("Name", description="Empty: that of its task or job.")
+    needs = Names("Needs", description="Steps, with commas between. Empty: by its number.")
+    condition = SelectField("Runs", choices=CONDITIONS, validate_choice=False)
+    condition_of = StringField("Parameter, step or ending", description="Such as fit_alpha, fit or .csv.")
+    condition_is = Lines("Values", description="One a line.")
+
+    @staticmethod
+    def showing(step: jobs.StepDraft) -> dict[str, Any]:
+        said = {"order": step.order, "name": step.name, "needs": step.needs}
+        return {**said, "task": JOB + step.job if step.job else step.task, **_said_of_condition(step.condition or {})}
+
+    @property
+    def more(self) -> str:
+        """What is said beside what runs and in which order, in a line."""
+        condition = self._condition()
+        known = condition and not conditions.fault(condition)
+        said = [
+            _text(self["name"]),
+            f"needs {', '.join(self.needs.data)}" if self.needs.data else "",
+            conditions.words(condition) if known else "",
+        ]
+        return ", ".join(each for each in said if each)
+
+    @property
+    def wrong_inside(self) -> bool:
+        return any(self[name].errors for name in ("name", "needs", "condition"))
 
     def validate_order(self, field: Field) -> None:
         if field.data is None and not field.process_errors:
             raise ValidationError("Give the step its order number.")
 
     def draft(self) -> jobs.StepDraft:
-        return jobs.StepDraft(self.order.data, self.task.data or "")
+        chosen = self.task.data or ""
+        return jobs.StepDraft(
+            self.order.data,
+            "" if chosen.startswith(JOB) else chosen,
+            _text(self["name"]),
+            self.needs.data or None,
+            self._condition(),
+            chosen.removeprefix(JOB) if chosen.startswith(JOB) else "",
+        )
+
+    def _condition(self) -> dict[str, Any] | None:
+        """What was filled in; whether it is a condition the service says."""
+        kind, subject, values = self.condition.data, _text(self.condition_of), list(self.condition_is.data or ())
+        if not kind:
+            return None
+        if kind in ("file", "no_file"):
+            return {"file": subject, "exists": kind == "file"}
+        return {kind: subject, "is": [_status(each) for each in values] if kind == "exit_status_of" else values}
+
+
+def _said_of_condition(condition: Mapping[str, Any]) -> dict[str, Any]:
+    if "file" in condition:
+        return {"condition": "file" if condition["exists"] else "no_file", "condition_of": condition["file"]}
+    kind = next((name for name in ("parameter", "exit_status_of") if name in condition), "")
+    values = [str(each) for each in condition.get("is", ())]
+    return {"condition": kind, "condition_of": condition.get(kind, ""), "condition_is": values}
+
+
+def _status(text: str) -> int | str:
+    try:
+        return whole_number(text)
+    except ValueError:
+        return text
+
+
+def _things(tasks: Sequence[str], others: Sequence[str]) -> list[SelectChoice]:
+    """What a step can be; told apart only where there are jobs to choose from."""
+    if not others:
+        return [SelectChoice("", "Choose a task"), *map(SelectChoice, tasks)]
+    return [
+        SelectChoice("", "Choose a task or a job"),
+        *(SelectChoice(name, optgroup="Tasks") for name in tasks),
+        *(SelectChoice(JOB + name, name, optgroup="Jobs") for name in others),
+    ]
 
 
 class ValidatorRow(Row):
@@ -472,9 +560,10 @@ class JobForm(FormWithRows):
     @classmethod
     def showing(cls, draft: jobs.JobDraft, number: int) -> JobForm:
         rows = [dict(zip(("name", "options"), validators.parts(each), strict=True)) for each in draft.validators]
-        return cls(data={**asdict(draft), "validators": rows, "revision": str(number)})
+        steps = [StepRow.showing(step) for step in draft.steps]
+        return cls(data={**asdict(draft), "validators": rows, "steps": steps, "revision": str(number)})
 
-    def offer(self, names: Sequence[str]) -> None:
+    def offer(self, tasks: Sequence[str], others: Sequence[str]) -> None:
         """Fill the lists to choose from, after the spare rows are there."""
         self.validator_pattern = self.validators.pattern()
         for row in (*self.validators, self.validator_pattern):
@@ -482,7 +571,7 @@ class JobForm(FormWithRows):
         self.pattern = self.steps.pattern()
         self.pattern.form["order"].data = self._next_order()
         for row in (*self.steps, self.pattern):
-            row.form["task"].choices = [SelectChoice("", "Choose a task"), *map(SelectChoice, names)]
+            row.form["task"].choices = _things(tasks, others)
 
     def add_spare_rows(self) -> None:
         """Spare steps come after the last one."""

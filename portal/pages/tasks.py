@@ -167,7 +167,7 @@ def _revision(task: Task, number: int) -> TaskRevision:
 def _rows() -> list[dict[str, Any]]:
     users: dict[str, list[str]] = {}
     for job in jobs.every(web.session()):
-        for name in dict.fromkeys(step.task.name for step in job.current.steps):
+        for name in dict.fromkeys(step.task.name for step in job.current.steps if step.task):
             users.setdefault(name, []).append(job.name)
     return [_row(task.current, users.get(task.name, [])) for task in tasks.every(web.session())]
 

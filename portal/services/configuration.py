@@ -226,7 +226,23 @@ def _text(name: str, value: Any) -> str:
 
 def _load_job(session: Session, entry: dict[str, Any], author: Account | None) -> None:
     entry = dict(entry)
-    entry["steps"] = tuple(jobs.StepDraft(**each) for each in entry["steps"])
+    entry["steps"] = tuple(_step(each, place) for place, each in enumerate(entry["steps"], 1))
     entry["validators"] = _texts("validators", entry.get("validators", []))
     entry["keep_days"] = _amount("keep_days", entry.get("keep_days"), NUMBER)
     jobs.save(session, jobs.JobDraft(**entry), author)
+
+
+def _step(entry: dict[str, Any], place: int) -> jobs.StepDraft:
+    """{task: fit, order: 2}, or {job: cleaning, name: first, needs: [fit], when: {parameter: fit_alpha, is: [1]}}.
+
+    Without order numbers steps have their turns as they are listed.
+    """
+    said = _mapping("a step", entry, ("name", "task", "job", "order", "needs", "when"))
+    needs = said.pop("needs", None)
+    if needs is not None and not (isinstance(needs, list) and all(isinstance(each, str) for each in needs)):
+        raise ValueError("needs is a list of steps' names, such as [clean].")
+    order = _whole("order", said.pop("order", place))
+    when = said.pop("when", None)
+    if wrong := [name for name, text in said.items() if not isinstance(text, str)]:
+        raise ValueError(f"{wrong[0]} is a name: put it in quotes.")
+    return jobs.StepDraft(order, needs=tuple(needs) if needs else None, condition=when, **said)

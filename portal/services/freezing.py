@@ -3,39 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
-from portal.domain import plan
+from portal.domain import conditions, steps
 from portal.domain.errors import Conflict
 from portal.domain.limits import Limits
 from portal.domain.names import Priority, queue_form
 from portal.domain.parameters import Argument
 from portal.domain.retries import Retries
+from portal.domain.steps import Leaf
 from portal.domain.verdict import Rules
 from portal.domain.work import Placement, Work
-from portal.models import Job, Run, Step, Submission, TaskRevision
-from portal.services import backends
+from portal.models import Job, Run, Submission, TaskRevision
+from portal.services import backends, nesting
+
+LONGEST_STEP = 200
 
 
 def freeze(job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority) -> Submission:
-    """A submission of the job as it is now, with a run for each step."""
+    """A submission of the job as it is now, with a run for each step; the steps of jobs in it are among them."""
     current = job.current
     submission = Submission(
         uuid=str(uuid4()), position=position, job=job, job_name=job.name, job_revision=current.number
     )
-    stages = plan.stages(step.order for step in current.steps)
-    for place, step in enumerate(current.steps):
-        run = run_of(_current(step), submission.uuid, arguments, priority)
-        run.stage, run.position = stages[step.order], place
-        submission.runs.append(run)
+    runs = [
+        _run(leaf, place, submission.uuid, arguments, priority)
+        for place, leaf in enumerate(steps.lay_out(nesting.parts(job)))
+    ]
+    submission.runs.extend(sorted(runs, key=lambda run: (run.stage, run.position)))
     submission.say("Submitted")
     return submission
 
 
-def _current(step: Step) -> TaskRevision:
-    if step.task is None:
+def _run(leaf: Leaf, place: int, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
+    if leaf.task is None:
         raise Conflict("A task of this job was deleted just now: look at the job again.")
-    return step.task.current
+    run = run_of(leaf.task, identity, arguments, priority)
+    run.stage, run.position, run.step = leaf.stage, place, leaf.name[:LONGEST_STEP]
+    run.needs = sorted(leaf.needs)
+    run.condition = _settled(leaf, arguments)
+    return run
+
+
+def _settled(leaf: Leaf, arguments: Mapping[str, Argument]) -> dict[str, Any] | None:
+    """All that must hold for the run to begin. The values of the parameters are known by now."""
+    try:
+        found = [conditions.settled(each, arguments) for each in leaf.conditions]
+    except KeyError:
+        raise Conflict(f"A parameter that {leaf.name} depends on is gone: look at the job again.") from None
+    return {"all": found} if found else None
 
 
 def run_of(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:

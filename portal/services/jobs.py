@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import validators
-from portal.domain import graph, plan
+from portal.domain import conditions, graph, plan, steps
 from portal.domain.drafts import Fault
-from portal.domain.errors import Invalid, NotFound
-from portal.domain.names import check_name, fits, namesakes, normal_name
+from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.names import check_name, normal_name
 from portal.domain.parameters import Rule
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
+from portal.domain.steps import Leaf, Part
 from portal.domain.texts import check_text, storable
 from portal.models import Account, Job, JobRevision, Step, TaskRevision
-from portal.services import backends, tasks
+from portal.services import backends, composing, nesting, tasks
+from portal.services.composing import MOST_STEPS
 
-MOST_STEPS = 200
 LONGEST_KEPT_DAYS = 36_500
 
 
 @dataclass(frozen=True)
 class StepDraft:
+    """A step: a task, or another job. Without `needs` it has its turn by its order number; no name: its task's."""
+
     order: int
-    task: str
+    task: str = ""
+    name: str = ""
+    needs: tuple[str, ...] | None = None
+    condition: Mapping[str, Any] | None = None
+    job: str = ""
+
+    @property
+    def thing(self) -> str:
+        return self.task or self.job
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ def runnable_by(session: Session, account: Account | None) -> list[Job]:
 
 def save(session: Session, draft: JobDraft, author: Account | None, job: Job | None = None) -> JobRevision:
     """Add a revision to a job, or make one. Raises Invalid naming every field that is wrong."""
-    draft = replace(draft, name=normal_name(draft.name))
+    draft = replace(draft, name=normal_name(draft.name), steps=tuple(map(_normal, draft.steps)))
     wrong = dict(_faults(session, draft, job))
     if wrong:
         raise Invalid(**wrong)
@@ -102,15 +114,37 @@ def save(session: Session, draft: JobDraft, author: Account | None, job: Job | N
         author=author,
         description=draft.description,
         validators=list(draft.validators),
-        steps=[Step(order=each.order, task=tasks.named(session, each.task)) for each in draft.steps],
+        steps=[_step(session, each) for each in draft.steps],
     )
     job.revisions.append(revision)
     session.flush()
     return revision
 
 
+def _normal(step: StepDraft) -> StepDraft:
+    return replace(
+        step,
+        name=normal_name(step.name),
+        needs=tuple(normal_name(each) for each in step.needs) if step.needs else None,
+        condition=conditions.normal(step.condition),
+    )
+
+
+def _step(session: Session, draft: StepDraft) -> Step:
+    return Step(
+        order=draft.order,
+        task=tasks.named(session, draft.task) if draft.task else None,
+        subjob=named(session, draft.job) if draft.job else None,
+        name=draft.name,
+        needs=list(draft.needs) if draft.needs else None,
+        condition=dict(draft.condition) if draft.condition else None,
+    )
+
+
 def delete(session: Session, job: Job) -> None:
-    """Its submissions stay, with the name it had."""
+    """Its submissions stay, with the name it had. Raises Conflict while it is a step of another job."""
+    if using := [each.name for each in nesting.having(session, [job]) if each is not job]:
+        raise Conflict(f"The job {job.name} is a step of {', '.join(using)}: take it out there first.")
     session.delete(job)
 
 
@@ -123,14 +157,37 @@ def draft_of(job: Job) -> JobDraft:
         enabled=job.enabled,
         keep_days=job.keep_days,
         validators=tuple(current.validators),
-        steps=tuple(StepDraft(each.order, each.task.name if each.task else "") for each in current.steps),
+        steps=tuple(_draft_of(each) for each in current.steps),
     )
+
+
+def _draft_of(step: Step) -> StepDraft:
+    return StepDraft(
+        step.order,
+        step.task.name if step.task else "",
+        step.name,
+        tuple(step.needs) if step.needs else None,
+        step.condition,
+        step.subjob.name if step.subjob else "",
+    )
+
+
+def stages(job: Job) -> list[list[str]]:
+    """What runs side by side, stage by stage: the names of the job's own steps."""
+    parts = nesting.parts(job)
+    found = plan.stages(steps.ways(parts))
+    return [[parts[index].name for index in found if found[index] == at] for at in sorted(set(found.values()))]
+
+
+def first(job: Job) -> TaskRevision | None:
+    """The task that the input is named for."""
+    leaves = steps.lay_out(nesting.parts(job))
+    return min(leaves, key=lambda leaf: leaf.stage).task if leaves else None
 
 
 def fields(job: Job) -> list[Field]:
     """The job's parameters in step order. A task that stands in several steps is asked for once."""
-    revisions = dict.fromkeys(step.task.current for step in job.current.steps if step.task)
-    return [field for revision in revisions for field in _fields_of(revision)]
+    return [field for revision in nesting.revisions(job) for field in _fields_of(revision)]
 
 
 def _fields_of(revision: TaskRevision) -> list[Field]:
@@ -145,54 +202,93 @@ def obstacles(session: Session, job: Job) -> list[str]:
     """Why the job cannot run now: a sentence for each reason, none if it can."""
     if not job.current.steps:
         return [f"The job {job.name} has no steps yet."]
-    found = [_obstacle(session, step) for step in job.current.steps]
-    return list(dict.fromkeys(each for each in found if each))
+    try:
+        parts = nesting.parts(job)
+    except Conflict as circle:
+        return [str(circle)]
+    found = [sentence for step in job.current.steps for sentence in _obstacles(session, step)]
+    return list(dict.fromkeys(found)) or [sentence for _, sentence in _lasting_faults(parts)]
 
 
-def _obstacle(session: Session, step: Step) -> str | None:
+def _lasting_faults(parts: Sequence[Part]) -> Iterator[Fault]:
+    """What a later change of a task, or of a job that is a step, can have made wrong."""
+    wrong = list(composing.of_size(parts))
+    yield from wrong or composing.of_conditions(parts)
+
+
+def _obstacles(session: Session, step: Step) -> list[str]:
+    if step.subjob:
+        off = [] if step.subjob.enabled else [f"The job {step.subjob.name} is switched off."]
+        return [*off, *obstacles(session, step.subjob)]
     if step.task is None:
-        return "The task of a step is deleted: take the step out of the job."
+        return ["The task of a step is deleted: take the step out of the job."]
     revision = step.task.current
     reason = backends.obstacle(session, revision.backend, revision.language)
-    return f"Step {step.task.name}: {reason}" if reason else None
+    return [f"Step {step.task.name}: {reason}"] if reason else []
 
 
 def warnings(session: Session, draft: JobDraft) -> list[str]:
-    """What its author should look at: an input that nothing before gives."""
-    return list(_unfed_inputs(session, draft))
-
-
-def _unfed_inputs(session: Session, draft: JobDraft) -> Iterator[str]:
-    given: list[str] = []
-    for stage in _by_stage(session, draft):
-        for task in stage:
-            for ending in task.inputs if given else ():
-                if not any(fits(f"x{each}", ending) for each in given):
-                    yield f"{task.task.name} takes {ending}, which no earlier step gives."
-        given += [ending for task in stage for ending in (*task.inputs, *task.outputs, task.stdout) if ending]
-
-
-def _by_stage(session: Session, draft: JobDraft) -> list[list[TaskRevision]]:
-    steps = draft.steps[:MOST_STEPS]
-    stages = plan.stages(step.order for step in steps)
-    found = [(stages[step.order], tasks.named(session, step.task)) for step in steps]
-    return [[task.current for at, task in found if at == stage and task] for stage in stages.values()]
+    """What its author must mend before the job can be saved, as far as its steps are chosen already."""
+    return [sentence for _, sentence in composing.faults(_parts(session, _at_most(draft), named(session, draft.name)))]
 
 
 def drawing(session: Session, draft: JobDraft) -> graph.Drawing:
     """The picture of a job as it would run, of no more steps than a job may have."""
-    steps = draft.steps[:MOST_STEPS]
-    stages = plan.stages(step.order for step in steps)
-    nodes = [
-        graph.Node(str(index), step.task, _language_label(session, step.task), "plain", stages[step.order])
-        for index, step in enumerate(steps)
-    ]
-    return graph.draw(nodes)
+    parts = _drawable(_parts(session, _at_most(draft), named(session, draft.name)))
+    return graph.draw([_node(place, leaf) for place, leaf in enumerate(steps.lay_out(parts))])
 
 
-def _language_label(session: Session, task_name: str) -> str:
-    task = tasks.named(session, task_name)
-    known = plugins("languages").get(task.current.language) if task else None
+def _at_most(draft: JobDraft) -> list[StepDraft]:
+    return [_normal(each) for each in draft.steps[:MOST_STEPS]]
+
+
+def _drawable(parts: Sequence[Part]) -> Sequence[Part]:
+    """What cannot run is drawn by its order numbers; jobs with too many steps as one box each."""
+    if any(composing.of_size(parts)):
+        parts = [replace(part, parts=None) for part in parts]
+    return steps.by_order(parts) if plan.circle(steps.ways(parts)) else parts
+
+
+def _node(place: int, leaf: Leaf) -> graph.Node:
+    return graph.Node(
+        key=str(place),
+        label=leaf.name,
+        word=_language_label(leaf.task),
+        css="plain",
+        stage=leaf.stage,
+        after=tuple(str(each) for each in sorted(leaf.needs)),
+        note=conditions.all_words(leaf.conditions),
+    )
+
+
+def _parts(session: Session, drafts: Sequence[StepDraft], job: Job | None) -> list[Part]:
+    """The steps for the rules, as far as they can be understood."""
+    names = steps.names([(each.name, each.thing) for each in drafts])
+    return [_part(session, each, name, job) for each, name in zip(drafts, names, strict=True)]
+
+
+def _part(session: Session, draft: StepDraft, name: str, job: Job | None) -> Part:
+    task = tasks.named(session, draft.task) if draft.task else None
+    return Part(
+        name,
+        draft.order,
+        task.current if task else None,
+        _inner(session, draft, job),
+        draft.needs,
+        None if conditions.fault(draft.condition) else draft.condition,
+    )
+
+
+def _inner(session: Session, draft: StepDraft, job: Job | None) -> tuple[Part, ...] | None:
+    subjob = named(session, draft.job) if draft.job else None
+    try:
+        return nesting.parts(subjob, (job,) if job else ()) if subjob else None
+    except Conflict:
+        return None
+
+
+def _language_label(revision: TaskRevision | None) -> str:
+    known = plugins("languages").get(revision.language) if revision else None
     return known.label if known else ""
 
 
@@ -209,7 +305,7 @@ def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Faul
     if len(draft.steps) > MOST_STEPS:
         yield "steps", f"A job has at most {MOST_STEPS} steps, this has {len(draft.steps)}: make two jobs of it."
     else:
-        yield from _step_faults(session, draft.steps)
+        yield from _step_faults(session, draft.steps, job)
 
 
 def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
@@ -221,12 +317,42 @@ def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
             yield f"validators-{index}-options", reason
 
 
-def _step_faults(session: Session, steps: Sequence[StepDraft]) -> Iterator[Fault]:
-    found = [tasks.named(session, step.task) for step in steps]
-    for index, (step, task) in enumerate(zip(steps, found, strict=True)):
-        if task is None:
-            yield f"steps-{index}-task", "Choose one of the tasks."
-        if not 0 <= step.order <= 100_000:
-            yield f"steps-{index}-order", "Give an order number from 0 on."
-    if sentence := namesakes({task.name: tasks.aliases_of(task) for task in found if task}):
-        yield "steps", sentence
+def _step_faults(session: Session, drafts: Sequence[StepDraft], job: Job | None) -> Iterator[Fault]:
+    own = [fault for index, each in enumerate(drafts) for fault in _own_faults(session, index, each, job)]
+    parts = _parts(session, drafts, job)
+    yield from own or composing.faults(parts)
+    if job and not own:
+        yield from _outer_faults(session, job, sum(part.size for part in parts))
+
+
+def _outer_faults(session: Session, job: Job, size: int) -> Iterator[Fault]:
+    """What the jobs around this one would become."""
+    for outer in nesting.containing(session, [job]):
+        if (total := nesting.size(outer, {job: size})) > MOST_STEPS:
+            yield "steps", f"The job {outer.name} has this one as a step: it would have {total}, at most {MOST_STEPS}."
+
+
+def _own_faults(session: Session, index: int, draft: StepDraft, job: Job | None) -> Iterator[Fault]:
+    if reason := _fault_of_thing(session, draft, job):
+        yield f"steps-{index}-task", reason
+    if not 0 <= draft.order <= 100_000:
+        yield f"steps-{index}-order", "Give an order number from 0 on."
+    if draft.name and (reason := check_name(draft.name)):
+        yield f"steps-{index}-name", reason
+    if draft.condition is not None and (reason := conditions.fault(draft.condition)):
+        yield f"steps-{index}-condition", reason
+
+
+def _fault_of_thing(session: Session, draft: StepDraft, job: Job | None) -> str | None:
+    if draft.task and draft.job:
+        return "A step is a task or a job, not both: take one of them out."
+    if not draft.job:
+        return None if tasks.named(session, draft.task) else "Choose one of the tasks."
+    subjob = named(session, draft.job)
+    if subjob is None:
+        return f"There is no job {draft.job}: choose one of the jobs, or a task."
+    try:
+        nesting.parts(subjob, (job,) if job else ())
+    except Conflict as circle:
+        return str(circle)
+    return None

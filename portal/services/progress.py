@@ -7,7 +7,7 @@ changes no row, the worker is a ghost and must discard what it holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from portal import mail, queue
 from portal.database import is_postgresql, now
-from portal.domain import durations, plan, states
+from portal.domain import conditions, durations, plan, states
+from portal.domain.conditions import Facts
 from portal.domain.names import marked
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then, judge
@@ -349,17 +350,68 @@ def stop(session: Session, submission: Submission) -> None:
     advance(session, locked)
 
 
+def begin(session: Session, submission: Submission) -> None:
+    """Queue the first steps of a submission that nobody knows yet, so that no lock is needed."""
+    _go_on(session, submission, submission.runs)
+    if any(run.state is State.SKIPPED for run in submission.runs):
+        _summarise(session, submission)
+
+
 def advance(session: Session, submission: Submission) -> None:
     """Queue what is due now, or end the submission. The caller holds the submission's lock."""
-    runs = {run.id: run for run in _fresh_runs(session, submission)}
-    if any(run.state in states.WORST_FIRST for run in runs.values()):
+    runs = _fresh_runs(session, submission)
+    if any(run.state in states.WORST_FIRST for run in runs):
         _leave_out(submission, "An earlier step did not complete")
-    for key in plan.due(_places(runs.values())):
-        run = runs[key]
-        run.move(State.QUEUED)
-        run.due = now()
-        queue.say(session, "wake", run.queue)
+    _go_on(session, submission, runs)
     _summarise(session, submission)
+
+
+def _go_on(session: Session, submission: Submission, runs: Sequence[Run]) -> None:
+    """Every run whose turn it is is queued, or skipped; what is skipped may give others their turn."""
+    places = {run.position: run for run in runs}
+    files = _files(session, submission, runs)
+    while turn := plan.due(_places(runs)):
+        facts = _facts(runs, files)
+        for place in turn:
+            _queue_or_skip(session, places[place], facts)
+
+
+def _queue_or_skip(session: Session, run: Run, facts: Facts) -> None:
+    whys = [conditions.why_not(each, facts) for each in _conditions(run)]
+    if why := next(filter(None, whys), None):
+        run.move(State.SKIPPED)
+        run.reason = f"Because {why}"
+        run.submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
+        return
+    run.move(State.QUEUED)
+    run.due = now()
+    queue.say(session, "wake", run.queue)
+
+
+def _conditions(run: Run) -> list[dict[str, Any]]:
+    return run.condition["all"] if run.condition else []
+
+
+def _facts(runs: Sequence[Run], files: Mapping[int, Sequence[str]]) -> Facts:
+    return Facts(
+        skipped={run.position for run in runs if run.state is State.SKIPPED},
+        exit_statuses={run.position: run.exit_status for run in runs},
+        files=files,
+    )
+
+
+def _files(session: Session, submission: Submission, runs: Sequence[Run]) -> dict[int, list[str]]:
+    """The names of all files by the place of the run that gave them, if a run that waits asks for any."""
+    waiting = [run for run in runs if run.state is State.WAITING]
+    if not any("file" in each for run in waiting for each in _conditions(run)):
+        return {}
+    inputs = runs[0].work["inputs"]
+    usual = inputs[0] if inputs else ".input"
+    found = {conditions.UPLOADS: [conditions.upload_name(each.ending or usual) for each in submission.batch.uploads]}
+    given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission.id)
+    for place, name in session.execute(given):
+        found.setdefault(place, []).append(name)
+    return found
 
 
 def _leave_out(submission: Submission, why: str) -> None:
@@ -369,8 +421,12 @@ def _leave_out(submission: Submission, why: str) -> None:
             run.reason = why
 
 
-def _places(runs: Any) -> list[plan.Place]:
-    return [plan.Place(run.id, run.stage, run.state) for run in runs]
+def _places(runs: Iterable[Run]) -> list[plan.Place]:
+    return [plan.Place(run.position, run.stage, run.state, _needs(run.needs)) for run in runs]
+
+
+def _needs(places: Sequence[int] | None) -> frozenset[int] | None:
+    return None if places is None else frozenset(places)
 
 
 def _summarise(session: Session, submission: Submission) -> None:
@@ -397,7 +453,7 @@ def _last_words(submission: Submission) -> str:
     """The end's message; 'Completed job at step' are words that clients look for."""
     done = [run for run in submission.runs if run.state is State.COMPLETE]
     if submission.state is State.COMPLETE:
-        return f"Completed job at step #{max(run.stage for run in done)}"
+        return f"Completed job at step #{max((run.stage for run in done), default=0)}"
     if submission.state is State.STOPPED:
         return "Stopped"
     return next(run.reason for run in submission.runs if run.state is submission.state)
@@ -483,6 +539,11 @@ def _free_name(name: str, run: Run, taken: set[str]) -> str:
     marks = chain([place], (f"{place}-{number}" for number in count(2)))
     others = (marked(run.submission.uuid, name, mark) for mark in marks)
     return next(each for each in chain([name], others) if each not in taken)
+
+
+def before(runs: Iterable[Run]) -> dict[int, frozenset[int]]:
+    """All that each run of a submission comes after, by their positions."""
+    return plan.before(_places(runs))
 
 
 def rescue(session: Session, submission_id: int) -> None:

@@ -78,11 +78,16 @@ def may_resume(account: Account | None, submission: Submission) -> bool:
 
 def starts(submission: Submission) -> list[Run]:
     """The runs that a submission can be resumed from, what failed first before all others; none if it cannot be."""
-    failed = _failed_stage(submission)
-    if failed is None:
+    failed = _failed(submission)
+    if not failed:
         return []
-    reached = [run for run in submission.runs if run.stage <= failed and run.state is not State.SKIPPED]
-    return sorted(reached, key=lambda run: run.stage < failed or run.state is State.COMPLETE)
+    after = progress.before(submission.runs)
+    reached = [
+        run
+        for run in submission.runs
+        if run.state is not State.SKIPPED and not any(other.position in after[run.position] for other in failed)
+    ]
+    return sorted(reached, key=lambda run: run.state is State.COMPLETE)
 
 
 def continuations(session: Session, submission: Submission) -> Sequence[Submission]:
@@ -92,11 +97,11 @@ def continuations(session: Session, submission: Submission) -> Sequence[Submissi
     ).all()
 
 
-def _failed_stage(submission: Submission) -> int | None:
-    """The first stage that did not complete, of a submission that has ended."""
+def _failed(submission: Submission) -> list[Run]:
+    """The runs that did not complete, of a submission that has ended."""
     if not submission.state.final:
-        return None
-    return min((run.stage for run in submission.runs if run.state in WORST_FIRST), default=None)
+        return []
+    return [run for run in submission.runs if run.state in WORST_FIRST]
 
 
 @contextmanager
@@ -230,17 +235,17 @@ class _Succession:
 
     def take_up(self, source: Submission, again: Sequence[Run]) -> None:
         """Give the new submission a run for each of the old: taken over, or to be run once more."""
-        stage = again[0].stage
-        taken = [run for run in source.runs if run.stage <= stage and run not in again]
-        left_out = any(run.stage == stage and _ended_the_job(run) for run in taken)
+        taken = _complete_without(source, again)
+        ended_early = any(_ended_the_job(run) for run in taken)
         for run in source.runs:
             new = self._taken(run) if run in taken else self._once_more(run)
-            new.stage, new.position = run.stage, run.position
-            if left_out and run.stage > stage:
+            new.stage, new.position, new.step = run.stage, run.position, run.step
+            new.needs, new.condition = run.needs, run.condition
+            if ended_early and run.state is State.SKIPPED:
                 new.state, new.reason = State.SKIPPED, "The job ended early, in a step that was taken over"
             self.submission.runs.append(new)
         self.submission.say("Submitted")
-        self.submission.say(_told(source, stage, [run for run in taken if run.state is State.COMPLETE]))
+        self.submission.say(_told(source, again[0].stage, taken))
 
     def _taken(self, run: Run) -> Run:
         new = freezing.same_again(run, self.submission.uuid, run.queue, Priority.PLAIN)
@@ -284,6 +289,14 @@ class _Succession:
         if reason := backends.obstacle(self.session, revision.backend, revision.language):
             raise Unavailable(f"Step {task.name}: {reason}")
         return freezing.run_of(revision, self.submission.uuid, dict(_arguments(run, revision)), self.priority)
+
+
+def _complete_without(source: Submission, again: Sequence[Run]) -> list[Run]:
+    """What is complete and does not come after anything that is run once more. What was skipped is asked again."""
+    anew = {run.position for run in (*again, *_failed(source))}
+    after = progress.before(source.runs)
+    complete = [run for run in source.runs if run.state is State.COMPLETE]
+    return [run for run in complete if run.position not in anew and not after[run.position] & anew]
 
 
 def _arguments(run: Run, revision: TaskRevision) -> Iterator[tuple[str, Argument]]:

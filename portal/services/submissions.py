@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, contains_eager
 
-from portal import queue, storage, validators
-from portal.database import away, is_postgresql, now, transaction
+from portal import storage, validators
+from portal.database import away, is_postgresql, transaction
 from portal.domain import admission
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from portal.domain.names import Priority, last_segment, normal_name, public_name
@@ -25,7 +25,7 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Submission, Upload
-from portal.services import jobs
+from portal.services import jobs, nesting, progress
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -260,7 +260,7 @@ def wrong_values(order: Order, job: Job) -> dict[str, str]:
 
 
 def _arguments(order: Order, chosen: Sequence[Job], wrong: dict[str, str]) -> dict[str, Argument]:
-    revisions = dict.fromkeys(step.task.current for job in chosen for step in job.current.steps if step.task)
+    revisions = dict.fromkeys(each for job in chosen for each in nesting.revisions(job))
     found = {}
     for revision in revisions:
         for each in revision.parameters:
@@ -422,7 +422,7 @@ class _Accepting:
         self.session.add(batch)
         self.session.flush()
         for submission in batch.submissions:
-            _begin(self.session, submission)
+            progress.begin(self.session, submission)
         self._refresh()
         return batch
 
@@ -457,12 +457,3 @@ def _upload(stored: Stored) -> Upload:
     return Upload(
         name=stored.name, key=blob.key, field=stored.field, ending=stored.ending, size=blob.size, sha256=blob.sha256
     )
-
-
-def _begin(session: Session, submission: Submission) -> None:
-    """Queue the first stage."""
-    for run in submission.runs:
-        if run.stage == 1:
-            run.move(State.QUEUED)
-            run.due = now()
-            queue.say(session, "wake", run.queue)

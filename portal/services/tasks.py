@@ -30,7 +30,7 @@ from portal.models import (
     TaskRevision,
     Variable,
 )
-from portal.services import backends
+from portal.services import backends, nesting
 
 
 def every(session: Session) -> Sequence[Task]:
@@ -181,7 +181,8 @@ def _faults(session: Session, draft: TaskDraft, task: Task | None) -> Iterator[F
     if (other := named(session, draft.name)) and other is not task:
         yield "name", "A task of this name exists: choose another."
     if task:
-        yield from _namesakes(_jobs_using(session, task), draft, task)
+        using = _jobs_using(session, task)
+        yield from _namesakes([*using, *nesting.containing(session, using)], draft, task)
     backend = backends.named(session, draft.backend)
     if backend is None:
         yield "backend", "Choose a backend."
@@ -200,7 +201,7 @@ def _beyond(asked: Limits, backend: Backend) -> Iterator[Fault]:
 def _namesakes(using: Sequence[Job], draft: TaskDraft, task: Task) -> Iterator[Fault]:
     """What the draft's parameters would be called in a job as another task's are."""
     for job in using:
-        others = [step.task for step in job.current.steps if step.task not in (None, task)]
+        others = [each.task for each in nesting.revisions(job) if each.task is not task]
         aliases = {other.name: aliases_of(other) for other in others}
         for index, each in enumerate(draft.parameters):
             if sentence := namesakes({draft.name: [each.alias], **aliases}):

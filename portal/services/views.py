@@ -10,7 +10,7 @@ from math import ceil
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from portal.domain import durations, graph
+from portal.domain import conditions, durations, graph
 from portal.domain.states import State
 from portal.models import Attempt, Run, Submission
 from portal.services import logs, queues
@@ -91,17 +91,20 @@ def _tails(session: Session, run: Run, attempt: int, sizes: Mapping[Written, int
 
 def drawing(submission: Submission, present: datetime) -> graph.Drawing:
     """One box a step, coloured and worded by its run's state; dashed where the step was taken over."""
-    return graph.draw([_node(run, present) for run in submission.runs])
+    keys = {run.position: run.uuid for run in submission.runs}
+    return graph.draw([_node(run, present, keys) for run in submission.runs])
 
 
-def _node(run: Run, present: datetime) -> graph.Node:
+def _node(run: Run, present: datetime, keys: Mapping[int, str]) -> graph.Node:
     return graph.Node(
         key=run.uuid,
-        label=run.task_name,
+        label=run.label,
         word=_word(run, present),
         css=f"state-{run.state.lower()}",
         stage=run.stage,
         borrowed=_taken_over(run),
+        after=None if run.needs is None else tuple(keys[place] for place in run.needs),
+        note=conditions.all_words(run.condition["all"]) if run.condition else "",
     )
 
 

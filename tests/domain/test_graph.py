@@ -54,3 +54,41 @@ def test_it_draws_a_job_without_steps_as_an_empty_picture() -> None:
 
     assert (drawing.boxes, drawing.arrows) == ((), ())
     assert drawing.width > 0 and drawing.height > 0
+
+
+def of_needs(**after: str) -> Drawing:
+    """Steps with what each comes after, in letters, in the order of their stages."""
+    stage: dict[str, int] = {}
+    for name, needs in after.items():
+        stage[name] = 1 + max((stage[each] for each in needs), default=0)
+    return draw([Node(name, name, stage=stage[name], after=tuple(needs)) for name, needs in after.items()])
+
+
+def rows(drawing: Drawing, stage: int) -> str:
+    column = [box for box in drawing.boxes if box.node.stage == stage]
+    return "".join(box.node.key for box in sorted(column, key=lambda box: box.y))
+
+
+def test_it_leads_arrows_from_what_a_step_needs() -> None:
+    drawing = of_needs(a="", b="", c="a", d="bc")
+
+    places = {box.node.key: (box.x + BOX_WIDTH, box.y + BOX_HEIGHT // 2) for box in drawing.boxes}
+    starts = sorted(tuple(map(int, re.findall(r"-?\d+", arrow.path)[:2])) for arrow in drawing.arrows)
+    assert starts == sorted(places[key] for key in "abc")
+
+
+def test_it_orders_a_column_so_that_arrows_do_not_cross() -> None:
+    drawing = of_needs(a="", b="", c="", x="c", y="b", z="a")
+
+    assert rows(drawing, 1) in ("abc", "cba")
+    assert rows(drawing, 2) == {"abc": "zyx", "cba": "xyz"}[rows(drawing, 1)]
+
+
+def test_it_leads_a_long_arrow_past_the_boxes_between() -> None:
+    drawing = of_needs(a="", b="a", c="ab")
+
+    [between] = [box for box in drawing.boxes if box.node.key == "b"]
+    [long] = [arrow for arrow in drawing.arrows if "H" in arrow.path]
+    passing = int(re.findall(r"(-?\d+) H", long.path)[0])
+    assert not between.y <= passing <= between.y + BOX_HEIGHT
+    assert 0 < passing < drawing.height

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from portal.services import jobs
+from tests.making import make_job
 from tests.pages.sent_back import fields_of
 
 NEW = {
@@ -178,7 +179,9 @@ def test_its_graph_bears_with_a_step_that_cannot_be_read_yet(signed_in: FlaskCli
 def test_it_warns_of_an_input_that_no_earlier_step_gives(signed_in: FlaskClient, examples: object) -> None:
     lonely = {**NEW, "steps-3-order": "3", "steps-3-task": "word_count"}
     fragment = signed_in.post("/jobs/graph", data=lonely).text
-    assert "word_count takes .txt, which no earlier step gives." in fragment
+    assert "word_count takes .txt, which no earlier step gives: put a step that gives it before" in fragment
+    answer = signed_in.post("/jobs/new", data=lonely)
+    assert (answer.status_code, "word_count takes .txt" in answer.text) == (422, True)
 
 
 def test_it_deletes_a_job(signed_in: FlaskClient, examples: object) -> None:
@@ -189,3 +192,98 @@ def test_it_deletes_a_job(signed_in: FlaskClient, examples: object) -> None:
 def test_it_asks_to_sign_in(client: FlaskClient, examples: object) -> None:
     for address in ("/jobs", "/jobs.json", "/jobs.csv", "/jobs/new", "/jobs/penguins"):
         assert client.get(address).location.startswith("/sign-in")
+
+
+FULL = {
+    "name": "survey",
+    "steps-0-order": "1",
+    "steps-0-task": "clean",
+    "steps-1-order": "2",
+    "steps-1-task": "job/inner",
+    "steps-1-name": "models",
+    "steps-1-needs": "clean",
+    "steps-1-condition": "parameter",
+    "steps-1-condition_of": "report_rows",
+    "steps-1-condition_is": "10\r\n20",
+    "steps-2-order": "3",
+    "steps-2-task": "report",
+    "steps-2-needs": "models, clean",
+    "steps-2-condition": "exit_status_of",
+    "steps-2-condition_of": "clean",
+    "steps-2-condition_is": "0",
+    "steps-3-order": "4",
+    "steps-3-task": "report",
+    "steps-3-needs": "models",
+    "steps-3-condition": "no_file",
+    "steps-3-condition_of": "bad",
+}
+
+
+@pytest.fixture
+def inner(session: Session, examples: object) -> None:
+    make_job(session, "inner", [(1, "body_mass"), (1, "bill_length")])
+
+
+def test_it_saves_needs_conditions_and_jobs_as_steps_and_shows_them_again(
+    signed_in: FlaskClient, inner: None, session: Session
+) -> None:
+    assert signed_in.post("/jobs/new", data=FULL).location == "/jobs/survey"
+
+    draft = jobs.draft_of(jobs.get(session, "survey"))
+    rows = {"parameter": "report_rows", "is": ["10", "20"]}
+    assert draft.steps == (
+        jobs.StepDraft(1, "clean"),
+        jobs.StepDraft(2, "", "models", ("clean",), rows, "inner"),
+        jobs.StepDraft(3, "report", "", ("models", "clean"), {"exit_status_of": "clean", "is": [0]}),
+        jobs.StepDraft(4, "report", "", ("models",), {"file": ".bad", "exists": False}),
+    )
+    page = signed_in.get("/jobs/survey").text
+    assert '<optgroup label="Jobs">' in page
+    assert "models, needs clean, if report_rows is 10 or 20" in page
+    assert signed_in.post("/jobs/survey", data=fields_of(page, "job-form")).status_code == 303
+    session.rollback()
+    assert jobs.draft_of(jobs.get(session, "survey")) == draft
+    assert "clean</span>" in signed_in.get("/jobs").text
+    listed = {job["name"]: job["steps"] for job in signed_in.get("/jobs.json").json["jobs"]}
+    assert listed["survey"] == [["clean"], ["models"], ["report", "report 2"]]
+    assert signed_in.get("/tasks").status_code == 200
+
+
+def test_its_graph_draws_the_steps_of_jobs_with_their_conditions(signed_in: FlaskClient, inner: None) -> None:
+    fragment = signed_in.post("/jobs/graph", data=FULL).text
+
+    assert "models/bill_length" in fragment
+    assert "report 2 (Command), if there is no .bad file, after models/body_mass, models/bill_length" in fragment
+    assert fragment.count('class="graph-arrow"') == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"steps-1-needs": "report"}, "These steps wait for each other"),
+        ({"steps-1-needs": "cleaner"}, "No step is called cleaner"),
+        ({"steps-1-task": "job/nobody"}, "There is no job nobody"),
+        ({"steps-2-name": "models"}, "Another step is called models"),
+        ({"steps-1-condition_of": "rows"}, "No task of this job has the parameter rows"),
+        ({"steps-1-condition_is": "ten"}, "“ten” is not a whole number"),
+        ({"steps-2-condition_is": "zero"}, "An exit status is a whole number from 0 to 255."),
+        ({"steps-3-condition_of": ""}, "Say which parameter, which step or which ending"),
+    ],
+)
+def test_it_says_what_is_wrong_with_needs_and_conditions_beside_them(
+    signed_in: FlaskClient, inner: None, change: dict[str, str], sentence: str
+) -> None:
+    answer = signed_in.post("/jobs/new", data={**FULL, **change})
+
+    assert answer.status_code == 422
+    assert answer.text.count(sentence) in (1, 2)
+    assert '<details class="more step-more" open>' in answer.text or "job/" in change.get("steps-1-task", "")
+
+
+def test_it_says_which_job_a_job_is_a_step_of_when_it_is_to_be_deleted(signed_in: FlaskClient, inner: None) -> None:
+    signed_in.post("/jobs/new", data=FULL)
+
+    answer = signed_in.post("/jobs/inner/delete", follow_redirects=True)
+
+    assert "The job inner is a step of survey: take it out there first." in answer.text
+    assert signed_in.get("/jobs/inner").status_code == 200

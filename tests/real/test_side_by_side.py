@@ -15,7 +15,8 @@ from portal.database import transaction
 from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run, Submission
-from portal.services import progress
+from portal.services import jobs, progress
+from portal.services.jobs import JobDraft, StepDraft
 from portal.services.progress import Claim
 from tests import making
 from tests.conftest import forget_settings
@@ -81,3 +82,28 @@ def test_the_next_stage_is_queued_exactly_once(session: Session) -> None:
 
     session.rollback()
     assert set(session.scalars(select(Run.attempt))) == {1}
+
+
+def test_a_condition_is_asked_exactly_once_when_all_that_it_waits_for_ends_at_one_instant(session: Session) -> None:
+    making.make_task(session, "left", "command", "true", exit_statuses=(3,))
+    for name in ("right", "repair", "after"):
+        making.make_task(session, name, "command", "true")
+    steps = (
+        StepDraft(1, "left"),
+        StepDraft(1, "right"),
+        StepDraft(2, "repair", needs=("left", "right"), condition={"exit_status_of": "left", "is": [3]}),
+        StepDraft(3, "after"),
+    )
+    with transaction(session):
+        jobs.save(session, JobDraft("fork", public=True, steps=steps), None)
+
+    for _ in range(TRIALS // 4):
+        submission = making.submitted(session, "fork")
+        finish_together([claimed(), claimed()])
+        last = claimed()
+        assert last.work.task == "after"
+        with transaction() as ending:
+            assert progress.finish(ending, last, Outcome("exited", 0))
+        session.expire_all()
+        skipped = [message.sentence for message in submission.messages if "skipped" in message.sentence]
+        assert (submission.state, len(skipped)) == (State.COMPLETE, 1)

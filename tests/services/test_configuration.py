@@ -16,7 +16,7 @@ from portal.domain.parameters import Kind
 from portal.domain.retries import Retries
 from portal.models import Backend
 from portal.services import backends, configuration, jobs, tasks
-from portal.services.jobs import JobDraft
+from portal.services.jobs import JobDraft, StepDraft
 
 ENTRY = """
 backends:
@@ -199,5 +199,67 @@ def test_it_names_the_limit_that_is_wrong(
 ) -> None:
     with pytest.raises(Invalid) as refusal:
         loaded(session, tmp_path, **more)
+
+    assert refusal.value.fields["file"].startswith(sentence)
+
+
+STEPS = """\
+tasks:
+  - name: fit
+    language: command
+    backend: b
+    code: "true"
+    exit_statuses: [3]
+    parameters: [{name: loud, type: boolean}]
+jobs:
+  - {name: inner, steps: [{task: fit}, {task: fit}]}
+  - name: outer
+    steps:
+      - {task: fit}
+      - {job: inner, name: again, needs: [fit], when: {exit_status_of: fit, is: 3}}
+      - {task: fit, order: 7, when: {parameter: fit_loud, is: true}}
+      - {task: fit, when: {file: csv, exists: false}}
+"""
+
+
+def test_it_reads_needs_conditions_and_jobs_as_steps(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "portal.yaml").write_text(f"backends: [{BACKEND % ''}]\n{STEPS}")
+
+    assert load(session, tmp_path / "portal.yaml").jobs == ("inner", "outer")
+
+    assert [step.order for step in jobs.draft_of(jobs.get(session, "inner")).steps] == [1, 2]
+    assert jobs.draft_of(jobs.get(session, "outer")).steps == (
+        StepDraft(1, "fit"),
+        StepDraft(2, name="again", needs=("fit",), condition={"exit_status_of": "fit", "is": [3]}, job="inner"),
+        StepDraft(4, "fit", condition={"file": ".csv", "exists": False}),
+        StepDraft(7, "fit", condition={"parameter": "fit_loud", "is": ["TRUE"]}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("needs: [fit]", "needs: fit", "jobs, outer: needs is a list of steps' names, such as [clean]."),
+        (
+            "needs: [fit]",
+            "need: [fit]",
+            "jobs, outer: a step knows no need; it knows name, task, job, order, needs, when.",
+        ),
+        ("order: 7", "order: last", "jobs, outer: order: 'last' is not a whole number."),
+        ("{job: inner,", "{job: outer,", "jobs, outer: There is no job outer"),
+        ("is: true", "was: true", "jobs, outer: A condition has two fields"),
+        ("name: again", "name: 7", "jobs, outer: "),
+        ("{task: fit, order", "{task: [], order", "jobs, outer: "),
+        ("- {task: fit}\n", "- fit\n", "jobs, outer: a step holds names and values"),
+    ],
+)
+def test_it_names_what_is_wrong_with_a_step(
+    session: Session, tmp_path: Path, old: str, new: str, sentence: str
+) -> None:
+    assert old in STEPS
+    (tmp_path / "portal.yaml").write_text(f"backends: [{BACKEND % ''}]\n{STEPS.replace(old, new)}")
+
+    with pytest.raises(Invalid) as refusal:
+        load(session, tmp_path / "portal.yaml")
 
     assert refusal.value.fields["file"].startswith(sentence)

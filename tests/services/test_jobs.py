@@ -140,7 +140,7 @@ def test_it_bears_a_step_whose_task_is_deleted(session: Session, three_tasks: No
 
     assert [step.task for step in draft.steps] == ["clean", ""]
     assert (jobs.fields(job), jobs.warnings(session, draft)) == ([], [])
-    assert [box.node.label for box in jobs.drawing(session, draft).boxes] == ["clean", ""]
+    assert [box.node.label for box in jobs.drawing(session, draft).boxes] == ["clean", "deleted"]
     assert jobs.obstacles(session, job) == ["The task of a step is deleted: take the step out of the job."]
 
 
@@ -200,12 +200,21 @@ def test_it_says_each_reason_once_when_the_backend_is_off(session: Session, thre
     assert all("switched off" in sentence for sentence in found)
 
 
-def test_it_warns_of_an_input_that_no_earlier_step_gives(session: Session, three_tasks: None) -> None:
+def test_it_refuses_an_input_that_no_earlier_step_gives_and_warns_of_it_before(
+    session: Session, three_tasks: None
+) -> None:
     right = JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(2, "fit"), StepDraft(3, "report")))
     wrong = JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(2, "fit"), StepDraft(2, "report")))
+    sentence = (
+        "report takes .fit.csv, which no earlier step gives: "
+        "put a step that gives it before, or take it out of the task's inputs."
+    )
 
     assert jobs.warnings(session, right) == []
-    assert jobs.warnings(session, wrong) == ["report takes .fit.csv, which no earlier step gives."]
+    assert jobs.warnings(session, wrong) == [sentence]
+    with pytest.raises(Invalid) as refusal:
+        save(session, wrong)
+    assert refusal.value.fields == {"steps-2-task": sentence}
 
 
 def test_it_draws_a_draft_as_it_would_run(session: Session, three_tasks: None) -> None:
@@ -214,7 +223,7 @@ def test_it_draws_a_draft_as_it_would_run(session: Session, three_tasks: None) -
     assert {(box.node.label, box.node.stage, box.node.word) for box in drawing.boxes} == {
         ("clean", 1, "Python"),
         ("fit", 2, "R"),
-        ("clean", 2, "Python"),
+        ("clean 2", 2, "Python"),
         ("report", 3, "Command"),
         ("not written yet", 4, ""),
     }
