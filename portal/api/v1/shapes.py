@@ -57,9 +57,8 @@ class StepShape(BaseModel):
     def of(cls, run: Run) -> StepShape:
         return cls(
             uuid=run.uuid, name=run.step or run.task_name, stage=run.stage, task=run.task_name,
-            revision=run.task_revision, state=run.state,
-            attempts=len(run.attempts), exit_status=run.exit_status, reason=run.reason, taken_from=run.taken_from,
-            started=run.started, ended=run.ended,
+            revision=run.task_revision, state=run.state, attempts=len(run.attempts), exit_status=run.exit_status,
+            reason=run.reason, taken_from=run.taken_from, started=run.started, ended=run.ended,
         )  # fmt: skip
 
 
