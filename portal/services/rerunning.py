@@ -43,16 +43,16 @@ def values_of(submission: Submission) -> dict[str, str]:
 def place(session: Session, submission: Submission, order: Order) -> Batch:
     """Submit the order with the files that the submission had. Raises Conflict where they are gone."""
     with ExitStack() as opened:
-        found = _input(submission.batch.uploads)
-        try:
-            stream = opened.enter_context(storage.open_blob(found.key))
-        except NotFound:
-            raise Conflict(NOT_KEPT) from None
-        return submissions.submit(session, replace(order, incoming=Incoming(found.name, stream)))
+        files = {upload.field: _opened(upload, opened) for upload in submission.batch.uploads}
+        if "" not in files:
+            raise Conflict(NOT_KEPT)
+        incoming = files.pop("")
+        values = {name: text for name, text in order.values.items() if name not in files}
+        return submissions.submit(session, replace(order, incoming=incoming, values=values, files=files))
 
 
-def _input(uploads: list[Upload]) -> Upload:
-    for upload in uploads:
-        if not upload.field:
-            return upload
-    raise Conflict(NOT_KEPT)
+def _opened(upload: Upload, opened: ExitStack) -> Incoming:
+    try:
+        return Incoming(upload.name, opened.enter_context(storage.open_blob(upload.key)))
+    except NotFound:
+        raise Conflict(NOT_KEPT) from None

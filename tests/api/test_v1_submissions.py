@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from portal import web
 from portal.database import transaction
 from portal.domain.drafts import ParameterDraft
+from portal.domain.parameters import Kind
 from portal.domain.policy import Role
 from portal.models import Account, LogChunk, Run, Submission
 from portal.services import accounts, submissions, waiting
@@ -97,6 +98,7 @@ def test_it_makes_one_of_a_request_that_comes_twice(client: FlaskClient, admin: 
         ({"name": None}, 422, {"name"}),
         ({"name": "x" * 65, "email": "nobody"}, 422, {"name", "email"}),
         ({"name": "a\0b"}, 422, {"name"}),
+        ({"name": " "}, 422, {"name"}),
         ({"input_data": None}, 422, {"input_data"}),
         ({"input_data": "text"}, 422, {"input_data"}),
         ({"input_data": upload(b"")}, 422, {"input_data"}),
@@ -287,3 +289,17 @@ def test_it_gives_results_one_by_one_and_together(client: FlaskClient, complete:
             listed[0]["name"]: b"one\n",
             listed[1]["name"]: b"two\n",
         }
+
+
+def test_it_takes_further_files_and_takes_them_again(
+    client: FlaskClient, session: Session, admin: Account, make_job: MakeJob
+) -> None:
+    make_job("joining", parameters=(ParameterDraft("table", kind=Kind.FILE, required=True, choices=(".csv",)),))
+    files = {"job": "joining", "count_depth": None, "count_table": upload(b"a,b\n", "table.csv")}
+
+    first = send(client, **files).get_json()
+    again = client.post(f"{V1}/{first['uuid']}/rerun", headers=basic()).get_json()
+
+    for made in (first, again):
+        uploads = submissions.get(session, made["uuid"]).batch.uploads
+        assert [(each.field, each.name) for each in uploads] == [("", "in.txt"), ("count_table", "table.csv")]

@@ -212,9 +212,8 @@ SEEDS = (
             ),
             Edit(
                 PROGRESS,
-                "    runs = {run.id: run for run in _fresh_runs(session, submission)}\n",
-                "    runs = {run.id: run for run in _fresh_runs(session, submission)}\n"
-                "    import time\n\n    time.sleep(0.2)\n",
+                "    runs = _fresh_runs(session, submission)\n",
+                "    runs = _fresh_runs(session, submission)\n    import time\n\n    time.sleep(0.2)\n",
             ),
             Edit(
                 PROGRESS,

@@ -116,14 +116,14 @@ def test_the_whole_specification_holds(
 ) -> None:
     header = f"Authorization: Bearer {secret}"
 
-    done = fuzz(f"{served}/api/v1/openapi.json", known, "--header", header, "--max-time", "60")
+    done = fuzz(f"{served}/api/v1/openapi.json", known, "--header", header, "--max-time", "50")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert seen >= REACHED
 
 
 def test_it_holds_for_tokens_that_a_person_makes(served: str, admin: Account, known: Path) -> None:
-    only = ["--include-path-regex", "/tokens", "--auth", f"{admin.name}:{PASSWORD}", "--max-time", "15"]
+    only = ["--include-path-regex", "/tokens", "--auth", f"{admin.name}:{PASSWORD}", "--max-time", "12"]
 
     done = fuzz(f"{served}/api/v1/openapi.json", known, *only)
 
