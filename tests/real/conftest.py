@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.real.rest import Client
 from tests.servers import Portal, free_port, portal_apart, portal_in_one, postgresql, redis
@@ -52,6 +53,17 @@ def inbox() -> Iterator[Inbox]:
 def cluster() -> Iterator[str]:
     with postgresql() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"],
+        )
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

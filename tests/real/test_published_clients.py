@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
@@ -89,13 +89,13 @@ def portal(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Port
 
 
 @pytest.mark.parametrize("root", [A, API])
-def test_a_page_of_another_site_posts_a_form_polls_and_fetches(portal: Portal, site: str, root: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(site)
-        said = page.evaluate(ASK_LIKE_JQUERY, {"root": portal.url + root, "text": TEXT})
-        browser.close()
+def test_a_page_of_another_site_posts_a_form_polls_and_fetches(
+    browser: Browser, portal: Portal, site: str, root: str
+) -> None:
+    page = browser.new_page()
+    page.goto(site)
+    said = page.evaluate(ASK_LIKE_JQUERY, {"root": portal.url + root, "text": TEXT})
+    page.close()
 
     assert said["given"]["status"] == 201
     assert list(json.loads(said["given"]["text"])) == ["UUID", "submission_name"]
