@@ -307,15 +307,15 @@ class Minded:
         if cpu is not None and self.gauge.cpu_seconds > cpu:
             self.end_for(Reason.CPU_TIME, exceeded(Reason.CPU_TIME, cpu, self.gauge.cpu_seconds))
         if memory is not None and self.gauge.memory_bytes > memory:
-            self.end_for(Reason.MEMORY, exceeded(Reason.MEMORY, size(memory), size(self.gauge.memory_bytes)))
+            self.end_for(Reason.MEMORY, exceeded(Reason.MEMORY, *apart(memory, self.gauge.memory_bytes)))
 
     def check_streams(self) -> None:
         for name, capture in (("standard output", self.stdout), ("standard error", self.stderr)):
             if capture.cut and capture.mark:
-                words = (name, size(capture.cap), size(capture.seen))
+                words = (name, *apart(capture.cap, capture.seen))
                 self.end_for(Reason.LOG_LIMIT, exceeded(Reason.LOG_LIMIT, *words))
             elif capture.cut:
-                self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, size(capture.cap), size(capture.seen)))
+                self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, *apart(capture.cap, capture.seen)))
 
     def check_kept(self) -> None:
         """A log that could not be written is the machinery's failure."""
@@ -329,7 +329,7 @@ class Minded:
         count, total = (0, 0) if most_bytes is most_files is None else measure(self.spec.measured)
         self.next_walk = begun + max(TICK, 10 * (time.monotonic() - begun))
         if most_bytes is not None and total > most_bytes:
-            self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, size(most_bytes), size(total)))
+            self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, *apart(most_bytes, total)))
         if most_files is not None and count > most_files:
             self.end_for(Reason.FILES_LIMIT, exceeded(Reason.FILES_LIMIT, most_files, count))
 
@@ -466,12 +466,18 @@ def exceeded(reason: Reason, *words: object) -> str:
     return SENTENCES[reason].format(*words)
 
 
-def size(count: int) -> str:
-    """For people: 2.0 GB (2000000000 bytes)."""
+def size(count: int, digits: int = 1) -> str:
+    """For people: 2.0 GB."""
     if count < 1000:
         return f"{count} bytes"
     power = min((len(str(count)) - 1) // 3, 5)
-    return f"{count / 1000**power:.1f} {' kMGTP'[power]}B ({count} bytes)"
+    return f"{count / 1000**power:.{digits}f} {' kMGTP'[power]}B"
+
+
+def apart(limit: int, used: int) -> tuple[str, str]:
+    """Both for people, with as many digits as tell them apart: 3.000 MB, 3.001 MB."""
+    pairs = ((size(limit, digits), size(used, digits)) for digits in range(1, 16))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (size(limit), size(used)))
 
 
 def beat_mark() -> tuple[int, ...] | None:

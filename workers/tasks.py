@@ -17,6 +17,7 @@ from celery import signals
 from portal import database, patience
 from portal.database import reading, transaction
 from portal.domain.errors import Unavailable
+from portal.domain.sizes import SIZE
 from portal.models import Backend, Worker
 from portal.queue import CHORES
 from portal.services import backends, letters, progress
@@ -38,6 +39,7 @@ ANSWER_SECONDS = 10.0
 log = logging.getLogger(__name__)
 _ending = multiprocessing.RawValue("b", 0)  # without a lock, which a killed process would hold for ever
 _leaving = threading.Event()  # this process alone
+_short = threading.Event()  # of disk, when it last looked
 
 
 @app.task(name="wake")
@@ -76,11 +78,21 @@ def _is_ending() -> bool:
 
 
 def _has_room() -> bool:
-    """Nothing is begun on a disk that is nearly full."""
-    short = [each for each in (settings().runs_directory, settings().files_directory) if short_of_disk(each)]
-    for each in short:
-        log.warning("less than %s bytes are free for %s: no run is begun", settings().portal_disk_floor_bytes, each)
-    return not short
+    """Nothing is begun on a disk that is nearly full. A change is told at once."""
+    shortage = _shortage()
+    if bool(shortage) != _short.is_set():
+        log.warning("no run is begun: %s", shortage) if shortage else log.info("there is free disk again")
+        _short.set() if shortage else _short.clear()
+        _report.call()
+    return not shortage
+
+
+def _shortage() -> str | None:
+    """Why nothing may be begun on this machine's disk, or None."""
+    if not any(short_of_disk(each) for each in (settings().runs_directory, settings().files_directory)):
+        return None
+    floor = SIZE.words(settings().portal_disk_floor_bytes)
+    return f"the worker's machine {HOST.partition('/')[0]} has less than {floor} of free disk."
 
 
 def queues() -> list[str]:
@@ -94,14 +106,15 @@ def _name() -> str:
 
 def report() -> None:
     """Say which queues this process serves, and what of each backend it cannot run, and why."""
+    shortage = _shortage()
     with reading() as session:
-        found = {backend.name: _obstacles(backend) for backend in backends.every(session)}
+        found = {backend.name: _obstacles(backend, shortage) for backend in backends.every(session)}
     with transaction() as session:
         backends.report(session, Worker(name=_name(), queues=queues(), obstacles=found))
 
 
-def _obstacles(backend: Backend) -> dict[str, str | None]:
-    return {name: _obstacle(backend, name) for name in backend.languages}
+def _obstacles(backend: Backend, shortage: str | None) -> dict[str, str | None]:
+    return {name: shortage or _obstacle(backend, name) for name in backend.languages}
 
 
 def _obstacle(backend: Backend, name: str) -> str | None:

@@ -9,7 +9,7 @@ from flask_login import login_required
 
 from portal.database import transaction
 from portal.domain.errors import Conflict, Invalid
-from portal.domain.limits import NAMES, UNLIMITED, words
+from portal.domain.limits import LARGEST_LOG_BYTES, LONGEST_WALL_SECONDS, NAMES, UNLIMITED, words
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Backend
@@ -105,7 +105,14 @@ def _edit(backend: Backend | None) -> Any:
 
 def _show(form: BackendForm, backend: Backend | None, status: int = 200) -> tuple[str, int]:
     abilities = backends.abilities(session(), backend) if backend else []
-    return render_template("backends/edit.html", form=form, backend=backend, abilities=abilities), status
+    shown = {"form": form, "backend": backend, "abilities": abilities, "endless": _endless()}
+    return render_template("backends/edit.html", **shown), status
+
+
+def _endless() -> str:
+    """What is in force where neither a limit nor a ceiling is given, of those that always end."""
+    seconds, size = f"{LONGEST_WALL_SECONDS:,} s", words("log_bytes", LARGEST_LOG_BYTES)
+    return f"{seconds} ({LONGEST_WALL_SECONDS // 86_400} days) of wall time and {size} of log"
 
 
 def _time_limit(backend: Backend) -> str:

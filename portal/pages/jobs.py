@@ -8,11 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, abort, current_app, flash, jsonify, redirect, render_template, request, url_for
 from flask_login import login_required
 
-from portal import web
+from portal import validators, web
 from portal.database import transaction
 from portal.domain import values
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
 from portal.domain.parameters import Kind
+from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Batch, Job, JobRevision
 from portal.pages import sheets, snippets
@@ -148,12 +149,24 @@ def _show_run(form: RunForm, job: Job) -> str:
 
 def _about_input(job: Job) -> str:
     largest = values.size(current_app.config["PORTAL"].portal_max_upload_bytes)
-    return f"The first step takes {_input_ending(job)}; at most {largest}."
+    about = f"The first step takes {_input_ending(job)}; at most {largest}."
+    return " ".join([about, *map(_about_check, job.current.validators)])
+
+
+def _about_check(entry: str) -> str:
+    """What a validator expects of the file, with its options."""
+    name, options = validators.parts(entry)
+    known = plugins("validators").get(name)
+    if known is None:
+        return f"Checked by {name}."
+    asked = f" (here: {options})" if options else ""
+    return f"{known.label}{asked}: {known.constants.get('HINT', '')}"
 
 
 def _about_keeping() -> str:
     usual = _days(current_app.config["PORTAL"].portal_keep_days)
-    return f"After a run has ended. Empty: {f'{usual}, as the settings say' if usual else 'for ever'}."
+    otherwise = f"{usual}, as the settings say" if usual else "for ever"
+    return f"After a run has ended, with its input and logs. Empty: {otherwise}. Counts for runs that end from now on."
 
 
 def _days(count: int | None) -> str:

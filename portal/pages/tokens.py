@@ -26,7 +26,7 @@ class TokenForm(FlaskForm):
     name = StringField("Name", description="What uses it, such as “nightly upload”.")
     scopes = Checkboxes("May be used to", description="Choose no more than the program needs.")
     days = IntegerField(
-        "Days", [Optional()], description="How long it is good for; empty: until it is revoked.",
+        "Good for … days", [Optional()], description="Empty: until it is revoked.",
         render_kw={"inputmode": "numeric", "size": 6},
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from portal.domain import durations, values
@@ -22,10 +23,19 @@ def elapsed(thing: Submission | Run) -> str:
     return views.elapsed(thing.started, thing.ended, datetime.now(UTC))
 
 
+def used(usage: Mapping[str, float]) -> str:
+    """'CPU 0.4 s, memory 35.2 MB'; what was not measured is left out."""
+    cpu, memory = usage.get("cpu_seconds"), usage.get("max_memory_bytes")
+    found = [f"CPU {durations.words(cpu)}"] if cpu is not None else []
+    found += [f"memory {values.size(round(memory))}"] if memory else []
+    return ", ".join(found)
+
+
 FILTERS = {
     "iso": iso,
     "moment": moment,
     "elapsed": elapsed,
+    "used": used,
     "size": values.size,
     "duration": durations.words,
     "state_word": views.state_word,

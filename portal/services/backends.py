@@ -125,6 +125,11 @@ def obstacle(session: Session, backend: Backend, language: str) -> str | None:
     return f"The backend {backend.name} cannot run it: {reason}" if reason else None
 
 
+def against(backend: str, language: str, workers: Sequence[Worker]) -> str | None:
+    """Why none of these workers can run the language on this backend, or None."""
+    return _against(_said(backend, language, workers))
+
+
 def _workers_of(session: Session, backend: Backend) -> list[Worker]:
     mine = {*queue_forms(backend.queue), queue.EVERY}
     return [each for each in heard(session) if mine & set(each.queues)]
@@ -137,11 +142,18 @@ def _ability(backend: Backend, language: str, workers: Sequence[Worker]) -> Abil
         return Ability(language, label, f"the language {language} is not installed.", True)
     if backend.runner not in plugins("runners"):
         return Ability(language, label, f"the runner {backend.runner} is not installed.", True)
-    told = [each.obstacles.get(backend.name, {}) for each in workers]
-    reasons = [each[language] for each in told if language in each]
-    if not reasons or None in reasons:
-        return Ability(language, label, None, bool(reasons))
-    return Ability(language, label, reasons[0], True)
+    reasons = _said(backend.name, language, workers)
+    return Ability(language, label, _against(reasons), bool(reasons))
+
+
+def _said(backend: str, language: str, workers: Sequence[Worker]) -> list[str | None]:
+    """Why each of the workers cannot run the language there, None where it can; what it did not tell is left out."""
+    told = [each.obstacles.get(backend, {}) for each in workers]
+    return [each[language] for each in told if language in each]
+
+
+def _against(reasons: Sequence[str | None]) -> str | None:
+    return None if None in reasons else next(iter(reasons), None)
 
 
 def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> None:

@@ -20,7 +20,8 @@ from portal.models import Batch, LogChunk, Result, Run, Submission, Upload
 from portal.services import progress
 
 MOST = 500
-OVER = "Results and logs were removed, as the job's time for keeping them is over."
+OVER = "Input, results and logs were removed, as the time for keeping them is over."
+OVER_BUT_INPUT = "Results and logs were removed, as the time for keeping them is over. Its batch still needs the input."
 DUE = and_(
     Submission.state.in_(FINAL),
     or_(Submission.delete_asked, and_(Submission.expires <= now(), Submission.removed.is_(None))),
@@ -40,7 +41,7 @@ def due(session: Session) -> Sequence[int]:
 
 
 def remove(submission_id: int) -> None:
-    """Remove what is due of a submission: all of it, or its results and logs. Of one that is not due, nothing."""
+    """Remove what is due of a submission: all of it, or what it took and gave. Of one that is not due, nothing."""
     with transaction() as session:
         keys = _remove(session, submission_id)
     for key in keys:
@@ -57,9 +58,11 @@ def _remove(session: Session, submission_id: int) -> list[str]:
     batch_id = submission.batch_id
     if submission.delete_asked:
         session.execute(removal(Submission).where(Submission.id == submission_id))
-    else:
-        _expire(session, submission)
-    return [*keys, *_settle(session, batch_id)]
+        return [*keys, *_settle(session, batch_id)]
+    _expire(session, submission)
+    uploads = _settle(session, batch_id)
+    submission.say(OVER if uploads else OVER_BUT_INPUT)
+    return [*keys, *uploads]
 
 
 def _expire(session: Session, submission: Submission) -> None:
@@ -71,7 +74,6 @@ def _expire(session: Session, submission: Submission) -> None:
     ):
         session.execute(gone, execution_options={"synchronize_session": False})
     submission.removed, submission.expires = now(), None
-    submission.say(OVER)
 
 
 def _settle(session: Session, batch_id: int) -> Sequence[str]:

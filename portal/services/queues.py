@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from portal.domain.names import queue_forms
 from portal.domain.states import State
+from portal.domain.work import Work
 from portal.models import Run, Submission, Worker
 from portal.queue import EVERY
 from portal.services import backends
@@ -50,21 +51,16 @@ def every(session: Session) -> list[Form]:
 
 
 def waits(session: Session, submission: Submission) -> dict[str, str]:
-    """What to say of those of its runs that wait in a queue without a worker, by their UUIDs."""
+    """What to say of those of its runs that no worker can begin now, by their UUIDs."""
     queued = [run for run in submission.runs if run.state is State.QUEUED]
-    without = _unserved(session, {run.queue for run in queued})
-    return {run.uuid: _sentence(run.queue) for run in queued if run.queue in without}
+    heard = backends.heard(session) if queued else []
+    found = {run.uuid: _held_up(run, _workers(run.queue, heard)) for run in queued}
+    return {uuid: sentence for uuid, sentence in found.items() if sentence}
 
 
 def _waiting(session: Session) -> dict[str, int]:
     counted = select(Run.queue, func.count(Run.id)).where(Run.state == State.QUEUED).group_by(Run.queue)
     return dict(session.execute(counted).all())
-
-
-def _unserved(session: Session, forms: Iterable[str]) -> set[str]:
-    wanted = set(forms)
-    heard = backends.heard(session) if wanted else []
-    return {form for form in wanted if not _workers(form, heard)}
 
 
 def _workers(form: str, heard: Sequence[Worker]) -> list[Worker]:
@@ -81,6 +77,15 @@ def _hosts(form: str, heard: Sequence[Worker]) -> tuple[Host, ...]:
     )
 
 
-def _sentence(form: str) -> str:
+def _held_up(run: Run, workers: Sequence[Worker]) -> str:
+    """What keeps it from being begun, if something does."""
+    if not workers:
+        return _without_workers(run.queue)
+    work = Work.from_json(run.work)
+    reason = backends.against(work.placement.backend, work.language, workers)
+    return f"Waits: {reason}" if reason else ""
+
+
+def _without_workers(form: str) -> str:
     minutes = int(backends.SILENT_AFTER.total_seconds() // 60)
     return f"Waits for a worker of the queue {form}: none has reported for {minutes} minutes."

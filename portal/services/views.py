@@ -141,9 +141,11 @@ def elapsed(start: datetime | None, end: datetime | None, present: datetime) -> 
 
 
 def left(until: datetime, present: datetime) -> str:
-    """'6 days left', '5 hours left', 'less than an hour left'."""
-    hours = int((until - present).total_seconds() // 3600)
-    if hours < 1:
+    """'7 days left', '30 hours left', 'less than an hour left', 'being removed': rounded up."""
+    seconds = (until - present).total_seconds()
+    if seconds <= 0:
+        return "being removed"
+    if seconds < 3600:
         return "less than an hour left"
-    number, unit = (hours // 24, "day") if hours >= 24 else (hours, "hour")
-    return f"{number} {unit}{'s' if number > 1 else ''} left"
+    hours = ceil(seconds / 3600)
+    return f"{ceil(hours / 24)} days left" if hours > 48 else f"{hours} hours left"

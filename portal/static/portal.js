@@ -106,7 +106,10 @@ const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 8;
 document.addEventListener("scroll", ({ target }) => {
   if (!target.matches?.("[data-follow]")) return;
   if (atEnd(target)) left.delete(target);
-  else left.add(target);
+  else {
+    left.add(target);
+    touch(target);
+  }
 }, true);
 
 function followLogs() {
@@ -115,13 +118,33 @@ function followLogs() {
   }
 }
 
+// A step's log is open while it runs and once it failed, unless its reader has touched it.
+const handled = new WeakSet();
+
+function touch(element) {
+  const log = element.closest("details.log");
+  if (log) handled.add(log);
+}
+
+document.addEventListener("click", ({ target }) => touch(target));
+
+function openLogs() {
+  for (const log of document.querySelectorAll("details.log")) {
+    if (!handled.has(log)) log.open = "shown" in log.dataset;
+  }
+}
+
+document.addEventListener("htmx:afterSettle", openLogs);
 document.addEventListener("htmx:afterSettle", followLogs);
 document.addEventListener("toggle", followLogs, true);
 
 function openNamed() {
   const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!named?.matches("details")) return;
-  for (let each = named; each; each = each.parentElement.closest("details")) each.open = true;
+  for (let each = named; each; each = each.parentElement.closest("details")) {
+    each.open = true;
+    handled.add(each);
+  }
   named.scrollIntoView();
 }
 

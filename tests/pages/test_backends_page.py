@@ -116,6 +116,12 @@ def test_it_keeps_limits_and_ceilings_and_sends_them_back_unchanged(signed_in: F
     assert "1 h 30 min" in signed_in.get("/backends").text
 
 
+def test_it_says_what_is_in_force_without_a_limit(signed_in: FlaskClient) -> None:
+    page = signed_in.get("/backends/new").text
+
+    assert "Empty: no limit, but 10,000,000 s (115 days) of wall time and 1 GB of log." in page
+
+
 def fields_of_card(page: str) -> dict[str, str]:
     sent = fields_of(page, "backend-form")
     return {name: sent[name] for prefix in ("", "most_") for name in (f"{prefix}{each}" for each in NAMES)}

@@ -93,7 +93,8 @@ def test_it_keeps_results_for_some_days_and_says_so(signed_in: FlaskClient, exam
 
     assert jobs.get(session, "birds").keep_days == 30
     assert fields_of(signed_in.get("/jobs/birds").text, "job-form")["keep_days"] == "30"
-    assert "Results are kept for 30 days after the run has ended." in signed_in.get("/jobs/birds/run").text
+    form = signed_in.get("/jobs/birds/run").text
+    assert "Input, results and logs are kept for 30 days after the run has ended." in form
     listed = signed_in.get("/jobs.json").json["jobs"]
     assert {each["name"]: each["keep_days"] for each in listed}["birds"] == 30
     assert "keep_days" in signed_in.get("/jobs.csv").text
@@ -107,7 +108,7 @@ def test_it_says_how_long_results_are_kept_otherwise(
     app.config["PORTAL"] = settings.model_copy(update={"portal_keep_days": days})
 
     assert words in signed_in.get("/jobs/penguins").text
-    assert ("Results are kept for 1 day" in signed_in.get("/jobs/penguins/run").text) == bool(days)
+    assert ("Input, results and logs are kept for 1 day" in signed_in.get("/jobs/penguins/run").text) == bool(days)
 
 
 def test_it_switches_a_job_off(signed_in: FlaskClient, examples: object, session: Session) -> None:

@@ -24,6 +24,7 @@ from portal.domain.parameters import Kind
 from portal.models import Batch
 from portal.pages import snippets
 from portal.services import jobs, tasks
+from tests.making import make_job, make_task
 
 TABLE = b"species,island\nAdelie,Torgersen\n"
 
@@ -333,3 +334,13 @@ def test_its_other_snippets_send_every_file() -> None:
     words = shlex.split(snippets.curl(request))
     assert {"input_data=@in put.csv", "fit_table=@a table.tsv"} <= set(words)
     assert '`fit_table` = curl::form_file("a table.tsv")\n' in snippets.r(request)
+
+
+def test_it_says_what_the_input_must_be(client: FlaskClient, session: Session) -> None:
+    make_task(session, "t", "command", "true", inputs=(".csv",))
+    make_job(session, "j", [(1, "t")], validators=("csv species:text", "size 10 MB"))
+
+    page = client.get("/jobs/j/run").text
+
+    assert "CSV table (here: species:text): A table with a header" in page
+    assert "Size (here: 10 MB): A file that is neither too small nor too large." in page

@@ -355,7 +355,24 @@ def test_it_says_how_long_the_results_are_kept(client: FlaskClient, session: Ses
 
     page = client.get(f"/runs/{ended.uuid}").text
 
-    assert re.search(r"Results are kept until <time [^>]+>[^<]+</time>, 6 days left", page)
+    assert re.search(r"Input, results and logs: until <time [^>]+>[^<]+</time>, 7 days left", page)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(7 * 86400 - 1, "7 days left"), (90_000, "25 hours left"), (-5, "being removed")]
+)
+def test_it_rounds_up_what_is_left(
+    client: FlaskClient, session: Session, ended: Submission, seconds: int, words: str
+) -> None:
+    change(session, ended, expires=now(seconds + 0.0))
+
+    assert f"</time>, {words}<" in client.get(f"/runs/{ended.uuid}").text
+
+
+def test_it_says_what_each_step_used(client: FlaskClient, ended: Submission) -> None:
+    page = client.get(f"/runs/{ended.uuid}").text
+
+    assert len(re.findall(r"CPU [0-9.]+ s, memory [0-9.]+ MB", page)) == 2
 
 
 def test_it_says_that_the_results_were_removed(client: FlaskClient, session: Session, ended: Submission) -> None:
@@ -364,8 +381,8 @@ def test_it_says_that_the_results_were_removed(client: FlaskClient, session: Ses
 
     page = client.get(f"/runs/{ended.uuid}").text
 
-    assert re.search(r"Results and logs were removed on <time", page)
-    assert "/results/" not in page and "/steps/" not in page and "#log-" not in page and "are kept until" not in page
+    assert re.search(r"Input, results and logs were removed on <time", page)
+    assert "/results/" not in page and "/steps/" not in page and "#log-" not in page and "logs: until" not in page
 
 
 def test_it_does_not_stop_somebody_elses_run(client: FlaskClient, session: Session, admin: Account) -> None:

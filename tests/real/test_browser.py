@@ -155,6 +155,41 @@ def test_an_error_is_shown_with_the_analysts_own_line(page: Page, tmp_path: Path
     expect(page.locator("pre.stderr")).to_contain_text("out of penguins")
 
 
+GATED = """import os, sys, time
+print('begun', flush=True)
+while not os.path.exists({gate!r}):
+    time.sleep(0.1)
+{last}
+"""
+
+
+def test_the_log_of_what_runs_is_open_and_that_of_a_failure_opens(page: Page, tmp_path: Path) -> None:
+    gates = {name: tmp_path / name for name in ("first", "second", "third")}
+    for name, last in (("first", ""), ("second", "sys.exit(3)"), ("third", "sys.exit(4)")):
+        write_task(page, f"log_{name}", GATED.format(gate=str(gates[name]), last=last), Input_endings=".txt")
+    compose_job(page, "logged", "log_first", "log_second")
+    compose_job(page, "closed", "log_third")
+    (tmp_path / "in.txt").write_text("x\n")
+    logs = page.locator("details.log")
+
+    run_job(page, "logged", tmp_path / "in.txt")
+    expect(logs).to_have_attribute("open", "")
+    gates["first"].touch()
+    expect(logs).to_have_count(2)
+    expect(logs.nth(1)).to_have_attribute("open", "")
+    expect(logs.nth(0)).not_to_have_attribute("open", "")
+    gates["second"].touch()
+    state(page, "Failed")
+    expect(logs.nth(1)).to_have_attribute("open", "")
+
+    run_job(page, "closed", tmp_path / "in.txt")
+    expect(logs).to_have_attribute("open", "")
+    logs.locator("> summary").click()
+    gates["third"].touch()
+    state(page, "Failed")
+    expect(logs).not_to_have_attribute("open", "")
+
+
 def test_the_editor_shows_what_the_browser_brings_back(page: Page) -> None:
     page.goto("/tasks/clean")
     editor = page.get_by_role("textbox", name="Code")

@@ -111,6 +111,19 @@ def test_it_says_which_queue_a_run_waits_for(session: Session, one_in_each: list
     assert low == ["Waits for a worker of the queue low_here: none has reported for 2 minutes."]
 
 
+def test_it_says_what_keeps_every_worker_from_a_run(session: Session, one_in_each: list[Submission]) -> None:
+    short = {"here": {"command": "the worker's machine alpha has less than 200 MB of free disk."}}
+    with transaction(session):
+        backends.report(session, Worker(name="alpha:11", queues=["here"], obstacles=short))
+
+    [said] = queues.waits(session, one_in_each[1]).values()
+    assert said == "Waits: the worker's machine alpha has less than 200 MB of free disk."
+
+    with transaction(session):
+        backends.report(session, Worker(name="beta:1", queues=["here"], obstacles={"here": {"command": None}}))
+    assert queues.waits(session, one_in_each[1]) == {}
+
+
 def test_it_says_nothing_of_a_run_that_does_not_wait(session: Session, one_in_each: list[Submission]) -> None:
     with transaction(session):
         progress.claim(session, ["here"], "test", "here")

@@ -150,12 +150,12 @@ def test_it_refuses_a_run_below_the_floor_of_free_disk(
     [
         ({"wall_seconds": 1}, "sleep 60", "its time limit of 1 s (it had run for "),
         ({"cpu_seconds": 1}, "while :; do :; done", "its limit of 1 s of processor time (it had used "),
-        ({"memory_bytes": 100_000}, "sleep 60", "its memory limit of 100.0 kB (100000 bytes): it had taken "),
-        ({"output_bytes": 50_000}, "head -c 60000 /dev/zero > x; sleep 60", "50.0 kB (50000 bytes): together they had"),
+        ({"memory_bytes": 100_000}, "sleep 60", "its memory limit of 100.0 kB: it had taken "),
+        ({"output_bytes": 50_000}, "head -c 60000 /dev/zero > x; sleep 60", "files reached their limit of 50."),
         (
             {"output_bytes": 50_000},
             "head -c 60000 /dev/zero > $TMP/x; sleep 60",
-            "50.0 kB (50000 bytes): together they had",
+            "files reached their limit of 50.",
         ),
         ({"files": 5}, "touch 1 2 3 4 5; sleep 60", "its limit of 5 files and folders: there were "),
         ({"log_bytes": 500}, "seq 1000; sleep 60", "its standard output reached the log limit of 500 bytes"),
