@@ -182,7 +182,7 @@ RETRIES: dict[str, Reader] = {
 }
 PARAMETER: dict[str, Reader] = {
     "name": text,
-    "type": one_of(Kind),
+    "type": one_of(tuple(Kind)),
     "label": text,
     "help": text,
     "flag": text,
@@ -219,8 +219,8 @@ TASK: dict[str, Reader] = {
     "outputs": ENDINGS,
     "stdout": text,
     "exit_statuses": STATUSES,
-    "on_exit_status": one_of(Then),
-    "on_missing_output": one_of(Then),
+    "on_exit_status": one_of(tuple(Then)),
+    "on_missing_output": one_of(tuple(Then)),
     "limits": _limits,
     "wall_seconds": lambda name, value: amount(name, value, TIME),
     "retries": _retries,
