@@ -1,4 +1,4 @@
-"""What the fields of an entry may hold: each is read by its type, or refused with its name, what it is and what it may be.
+"""What the fields of an entry may hold: each is read by its type, or refused with what it may be.
 
 Values are told only as far as they are short: a file may refer to itself until its text would fill the memory.
 """
@@ -107,6 +107,6 @@ def shown(value: Any) -> str:
         return repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}…")
     if value is None:
         return "nothing"
-    return (
-        "a list" if isinstance(value, list) else "names and values" if isinstance(value, dict) else str(value)[:SHOWN]
-    )
+    if isinstance(value, dict):
+        return "names and values"
+    return "a list" if isinstance(value, list) else str(value)[:SHOWN]
