@@ -24,7 +24,7 @@ def load(files: tuple[Path, ...], dry_run: bool, replace: bool) -> None:
     with reading() as session:
         report = dumps.load(session, given, None, replace, dry_run)
     for line in _told(report, dry_run):
-        click.echo(line)
+        click.echo(line.encode("utf-8", "replace").decode("utf-8"))
     if report.refused:
         raise click.exceptions.Exit(1)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from sqlalchemy.orm import Session
 
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
@@ -23,7 +22,7 @@ from portal.domain.retries import Retries
 from portal.domain.sizes import NUMBER, TIME
 from portal.domain.verdict import Then
 from portal.models import Account
-from portal.services import backends, jobs, tasks
+from portal.services import backends, jobs, safe_yaml, tasks
 from portal.services.entries import (
     Reader,
     amount,
@@ -81,9 +80,9 @@ def load_document(session: Session, document: Document, folder: Path | None, aut
 def document_of(text: str, name: str) -> Document:
     """The lists by kind of a file called so. Raises Invalid for anything of another shape."""
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as wrong:
-        raise Invalid(file=f"{name} cannot be read as YAML: {wrong}") from None
+        document = safe_yaml.read(text)
+    except safe_yaml.UNREADABLE as wrong:
+        raise Invalid(file=f"{name} cannot be read as YAML: {safe_yaml.reason(wrong)}") from None
     if not isinstance(document, dict) or not set(document) <= set(_KNOWN):
         raise Invalid(file=f"{name} must hold {', '.join(_KNOWN)}, each a list, and nothing else.")
     for kind, entries in document.items():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 HOME = Path(__file__).resolve().parents[2]
 NOBODYS = "00000000-0000-4000-8000-000000000000"
@@ -34,8 +35,18 @@ def said(data: Path, *words: str, **more: str) -> subprocess.CompletedProcess[st
         ("token", "admin", "--scope", "read"),
     ],
 )
-def test_it_says_that_there_is_no_portal_and_leaves_nothing_behind(tmp_path: Path, words: tuple[str, ...]) -> None:
-    result = said(tmp_path / "var", *words)
+def test_it_says_that_there_is_no_portal(app: Flask, data: Path, words: tuple[str, ...]) -> None:
+    (data / "portal.db").unlink()
+
+    result = app.test_cli_runner().invoke(args=words)
+
+    assert result.exit_code == 2
+    assert result.output == f"Error: There is no portal in {data}: set PORTAL_DATA, or run flask setup.\n"
+    assert not (data / "portal.db").exists()
+
+
+def test_it_leaves_nothing_behind_where_there_is_no_portal(tmp_path: Path) -> None:
+    result = said(tmp_path / "var", "stop", NOBODYS)
 
     sentence = f"Error: There is no portal in {tmp_path}/var: set PORTAL_DATA, or run flask setup.\n"
     assert (result.returncode, result.stdout, result.stderr) == (2, "", sentence)
