@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from click import get_current_context
 from flask import Flask
 
 from portal import api, commands, pages, web
@@ -9,11 +10,14 @@ from portal.settings import Settings, settings
 
 
 def create_app(chosen: Settings | None = None) -> Flask:
-    """The portal as a WSGI application, by the settings of the environment unless others are given."""
+    """The portal as a WSGI application, by the settings of the environment unless others are given.
+
+    A `flask` command makes no key: it may have been called beside a portal, and then leaves nothing there.
+    """
     chosen = chosen or settings()
     app = Flask(__name__, template_folder="portal/templates", static_folder="portal/static", static_url_path="/static")
     app.config.from_mapping(
-        SECRET_KEY=chosen.signing_key(),
+        SECRET_KEY=chosen.known_key() if get_current_context(silent=True) else chosen.signing_key(),
         SQLALCHEMY_DATABASE_URI=chosen.database,
         MAX_CONTENT_LENGTH=chosen.portal_max_upload_bytes + chosen.portal_max_form_bytes,
         MAX_FORM_MEMORY_SIZE=chosen.portal_max_form_bytes,

@@ -209,11 +209,19 @@ class Settings(BaseSettings):
     def runs_directory(self) -> Path:
         return self.portal_data / "runs"
 
+    def known_key(self) -> str:
+        """The same key, as far as there is one yet."""
+        return self.signing_key() if self.secret_key or self._key_file.exists() else ""
+
+    @property
+    def _key_file(self) -> Path:
+        return self.portal_data / "secret_key"
+
     def signing_key(self) -> str:
         """The key of sessions and forms: SECRET_KEY, or one made once and kept beside the data."""
         if self.secret_key:
             return self.secret_key
-        file = self.portal_data / "secret_key"
+        file = self._key_file
         try:
             self.portal_data.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not file.exists():

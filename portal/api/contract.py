@@ -46,7 +46,30 @@ def register(app: Flask) -> None:
     app.register_blueprint(contract)
     app.register_blueprint(files)
     web.csrf.exempt(contract)
+    _refuse_unknown_addresses(app)
     sender.limit_guessing(contract)
+
+
+def _refuse_unknown_addresses(app: Flask) -> None:
+    """What no route takes never reaches the blueprint's own handlers."""
+
+    def refuse() -> Response | None:
+        below = any(request.path.startswith(f"{root}/") for root in roots.listed(app))
+        if request.routing_exception is None or not below or getattr(request.routing_exception, "code", 0) != 404:
+            return None
+        return origins.let_read(_unknown_address())
+
+    app.before_request_funcs.setdefault(None, []).insert(0, refuse)
+
+
+def _unknown_address() -> Response:
+    try:
+        g.form = negotiation.asked()
+        response = _refused(negotiation.not_found())
+    except Refused as refusal:
+        response = _refused(refusal)
+    response.vary.add("Accept")
+    return response
 
 
 def route(allow: str, *paths: str) -> Callable[[View], View]:

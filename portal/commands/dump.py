@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from flask.cli import with_appcontext
 
+from portal.commands.presence import in_portal
 from portal.database import reading
 from portal.services import dumps, export
 
@@ -13,7 +13,7 @@ from portal.services import dumps, export
 @click.option(
     "--format", "form", type=click.Choice(["django", "portal"]), default="django", help="Whose file it is to be."
 )
-@with_appcontext
+@in_portal
 def dump(form: str) -> None:
     """Write all backends, tasks and jobs: as the first system's loaddata takes them, or as `flask load` does.
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from flask.cli import with_appcontext
 
+from portal.commands.presence import in_portal
 from portal.database import reading
 from portal.services import dumps
 from portal.services.dumps import Group, Report
@@ -17,14 +17,14 @@ from portal.services.dumps import Group, Report
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--replace", is_flag=True, help="Replace what is there under the same name, by a new revision.")
-@with_appcontext
+@in_portal
 def load(files: tuple[Path, ...], dry_run: bool, replace: bool) -> None:
     """Make the backends, tasks and jobs of FILES, dumps of the first system or our own YAML; all, or none."""
     given = [dumps.File(file.name, _content(file), file.parent) for file in files]
     with reading() as session:
         report = dumps.load(session, given, None, replace, dry_run)
     for line in _told(report, dry_run):
-        click.echo(line)
+        click.echo(line.encode("utf-8", "replace").decode("utf-8"))
     if report.refused:
         raise click.exceptions.Exit(1)
 

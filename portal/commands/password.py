@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from flask.cli import with_appcontext
 
+from portal.commands.presence import in_portal
 from portal.database import transaction
 from portal.domain.errors import PortalError
 from portal.services import accounts
@@ -13,7 +13,7 @@ from portal.services import accounts
 @click.command()
 @click.argument("name")
 @click.password_option(help="Asked for when it is not given.")
-@with_appcontext
+@in_portal
 def password(name: str, password: str) -> None:
     """Give the account NAME a new password; it ends all of its sessions."""
     try:

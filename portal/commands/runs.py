@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import click
-from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
+from portal.commands.presence import in_portal
 from portal.database import reading, transaction
 from portal.domain.errors import NotFound, PortalError
 from portal.services import keeping, progress, resuming, submissions
@@ -21,7 +21,7 @@ class Unknown(click.ClickException):
 
 @click.command()
 @click.argument("uuids", nargs=-1, required=True, metavar="UUID...")
-@with_appcontext
+@in_portal
 def stop(uuids: tuple[str, ...]) -> None:
     """End the runs of these UUIDs; a batch's UUID means all of its runs."""
     for uuid in _named(uuids):
@@ -35,7 +35,7 @@ def stop(uuids: tuple[str, ...]) -> None:
 @click.command()
 @click.argument("uuids", nargs=-1, required=True, metavar="UUID...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@with_appcontext
+@in_portal
 def delete(uuids: tuple[str, ...], yes: bool) -> None:
     """Stop the runs of these UUIDs and remove them, results and logs included; a batch's UUID means all of its runs."""
     wanted = _named(uuids)
@@ -52,7 +52,7 @@ def delete(uuids: tuple[str, ...], yes: bool) -> None:
 @click.argument("uuid")
 @click.option("--step", help="The number of the stage to begin with, or a step's UUID; else what failed first.")
 @click.option("--current", is_flag=True, help="With the tasks as they are now.")
-@with_appcontext
+@in_portal
 def resume(uuid: str, step: str | None, current: bool) -> None:
     """Run a failed or stopped run again, in its owner's name; what is complete before the step is taken over."""
     chosen = int(step) if step and step.isdecimal() else step

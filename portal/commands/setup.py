@@ -34,6 +34,7 @@ def setup() -> None:
 
 def prepare(chosen: Settings) -> None:
     """Make the database ready; where there was no account yet, say how to sign in as the new administrator."""
+    chosen.signing_key()
     with _one_sentence():
         _migrate()
         password = _first_start(chosen)

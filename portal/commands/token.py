@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from flask.cli import with_appcontext
 
+from portal.commands.presence import in_portal
 from portal.database import transaction
 from portal.domain.errors import PortalError
 from portal.services import accounts, tokens
@@ -17,7 +17,7 @@ from portal.services import accounts, tokens
 )
 @click.option("--label", default="made on the command line", show_default=True, help="What it is called on the page.")
 @click.option("--days", type=int, help="How long it is good for; else until it is revoked.")
-@with_appcontext
+@in_portal
 def token(name: str, scopes: tuple[str, ...], label: str, days: int | None) -> None:
     """Make a token for the account NAME, and print it: it is not shown again."""
     try:

@@ -102,8 +102,17 @@ def faults(draft: TaskDraft) -> Iterator[Fault]:
     yield from _parameter_faults(draft)
     yield from _variable_faults(draft.variables)
     yield from _configuration_faults(draft.configurations)
+    yield from _rule_faults(draft)
     yield from limits.faults(draft.limits)
     yield from retries.faults(draft.retries, draft.exit_statuses)
+
+
+def _rule_faults(draft: TaskDraft) -> Iterator[Fault]:
+    if wrong := [each for each in draft.exit_statuses if isinstance(each, bool) or each not in range(256)]:
+        yield "exit_statuses", f"{str(wrong[0])[:40]!r} is no exit status: give whole numbers from 0 to 255."
+    for name in ("on_exit_status", "on_missing_output"):
+        if getattr(draft, name) not in list(Then):
+            yield name, f"What the job does then is one of {', '.join(Then)}."
 
 
 def _code_faults(draft: TaskDraft) -> Iterator[Fault]:
@@ -175,6 +184,9 @@ def _may_end_so(draft: ParameterDraft, ending: str) -> bool:
 
 
 def _own_faults(draft: ParameterDraft) -> Iterator[Fault]:
+    if draft.kind not in list(Kind):
+        yield "kind", f"The type of a parameter is one of {', '.join(Kind)}."
+        return
     for name in ("label", "help", "flag"):
         if reason := check_text(name, getattr(draft, name)):
             yield name, reason

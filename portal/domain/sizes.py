@@ -85,7 +85,9 @@ _SIZES = _named(
     *((1000**power, f"{letter} {letter}b".lower()) for power, letter in _POWERS),
     *((1024**power, f"{letter}i {letter}ib".lower()) for power, letter in _POWERS),
 )
+_DAYS = _named((1, "d day days"), (7, "w week weeks"))
 
 TIME = Measure("a time", "90 s, 10 min or 2 h", _TIMES, _time)
 SIZE = Measure("a size", "500 MB, 2 GB or 2 GiB", _SIZES, _size)
 NUMBER = Measure("a number", "500 or 10,000", _named(), _number)
+DAYS = Measure("a number of days", "30, 30 days or 8 weeks", _DAYS, _number)

@@ -6,26 +6,42 @@ What exists by name is left as it is, so that loading twice changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from sqlalchemy.orm import Session
 
 from portal.domain.drafts import ConfigurationDraft, ParameterDraft, TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import NAMES, USUAL, Limits, measure
 from portal.domain.parameters import Kind
+from portal.domain.plugins import plugins
 from portal.domain.retries import Retries
-from portal.domain.sizes import NUMBER, TIME, Measure
+from portal.domain.sizes import NUMBER, TIME
+from portal.domain.verdict import Then
 from portal.models import Account
-from portal.services import backends, jobs, tasks
+from portal.services import backends, jobs, safe_yaml, tasks
+from portal.services.entries import (
+    Reader,
+    amount,
+    days,
+    list_of,
+    mapping,
+    number,
+    one_of,
+    read,
+    text,
+    texts_by_name,
+    truth,
+    whole,
+)
 
 Document = dict[str, list[dict[str, Any]]]
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+LONGEST_CODE_FILE = 1_000_000
 EXAMPLE_JOB = "penguins"
 EXAMPLE_DATA = EXAMPLES / "penguins.csv"
 
@@ -64,9 +80,9 @@ def load_document(session: Session, document: Document, folder: Path | None, aut
 def document_of(text: str, name: str) -> Document:
     """The lists by kind of a file called so. Raises Invalid for anything of another shape."""
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as wrong:
-        raise Invalid(file=f"{name} cannot be read as YAML: {wrong}") from None
+        document = safe_yaml.read(text)
+    except safe_yaml.UNREADABLE as wrong:
+        raise Invalid(file=f"{name} cannot be read as YAML: {safe_yaml.reason(wrong)}") from None
     if not isinstance(document, dict) or not set(document) <= set(_KNOWN):
         raise Invalid(file=f"{name} must hold {', '.join(_KNOWN)}, each a list, and nothing else.")
     for kind, entries in document.items():
@@ -86,27 +102,155 @@ def _load_each(session: Session, document: Document, kind: str, make: Any) -> li
             continue
         try:
             make(session, entry)
-        except (Invalid, TypeError, KeyError, ValueError, OSError) as wrong:
+        except (Invalid, ValueError) as wrong:
             raise Invalid(file=f"{kind}, {entry['name']}: {_plain(wrong)}") from None
         made.append(entry["name"])
     return made
 
 
 def _plain(wrong: Exception) -> str:
-    """What is wrong with an entry, in its author's words."""
-    if isinstance(wrong, KeyError):
-        return f"{wrong.args[0]} is missing."
-    return re.sub(r"^\w+\.__init__\(\) got an unexpected keyword argument", "there is no field", str(wrong))
+    """What is wrong with an entry, in its author's words: the field, unless the sentence begins with it."""
+    if not isinstance(wrong, Invalid):
+        return str(wrong)
+    return " ".join(f"{sentence} ({_place(name)})" for name, sentence in wrong.fields.items())
+
+
+def _place(name: str) -> str:
+    """A field of a form as this format has it: steps-0-task is the task of the step 1."""
+    return re.sub(r"-(\d+)-", lambda found: f" {int(found[1]) + 1}, ", name).replace("alias", "name")
 
 
 _KNOWN: dict[str, Any] = {"backends": backends.named, "tasks": tasks.named, "jobs": jobs.named}
 
 
+def _languages(name: str, value: Any) -> Any:
+    return one_of(plugins("languages"))(name, value)
+
+
+def _runner(name: str, value: Any) -> Any:
+    return one_of(plugins("runners"))(name, value)
+
+
+def _limits(what: str, given: Any) -> dict[str, int | None]:
+    """{wall_seconds: 60, memory_bytes: "500 MB"}; null stands for no limit."""
+    return {name: amount(name, value, measure(name)) for name, value in mapping(what, given, NAMES).items()}
+
+
+def _wait(name: str, value: Any) -> int:
+    return amount(name, value, TIME) or 0
+
+
+def _most(name: str, value: Any) -> int:
+    return amount(name, value, NUMBER) or 0
+
+
+def _retries(name: str, given: Any) -> Retries:
+    """{most: 2, on_crash: true, exit_statuses: [75], wait_seconds: 5}."""
+    return Retries(**read(name, given, RETRIES))
+
+
+def _parameter(name: str, entry: Any) -> ParameterDraft:
+    label = entry.get("name") if isinstance(entry, dict) else None
+    try:
+        said = read("a parameter", entry, PARAMETER, ("name",))
+    except ValueError as wrong:
+        raise ValueError(f"parameter {label}: {wrong}" if isinstance(label, str) else f"{name}: {wrong}") from None
+    return ParameterDraft(alias=said.pop("name"), kind=said.pop("type", Kind.TEXT), **said)
+
+
+def _configuration(name: str, entry: Any) -> ConfigurationDraft:
+    try:
+        return ConfigurationDraft(**read("a configuration", entry, CONFIGURATION, ("kind", "name")))
+    except ValueError as wrong:
+        raise ValueError(f"{name}: {wrong}") from None
+
+
+def _as_it_is(name: str, value: Any) -> Any:
+    """For what the service checks whole, with a sentence of its own."""
+    return value
+
+
+ENDINGS = list_of(text, " of endings, such as [.csv]")
+STATUSES = list_of(whole, ", such as [75]")
+RETRIES: dict[str, Reader] = {
+    "most": _most,
+    "on_crash": truth,
+    "on_time": truth,
+    "exit_statuses": STATUSES,
+    "wait_seconds": _wait,
+}
+PARAMETER: dict[str, Reader] = {
+    "name": text,
+    "type": one_of(tuple(Kind)),
+    "label": text,
+    "help": text,
+    "flag": text,
+    "default": text,
+    "required": truth,
+    "minimum": number,
+    "maximum": number,
+    "choices": list_of(text, " of texts, such as [low, high]"),
+    "pattern": text,
+    "spacing": truth,
+    "switchless": truth,
+}
+CONFIGURATION: dict[str, Reader] = {"kind": text, "name": text, "version": text, "parameters": text}
+BACKEND: dict[str, Reader] = {
+    "name": text,
+    "runner": _runner,
+    "queue": text,
+    "languages": list_of(_languages, " of languages, such as [command, python]"),
+    "root_directory": text,
+    "limits": _limits,
+    "wall_seconds": lambda name, value: amount(name, value, TIME),
+    "ceilings": _limits,
+    "options": texts_by_name,
+    "enabled": truth,
+}
+TASK: dict[str, Reader] = {
+    "name": text,
+    "description": text,
+    "language": _languages,
+    "backend": text,
+    "code": text,
+    "code_file": text,
+    "inputs": ENDINGS,
+    "outputs": ENDINGS,
+    "stdout": text,
+    "exit_statuses": STATUSES,
+    "on_exit_status": one_of(tuple(Then)),
+    "on_missing_output": one_of(tuple(Then)),
+    "limits": _limits,
+    "wall_seconds": lambda name, value: amount(name, value, TIME),
+    "retries": _retries,
+    "parameters": list_of(_parameter, ", such as [{name: alpha, type: decimal}]"),
+    "variables": texts_by_name,
+    "configurations": list_of(_configuration, ", such as [{kind: Software, name: R}]"),
+}
+STEP: dict[str, Reader] = {
+    "name": text,
+    "task": text,
+    "job": text,
+    "order": whole,
+    "needs": list_of(text, " of steps' names, such as [clean]"),
+    "when": _as_it_is,
+}
+JOB: dict[str, Reader] = {
+    "name": text,
+    "description": text,
+    "public": truth,
+    "enabled": truth,
+    "keep_days": days,
+    "validators": list_of(text, " of texts, such as [csv]"),
+    "steps": list_of(lambda _, entry: read("a step", entry, STEP), ", such as [{task: fit}]"),
+}
+
+
 def _load_backend(session: Session, entry: dict[str, Any]) -> None:
-    entry = {**entry, "languages": tuple(entry["languages"])}
-    ceilings = _limits("ceilings", entry.pop("ceilings", None))
-    usual = {**_usual_below(ceilings), **_stated_limits(entry)}
-    backends.save(session, backends.BackendDraft(**entry, limits=Limits(**usual), ceilings=Limits(**ceilings)))
+    said = read("a backend", entry, BACKEND, ("runner", "queue", "languages"))
+    ceilings = said.pop("ceilings", {})
+    usual = {**_usual_below(ceilings), **_stated_limits(said)}
+    backends.save(session, backends.BackendDraft(**said, limits=Limits(**usual), ceilings=Limits(**ceilings)))
 
 
 def _usual_below(ceilings: Mapping[str, int | None]) -> dict[str, int | None]:
@@ -115,134 +259,50 @@ def _usual_below(ceilings: Mapping[str, int | None]) -> dict[str, int | None]:
 
 
 def _load_task(session: Session, entry: dict[str, Any], folder: Path | None, author: Account | None) -> None:
-    entry = dict(entry)
-    if code_file := entry.pop("code_file", None):
-        entry["code"] = _code(folder, code_file)
-    entry["parameters"] = tuple(_parameter(each) for each in entry.get("parameters", []))
-    entry["variables"] = tuple((entry.get("variables") or {}).items())
-    entry["configurations"] = tuple(ConfigurationDraft(**each) for each in entry.get("configurations", []))
-    for name in ("inputs", "outputs", "exit_statuses"):
-        entry[name] = tuple(entry.get(name, []))
-    entry["limits"] = Limits(**_stated_limits(entry))
-    entry["retries"] = _retries(entry.pop("retries", None))
-    tasks.save(session, TaskDraft(**entry), author)
+    said = read("a task", entry, TASK, ("language", "backend"))
+    if ("code" in said) == ("code_file" in said):
+        raise ValueError("give either code or code_file.")
+    if code_file := said.pop("code_file", None):
+        said["code"] = _code(folder, code_file)
+    said["variables"] = tuple(said.get("variables", {}).items())
+    said["limits"] = Limits(**_stated_limits(said))
+    tasks.save(session, TaskDraft(**said), author)
 
 
 def _code(folder: Path | None, code_file: str) -> str:
     if folder is None:
         raise ValueError("an uploaded file has no code_file beside it: write the code into it.")
-    return (folder / code_file).read_text("utf-8")
+    try:
+        with (folder / code_file).open("rb") as stream:
+            return stream.read(LONGEST_CODE_FILE).decode("utf-8")
+    except OSError as wrong:
+        raise ValueError(f"code_file: {code_file} cannot be read ({wrong.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"code_file: {code_file} is not UTF-8 text.") from None
 
 
-def _stated_limits(entry: dict[str, Any]) -> dict[str, int | None]:
+def _stated_limits(said: dict[str, Any]) -> dict[str, int | None]:
     """Taken out of an entry: `limits`, or a time limit by itself, as earlier files have it."""
-    stated = _limits("limits", entry.pop("limits", None))
-    if "wall_seconds" not in entry:
+    stated: dict[str, int | None] = said.pop("limits", {})
+    if "wall_seconds" not in said:
         return stated
     if "wall_seconds" in stated:
         raise ValueError("wall_seconds is given twice: leave it in limits only.")
-    return {**stated, **_limits("limits", {"wall_seconds": entry.pop("wall_seconds")})}
-
-
-def _limits(what: str, given: Any) -> dict[str, int | None]:
-    """{wall_seconds: 60, memory_bytes: "500 MB"}; null stands for no limit."""
-    mapping = _mapping(what, given, NAMES)
-    return {name: _amount(name, value, measure(name)) for name, value in mapping.items()}
-
-
-def _retries(given: Any) -> Retries:
-    """{most: 2, on_crash: true, exit_statuses: [75], wait_seconds: 5}."""
-    said = _mapping("retries", given, asdict(Retries()))
-    for name in ("most", "wait_seconds"):
-        if name in said:
-            said[name] = _amount(name, said[name], TIME if name == "wait_seconds" else NUMBER) or 0
-    for name in ("on_crash", "on_time"):
-        if not isinstance(said.get(name, False), bool):
-            raise ValueError(f"{name} is true or false, not {said[name]!r}.")
-    said["exit_statuses"] = tuple(_whole("exit_statuses", each) for each in _listed(said))
-    return Retries(**said)
-
-
-def _listed(said: Mapping[str, Any]) -> list[Any]:
-    statuses = said.get("exit_statuses", [])
-    if not isinstance(statuses, list):
-        raise ValueError("exit_statuses is a list, such as [75].")
-    return statuses
-
-
-def _texts(what: str, given: Any) -> tuple[str, ...]:
-    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise ValueError(f"{what} is a list of texts, such as [csv].")
-    return tuple(given)
-
-
-def _mapping(what: str, given: Any, names: Collection[str]) -> dict[str, Any]:
-    """A mapping of these names only."""
-    if given is not None and not isinstance(given, dict):
-        raise ValueError(f"{what} holds names and values, such as {{{next(iter(names))}: 60}}.")
-    if unknown := [str(each) for each in given or {} if each not in names]:
-        raise ValueError(f"{what} knows no {', '.join(unknown)}; it knows {', '.join(names)}.")
-    return dict(given or {})
-
-
-def _amount(name: str, value: Any, measure: Measure) -> int | None:
-    if not isinstance(value, str):
-        return None if value is None else _whole(name, value)
-    try:
-        return measure.read(value)
-    except ValueError as wrong:
-        raise ValueError(f"{name}: {wrong}") from None
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name}: {value!r} is not a whole number.")
-    return value
-
-
-def _parameter(entry: dict[str, Any]) -> ParameterDraft:
-    entry = dict(entry)
-    texts = {name: _text(name, entry.pop(name)) for name in ("default", "pattern") if entry.get(name) is not None}
-    return ParameterDraft(
-        alias=entry.pop("name"),
-        kind=_kind(entry.pop("type", "text")),
-        choices=tuple(_text("choices", each) for each in entry.pop("choices", None) or ()),
-        **{**entry, **texts},
-    )
-
-
-def _kind(name: Any) -> Kind:
-    if name not in list(Kind):
-        raise ValueError(f"{name!r} is no type of a parameter, which is one of {', '.join(Kind)}.")
-    return Kind(name)
-
-
-def _text(name: str, value: Any) -> str:
-    """A text as it was written; YAML takes one without quotes for a number, a truth or a date."""
-    if not isinstance(value, str):
-        raise ValueError(f"{name}: put {value!s} between quotes.")
-    return value
+    return {**stated, "wall_seconds": said.pop("wall_seconds")}
 
 
 def _load_job(session: Session, entry: dict[str, Any], author: Account | None) -> None:
-    entry = dict(entry)
-    entry["steps"] = tuple(_step(each, place) for place, each in enumerate(entry["steps"], 1))
-    entry["validators"] = _texts("validators", entry.get("validators", []))
-    entry["keep_days"] = _amount("keep_days", entry.get("keep_days"), NUMBER)
-    jobs.save(session, jobs.JobDraft(**entry), author)
+    said = read("a job", entry, JOB, ("steps",))
+    said["steps"] = tuple(_step(each, place) for place, each in enumerate(said["steps"], 1))
+    jobs.save(session, jobs.JobDraft(**said), author)
 
 
-def _step(entry: dict[str, Any], place: int) -> jobs.StepDraft:
+def _step(said: dict[str, Any], place: int) -> jobs.StepDraft:
     """{task: fit, order: 2}, or {job: cleaning, name: first, needs: [fit], when: {parameter: fit_alpha, is: [1]}}.
 
     Without order numbers steps have their turns as they are listed.
     """
-    said = _mapping("a step", entry, ("name", "task", "job", "order", "needs", "when"))
-    needs = said.pop("needs", None)
-    if needs is not None and not (isinstance(needs, list) and all(isinstance(each, str) for each in needs)):
-        raise ValueError("needs is a list of steps' names, such as [clean].")
-    order = _whole("order", said.pop("order", place))
-    when = said.pop("when", None)
-    if wrong := [name for name, text in said.items() if not isinstance(text, str)]:
-        raise ValueError(f"{wrong[0]} is a name: put it in quotes.")
-    return jobs.StepDraft(order, needs=tuple(needs) if needs else None, condition=when, **said)
+    if not said.get("task") and not said.get("job"):
+        raise ValueError(f"step {place}: give it a task or a job.")
+    order, needs, when = said.pop("order", place), said.pop("needs", None), said.pop("when", None)
+    return jobs.StepDraft(order, needs=needs or None, condition=when, **said)

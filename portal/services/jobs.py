@@ -343,11 +343,15 @@ def _own_faults(session: Session, index: int, draft: StepDraft, job: Job | None)
         yield f"steps-{index}-condition", reason
 
 
+def _unknown_task(name: str) -> str:
+    return f"Choose one of the tasks{f': there is no {name[:40]}' if name else ''}."
+
+
 def _fault_of_thing(session: Session, draft: StepDraft, job: Job | None) -> str | None:
     if draft.task and draft.job:
         return "A step is a task or a job, not both: take one of them out."
     if not draft.job:
-        return None if tasks.named(session, draft.task) else "Choose one of the tasks."
+        return None if tasks.named(session, draft.task) else _unknown_task(draft.task)
     subjob = named(session, draft.job)
     if subjob is None:
         return f"There is no job {draft.job}: choose one of the jobs, or a task."

@@ -46,6 +46,10 @@ class Resumption:
     address: str = ""
     idempotency_key: str | None = None
 
+    @property
+    def kept_key(self) -> str | None:
+        return submissions.kept_key(self.account, self.address, self.idempotency_key)
+
 
 def resume(session: Session, order: Resumption) -> Submission:
     """Go on with a submission in a new one; its commit is the promise.
@@ -136,10 +140,10 @@ def _earlier(session: Session, order: Resumption) -> Submission | None:
         return None
     if len(order.idempotency_key) > LONGEST_KEY or not order.idempotency_key.isprintable():
         raise Invalid(idempotency_key=f"Idempotency-Key: at most {LONGEST_KEY} printable characters are allowed.")
-    batch = session.scalar(select(Batch).where(Batch.idempotency_key == order.idempotency_key))
+    batch = session.scalar(select(Batch).where(Batch.idempotency_key == order.kept_key))
     if batch is None:
         return None
-    if batch.account != order.account or [each.resumed_from for each in batch.submissions] != [order.uuid]:
+    if [each.resumed_from for each in batch.submissions] != [order.uuid]:
         raise Conflict("This idempotency key was used for another request: choose a new one.")
     return batch.submissions[0]
 
@@ -204,7 +208,7 @@ def _batch(order: Resumption, source: Submission, submission: Submission, link: 
         email=old.email,
         address=order.address,
         account_id=order.account.id if order.account else None,
-        idempotency_key=order.idempotency_key,
+        idempotency_key=order.kept_key,
         uploads=[_upload(each, link) for each in old.uploads],
         submissions=[submission],
     )

@@ -61,6 +61,10 @@ class Order:
     idempotency_key: str | None = None
     files: Mapping[str, Incoming] = field(default_factory=dict)
 
+    @property
+    def kept_key(self) -> str | None:
+        return kept_key(self.account, self.address, self.idempotency_key)
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -101,8 +105,8 @@ def earlier(session: Session, order: Order) -> Batch | None:
     """The batch that the same request made before, when its client asks again under the same key. Raises Conflict."""
     if not order.idempotency_key:
         return None
-    found = session.scalar(select(Batch).where(Batch.idempotency_key == order.idempotency_key))
-    if found and not (_same_sender(found, order) and _same_order(found, order)):
+    found = session.scalar(select(Batch).where(Batch.idempotency_key == order.kept_key))
+    if found and not _same_order(found, order):
         raise Conflict("This idempotency key was used for another request: choose a new one.")
     return found
 
@@ -180,13 +184,6 @@ def batch_priority(session: Session, order: Order) -> Priority:
     usual = chosen.portal_logged_in_job_priority if order.account else chosen.portal_default_job_priority
     limits = admission.Limits(chosen.portal_queue_hog_size, chosen.portal_queue_hard_limit)
     return admission.priority(limits, active(session, order), Priority(usual))
-
-
-def _same_sender(batch: Batch, order: Order) -> bool:
-    """The account, or the address of those who have none: nobody else learns of the batch."""
-    if order.account or batch.account_id:
-        return order.account is not None and batch.account_id == order.account.id
-    return batch.address == order.address
 
 
 def _same_order(batch: Batch, order: Order) -> bool:
@@ -435,9 +432,18 @@ class _Accepting:
             raise Unavailable("The portal was busy for too long: send the request again.") from None
 
 
+def kept_key(account: Account | None, address: str, key: str | None) -> str | None:
+    """An idempotency key as it is kept: each sender has keys of their own, and learns nothing of those of others."""
+    return hashlib.sha256(f"{_sender(account, address)}\n{key}".encode()).hexdigest() if key else None
+
+
 def _admitted_as(order: Order) -> str:
     """Whose submissions the queue rules count together."""
-    return f"account {order.account.id}" if order.account else f"address {order.address}"
+    return _sender(order.account, order.address)
+
+
+def _sender(account: Account | None, address: str) -> str:
+    return f"account {account.id}" if account else f"address {address}"
 
 
 def _batch(order: Order, stored: Sequence[Stored]) -> Batch:
@@ -447,7 +453,7 @@ def _batch(order: Order, stored: Sequence[Stored]) -> Batch:
         email=order.email.strip(),
         address=order.address,
         account_id=order.account.id if order.account else None,
-        idempotency_key=order.idempotency_key,
+        idempotency_key=order.kept_key,
         uploads=[_upload(each) for each in stored],
     )
 

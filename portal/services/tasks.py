@@ -32,6 +32,8 @@ from portal.models import (
 )
 from portal.services import backends, nesting
 
+NO_BACKEND = "Choose a backend."
+
 
 def every(session: Session) -> Sequence[Task]:
     return session.scalars(select(Task).order_by(Task.name)).all()
@@ -185,7 +187,7 @@ def _faults(session: Session, draft: TaskDraft, task: Task | None) -> Iterator[F
         yield from _namesakes([*using, *nesting.containing(session, using)], draft, task)
     backend = backends.named(session, draft.backend)
     if backend is None:
-        yield "backend", "Choose a backend."
+        yield "backend", f"There is no backend {draft.backend[:40]}: choose another." if draft.backend else NO_BACKEND
     elif draft.language in plugins("languages") and draft.language not in backend.languages:
         yield "backend", f"The backend {backend.name} does not run this language: choose another."
     if backend:

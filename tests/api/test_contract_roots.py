@@ -142,3 +142,24 @@ def test_a_proxy_that_is_not_trusted_moves_nothing(data: Path, monkeypatch: pyte
     settings.cache_clear()
     answer = create_app().test_client().get("/runs", headers={"X-Forwarded-Prefix": "/elsewhere"})
     assert answer.headers["Location"].startswith("/sign-in")
+
+
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("path", ["/nothing", "/submission/a/b/c", "/job/a/b.json"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_address_is_not_found_in_json(client: FlaskClient, root: str, path: str, method: str) -> None:
+    answer = client.open(root + path, method=method, headers={"Accept": "application/json"})
+
+    assert (answer.status_code, answer.mimetype) == (404, "application/json")
+    assert answer.data == b'{"detail":"Not found."}'
+    assert "Accept" in answer.headers["Vary"]
+
+
+def test_an_unknown_address_is_answered_in_the_form_that_was_asked_for(client: FlaskClient) -> None:
+    page = client.get(f"{A}/nothing")
+
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert "&quot;detail&quot;: &quot;Not found.&quot;" in page.text
+    assert client.get(f"{A}/nothing.json").get_json() == {"detail": "Not found."}
+    assert client.get(f"{A}/nothing", headers={"Accept": "application/xml"}).status_code == 406
+    assert client.get("/nothing", headers={"Accept": "application/json"}).mimetype == "text/html"

@@ -96,6 +96,20 @@ def test_it_resumes_from_a_step_that_is_named(client: FlaskClient, failed: Submi
     assert [step["state"] for step in made["steps"]] == ["QUEUED", "WAITING"]
 
 
+def test_it_takes_a_stage_in_quotes_for_its_number(client: FlaskClient, failed: Submission) -> None:
+    stage = failed.runs[0].stage
+
+    answer = client.post(f"{V1}/{failed.uuid}/resume", headers=basic(), json={"step": str(stage)})
+
+    assert answer.status_code == 202
+
+
+def test_it_says_plainly_that_a_body_is_no_json(client: FlaskClient, failed: Submission) -> None:
+    for body in (b"{no", b"\xff\xfe", b"[" * 5000):
+        answer = client.post(f"{V1}/{failed.uuid}/resume", headers=basic(), data=body, content_type="application/json")
+        assert "not JSON" in refused(answer, 400)["detail"]
+
+
 def test_it_resumes_once_under_one_key(client: FlaskClient, failed: Submission) -> None:
     headers = {**basic(), "Idempotency-Key": "my request"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import Result
 from flask import Flask
@@ -105,3 +106,43 @@ def test_it_dumps_what_loads_again(app: Flask, tmp_path: Path) -> None:
     models = {each["model"] for each in yaml.safe_load(result.stdout)}
     assert {"analytics_automated.job", "analytics_automated.parameter", "analytics_automated.step"} <= models
     assert said(app, "load", tmp_path / "dump.yaml").output.endswith("Made: nothing new.\n")
+
+
+@pytest.mark.parametrize("kind", ["tasks: ", "- "])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"!!bool maybe",
+        b"!!timestamp x",
+        b"!!int x",
+        b"!!python/object/apply:os.system [date]",
+        b"[" * 100_000,
+        b"{a: " * 10_000,
+        b"{? [a]: b}",
+        b"\xff\xfe\x00",
+        b"\xe9t\xe9",
+        b"\x00",
+        b"x" * 10_000_001,
+        b"{<<: &a {" + b",".join(b"k%d: 1" % n for n in range(10_001)) + b"}}",
+        b"[&a [x, x], &b [*a, *a, *a], &c [*b, *b, *b], &d [*c, *c, *c]]",
+        b'[{name: "\\ud800"}]',
+    ],
+)
+def test_it_refuses_a_hostile_file_with_one_sentence(
+    app: Flask, session: Session, tmp_path: Path, kind: str, content: bytes
+) -> None:
+    (tmp_path / "bad.yaml").write_bytes(kind.encode() + content)
+
+    result = said(app, "load", tmp_path / "bad.yaml")
+
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert "Refused (1):\n  bad.yaml: " in result.output
+    assert len(result.output.splitlines()) == 3 and len(result.output) < 600
+
+
+@pytest.mark.parametrize("name", ["gone.yaml", "."])
+def test_it_says_that_a_file_is_none(app: Flask, tmp_path: Path, name: str) -> None:
+    result = said(app, "load", tmp_path / name)
+
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output and str(tmp_path) in result.output

@@ -235,3 +235,21 @@ def test_it_names_what_is_wrong_with_the_retries(changes: dict[str, Any], field:
 def test_it_takes_retries_with_a_cause_and_none_without() -> None:
     assert found(retries=Retries(20, exit_statuses=(1, 255), wait_seconds=0)) == {}
     assert found(retries=Retries(0)) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"exit_statuses": (300,)}, "exit_statuses", "'300' is no exit status: give whole numbers from 0 to 255."),
+        ({"exit_statuses": (1, -1)}, "exit_statuses", "'-1' is no exit status: give whole numbers from 0 to 255."),
+        ({"exit_statuses": (True,)}, "exit_statuses", "'True' is no exit status: give whole numbers from 0 to 255."),
+        ({"on_exit_status": "stop"}, "on_exit_status", "What the job does then is one of continue, finish, fail."),
+        ({"on_missing_output": ""}, "on_missing_output", "What the job does then is one of continue, finish, fail."),
+    ],
+)
+def test_it_refuses_rules_that_nothing_can_follow(changes: dict[str, Any], field: str, sentence: str) -> None:
+    assert found(**changes) == {field: sentence}
+
+
+def test_it_refuses_a_parameter_of_no_type() -> None:
+    assert list(of_parameter(kind="colour")) == ["parameters-0-kind"]

@@ -244,7 +244,7 @@ SEEDS = (
         (
             Edit(
                 SUBMISSIONS,
-                "        idempotency_key=order.idempotency_key,\n        uploads=",
+                "        idempotency_key=order.kept_key,\n        uploads=",
                 "        idempotency_key=str(uuid4()),\n        uploads=",
             ),
         ),

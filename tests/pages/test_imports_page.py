@@ -145,3 +145,14 @@ def test_it_is_for_administrators(client: FlaskClient, session: Session) -> None
 def test_it_is_found_on_the_page_of_backends(signed_in: FlaskClient) -> None:
     assert 'href="/import"' in signed_in.get("/backends").text
     assert 'type="file"' in signed_in.get("/import").text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"tasks: !!bool maybe", b"- !!timestamp x", b"tasks: " + b"[" * 100_000, b"\xe9", b"x" * 10_000_001, b""],
+)
+def test_it_refuses_a_hostile_file_with_a_sentence(signed_in: FlaskClient, content: bytes) -> None:
+    answer = signed_in.post("/import", data={"files": (io.BytesIO(content), "bad.yaml")})
+
+    assert answer.status_code in (413, 422)
+    assert "bad.yaml" in answer.text or "larger than" in answer.text or "at most" in answer.text

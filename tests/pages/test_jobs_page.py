@@ -130,7 +130,7 @@ def test_it_switches_a_job_off(signed_in: FlaskClient, examples: object, session
         ({"validators-0-name": "png"}, "PNG image takes no options: leave them out."),
         ({"validators-0-name": "magic"}, "The validator magic is not installed: choose another."),
         ({"validators-0-name": ""}, "Choose what the input must be."),
-        ({"steps-1-task": "nobody"}, "Choose one of the tasks."),
+        ({"steps-1-task": "nobody"}, "Choose one of the tasks: there is no nobody."),
         ({"steps-1-order": "second"}, "“second” is not a whole number"),
         ({"steps-1-order": ""}, "Give the step its order number."),
     ],

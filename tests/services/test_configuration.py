@@ -76,8 +76,11 @@ def test_it_leaves_what_exists_by_name(session: Session, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (ENTRY % "cobol", "tasks, t: Choose one of the installed languages."),
-        ((ENTRY % "command").replace("task: t", "task: nothing"), "jobs, j: Choose one of the tasks."),
+        (ENTRY % "cobol", "tasks, t: language: 'cobol' is not possible; it is one of command"),
+        (
+            (ENTRY % "command").replace("task: t", "task: nothing"),
+            "jobs, j: Choose one of the tasks: there is no nothing. (step",
+        ),
         ((ENTRY % "command").replace("runner: local", "runner: moon"), "backends, b: "),
         ((ENTRY % "command").replace("queue: b, ", ""), "backends, b: "),
         ((ENTRY % "command").replace("code:", "codes:"), "tasks, t: "),
@@ -126,10 +129,19 @@ def test_it_takes_no_text_for_what_yaml_reads_otherwise(session: Session, tmp_pa
         ("tasks:", "tasks must be a list of entries"),
         ("tasks: [{language: python}]", "each with a name"),
         ("tasks: [{name: t, language: python, backend: b, code_file: gone.py}]", "tasks, t: "),
-        ("tasks: [{name: t, langage: python, backend: b, code: x}]", "tasks, t: there is no field 'langage'"),
-        ("tasks: [{name: t, language: p, backend: b, code: x, parameters: [{name: a, type: odd}]}]", "tasks, t: 'odd'"),
+        (
+            "tasks: [{name: t, langage: python, backend: b, code: x}]",
+            "tasks, t: a task knows no langage; it knows",
+        ),
+        (
+            "tasks: [{name: t, language: r, backend: b, code: x, parameters: [{name: a, type: odd}]}]",
+            "tasks, t: parameter a: type: 'odd' is not possible",
+        ),
         ("jobs: [{name: j}]", "jobs, j: steps is missing."),
-        ("jobs: [{name: j, steps: [], validators: [{csv: x}]}]", "jobs, j: validators is a list of texts, such as"),
+        (
+            "jobs: [{name: j, steps: [], validators: [{csv: x}]}]",
+            "validators is a text, not names and values.",
+        ),
         ("jobs: [{name: j, steps: [], validators: [csv x]}]", "jobs, j: “x” is no column with a type"),
     ],
 )
@@ -263,3 +275,91 @@ def test_it_names_what_is_wrong_with_a_step(
         load(session, tmp_path / "portal.yaml")
 
     assert refusal.value.fields["file"].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (
+            {"task": "on_exit_status: stop"},
+            "on_exit_status: 'stop' is not possible; it is one of continue, finish",
+        ),
+        ({"task": "on_missing_output: [fail]"}, "on_missing_output: a list is not possible; it is one of continue,"),
+        (
+            {"task": "exit_statuses: [300]"},
+            "'300' is no exit status: give whole numbers from 0 to 255. (exit_s",
+        ),
+        ({"task": 'exit_statuses: ["x"]'}, "exit_statuses: 'x' is not a whole number."),
+        ({"task": "exit_statuses: 3"}, "exit_statuses is a list, such as [75]."),
+        ({"task": "inputs: .txt"}, "inputs is a list of endings, such as [.csv]."),
+        ({"task": "outputs: [1]"}, "outputs: put 1 between quotes."),
+        ({"task": "stdout: yes"}, "stdout: put True between quotes."),
+        ({"task": "description: [a]"}, "description is a text, not a list."),
+        ({"task": "variables: [A]"}, "variables holds names and texts, such as {LC_ALL: C}, not a list."),
+        ({"task": "variables: {A: 1}"}, "variables, A: put 1 between quotes."),
+        ({"task": "parameters: {name: a}"}, "parameters is a list, such as [{name: alpha, type: decimal}]."),
+        ({"task": "parameters: [a]"}, "parameters: a parameter holds names and values, such as"),
+        ({"task": "parameters: [{type: text}]"}, "parameters: name is missing."),
+        ({"task": "parameters: [{name: a, colour: red}]"}, "parameter a: a parameter knows no colour; it knows name,"),
+        (
+            {"task": "parameters: [{name: a, type: colour}]"},
+            "parameter a: type: 'colour' is not possible; it is",
+        ),
+        ({"task": "parameters: [{name: a, minimum: low}]"}, "parameter a: minimum: 'low' is not a number, such as"),
+        ({"task": "parameters: [{name: a, spacing: maybe}]"}, "parameter a: spacing is true or false, not 'maybe'."),
+        ({"task": "parameters: [{name: a, choices: x}]"}, "parameter a: choices is a list of texts, such as"),
+        ({"task": "configurations: [{kind: Software, name: R, version: 4.2}]"}, "configurations: version: put 4.2"),
+        ({"task": "code_file: x.sh"}, "give either code or code_file."),
+        ({"task": "retries: {most: -1}"}, "Give a number of retries from 0 to 20. (retries)"),
+        ({"job": "public: maybe"}, "public is true or false, not 'maybe'."),
+        ({"job": "enabled: 1"}, "enabled is true or false, not 1."),
+        ({"job": "description: 5"}, "description: put 5 between quotes."),
+        ({"job": "validators: csv"}, "validators is a list of texts, such as [csv]."),
+        ({"job": "keep_days: 1 month"}, "keep_days: “1 month” is not a number of days: write it like 30, 30 days or"),
+        ({"job": "keep_days: [30]"}, "keep_days: a list is not a whole number."),
+        ({"backend": "enabled: perhaps"}, "enabled is true or false, not 'perhaps'."),
+        ({"backend": "options: [a]"}, "options holds names and texts"),
+        ({"backend": "root_directory: 5"}, "root_directory: put 5 between quotes."),
+    ],
+)
+def test_it_checks_each_field_and_says_what_is_possible(
+    session: Session, tmp_path: Path, more: dict[str, str], sentence: str
+) -> None:
+    [kind] = more
+
+    with pytest.raises(Invalid) as refusal:
+        loaded(session, tmp_path, **more)
+
+    assert refusal.value.fields["file"].startswith(f"{kind}s, {kind[0]}: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("languages: [command]", "languages: command", "backends, b: languages is a list of languages, such as"),
+        ("languages: [command]", "languages: [perl]", "backends, b: languages: 'perl' is not possible; it is one of"),
+        ("runner: local", "runner: moon", "backends, b: runner: 'moon' is not possible; it is one of local."),
+        ("queue: b", "queue: 7", "backends, b: queue: put 7 between quotes."),
+        ("backend: b", "backend: c", "tasks, t: There is no backend c: choose another. (backend)"),
+        ("{order: 1, task: t}", "{order: 1}", "jobs, j: step 1: give it a task or a job."),
+        ("{order: 1, task: t}", "{order: x, task: t}", "jobs, j: order: 'x' is not a whole number."),
+        ("steps: [{order: 1, task: t}]", "steps: t", "jobs, j: steps is a list, such as [{task: fit}]."),
+    ],
+)
+def test_it_checks_what_every_entry_needs(session: Session, tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    assert old in written()
+    (tmp_path / "portal.yaml").write_text(written().replace(old, new))
+
+    with pytest.raises(Invalid) as refusal:
+        load(session, tmp_path / "portal.yaml")
+
+    assert refusal.value.fields["file"].startswith(sentence)
+
+
+@pytest.mark.parametrize(("said", "days"), [("30", 30), ("30 days", 30), ("8 weeks", 56), ("null", None)])
+def test_it_takes_days_with_and_without_their_unit(
+    session: Session, tmp_path: Path, said: str, days: int | None
+) -> None:
+    _, _, job = loaded(session, tmp_path, job=f"keep_days: {said}")
+
+    assert job.keep_days == days

@@ -225,10 +225,9 @@ def test_it_makes_one_batch_of_a_request_that_comes_twice_at_one_time(
         {"values": {"fit_who": "bob"}},
         {"jobs": ("service", "service")},
         {"incoming": Incoming("in.txt", io.BytesIO(b"a,b\n1,3\n"))},
-        {"address": "192.0.2.7"},
     ],
 )
-def test_it_refuses_another_order_and_another_sender_under_a_key_that_was_used(
+def test_it_refuses_another_order_under_a_key_that_was_used(
     session: Session, data: Path, service: None, change: dict[str, Any]
 ) -> None:
     submissions.submit(session, asked(idempotency_key="k1"))
@@ -239,12 +238,23 @@ def test_it_refuses_another_order_and_another_sender_under_a_key_that_was_used(
     assert (batches(session), len(files(data))) == (1, 1)
 
 
-def test_it_keeps_an_accounts_key_from_those_without_one(session: Session, service: None) -> None:
-    submissions.submit(session, asked(idempotency_key="k1", account=account(session, "ann", Role.SUBMITTER)))
+def test_it_gives_each_sender_keys_of_their_own(session: Session, service: None) -> None:
+    ann, bob = (account(session, name, Role.SUBMITTER) for name in ("ann", "bob"))
+    senders: list[dict[str, Any]] = [{"account": ann}, {"account": bob}, {}, {"address": "192.0.2.7"}]
 
-    for who in (None, account(session, "bob", Role.SUBMITTER)):
-        with pytest.raises(Conflict):
-            submissions.submit(session, asked(idempotency_key="k1", account=who))
+    made = [submissions.submit(session, asked(idempotency_key="k1", **sender)).uuid for sender in senders]
+    again = [submissions.submit(session, asked(idempotency_key="k1", **sender)).uuid for sender in senders]
+
+    assert len(set(made)) == 4
+    assert again == made
+
+
+def test_it_knows_an_account_by_its_key_wherever_it_is(session: Session, service: None) -> None:
+    ann = account(session, "ann", Role.SUBMITTER)
+
+    first = submissions.submit(session, asked(idempotency_key="k1", account=ann))
+
+    assert submissions.submit(session, asked(idempotency_key="k1", account=ann, address="192.0.2.7")) is first
 
 
 @pytest.mark.parametrize(

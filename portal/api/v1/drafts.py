@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar, get_type_hints
@@ -15,6 +16,7 @@ from portal.services.tokens import TokenDraft
 
 Draft = TypeVar("Draft")
 
+STAGE = re.compile(r"[0-9]{1,6}", re.ASCII)
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -47,3 +49,8 @@ class Resume(BaseModel):
 
     step: int | str | None = Described(None, description="A stage's number or a step's UUID; else what failed first.")
     current: bool = Described(False, description="With the tasks as they are now.")
+
+    @property
+    def wanted(self) -> int | str | None:
+        """A stage's number, as some clients send all that a person typed, is one in quotes too."""
+        return int(self.step) if isinstance(self.step, str) and STAGE.fullmatch(self.step) else self.step

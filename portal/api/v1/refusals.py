@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from sqlalchemy.exc import IntegrityError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from portal import web
 from portal.api.negotiation import Refused
@@ -19,6 +19,7 @@ PROBLEM = "application/problem+json"
 STATUS = {**web.STATUS, TooLarge: 413}
 KEPT_HEADERS = ("Allow", "Retry-After", "Content-Range")
 CHALLENGES = ('Basic realm="Analytics Automated", charset="UTF-8"', 'Bearer realm="Analytics Automated"')
+NOT_READ = "The request could not be read. Send JSON, as application/json; a submission as multipart/form-data."
 MEANWHILE = "Somebody else changed this at the same moment: read it again, and repeat what is still to be done."
 
 
@@ -67,7 +68,8 @@ def portal_error(error: errors.PortalError) -> Response:
 
 
 def http_error(error: HTTPException) -> Response:
-    response = problem(error.code or 500, error.description or error.name)
+    plain = error.description == BadRequest.description
+    response = problem(error.code or 500, NOT_READ if plain else error.description or error.name)
     response.headers.extend((name, value) for name, value in error.get_headers() if name in KEPT_HEADERS)
     if error.code == 429:
         response.headers.setdefault("Retry-After", "60")

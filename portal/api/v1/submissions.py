@@ -123,7 +123,7 @@ def stop(path: Uuid) -> tuple[Response, int]:
 def resume(path: Uuid, header: IdempotencyKey, body: Resume) -> tuple[Response, int]:
     """Go on with a failed or stopped submission, in a new one that takes over what is complete."""
     own(path.uuid)
-    order = resuming.Resumption(path.uuid, account(), body.step, body.current, _address(), header.checked())
+    order = resuming.Resumption(path.uuid, account(), body.wanted, body.current, _address(), header.checked())
     return _placed(resuming.resume(web.session(), order))
 
 

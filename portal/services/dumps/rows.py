@@ -10,13 +10,11 @@ from typing import Any
 import yaml
 
 from portal.domain.errors import Invalid
+from portal.services import safe_yaml
 
 LARGEST = 10_000_000
-DEEPEST = 50
 UNQUOTED = ("bool", "int", "float", "timestamp")
 APP = "analytics_automated."
-
-_Safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Row:
         return int(self.pk) if self.pk is not None and self.pk.isdecimal() and len(self.pk) < 20 else 0
 
 
-class _Reader(_Safe):  # type: ignore[misc, valid-type]
+class _Reader(safe_yaml.Safe):  # type: ignore[misc]
     """The safe reader, which notes what it took for a number, a date or a truth value, and merges nothing."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -102,8 +100,8 @@ def rows_of(text: str, name: str) -> list[Row]:
         raise Invalid(file=f"{name} is XML: dump the configuration as YAML or JSON.")
     try:
         document = _json(text) if text.lstrip().startswith("[") else _yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as wrong:
-        raise Invalid(file=f"{name} cannot be read: {_reason(wrong)}") from None
+    except safe_yaml.UNREADABLE as wrong:
+        raise Invalid(file=f"{name} cannot be read: {safe_yaml.reason(wrong)}") from None
     if not isinstance(document, list):
         raise Invalid(file=f"{name} is neither a dump of the first system nor a configuration of this portal.")
     return list(_rows(document, name))
@@ -122,21 +120,7 @@ def _json(text: str) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    _check_depth(text)
-    return yaml.load(text, _Reader)  # noqa: S506
-
-
-def _check_depth(text: str) -> None:
-    """The fast reader of YAML calls itself for every level: what is too deep would end the process."""
-    depth = 0
-    for event in yaml.parse(text, _Safe):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise ValueError(f"it has lists in lists, {DEEPEST} deep and more.")
-
-
-def _reason(wrong: Exception) -> str:
-    return " ".join(str(wrong).split())[:300] or type(wrong).__name__
+    return safe_yaml.read(text, _Reader)
 
 
 def _rows(document: list[Any], name: str) -> Iterator[Row]:
