@@ -334,6 +334,29 @@ def test_it_tries_again_what_failed_as_the_tasks_rules_say_and_keeps_each_log(
     assert written == [b"1\n", b"2\n"]
 
 
+@pytest.mark.parametrize(
+    ("code", "more", "state"),
+    [
+        ("sh -c 'kill -SEGV $$'", {}, State.QUEUED),
+        ("kill -KILL $$", {}, State.QUEUED),
+        ("exit 1", {}, State.ERROR),
+        ("sh -c 'kill -SEGV $$'", {"exit_statuses": (139,), "on_exit_status": Then.FAIL}, State.ERROR),
+    ],
+)
+def test_it_takes_the_crash_of_a_commands_program_for_a_crash(
+    ran: Callable[..., Submission], code: str, more: dict[str, object], state: State
+) -> None:
+    submission = ran(code, retries=Retries(most=1, on_crash=True, wait_seconds=300), **more)
+
+    assert only(submission).state is state
+
+
+def test_it_names_the_signal_that_ended_a_commands_program(ran: Callable[..., Submission]) -> None:
+    submission = ran("sh -c 'kill -SEGV $$'; exit $?")
+
+    assert only(submission).reason == "Step 1 (t): Failed with exit status 139 (signal SEGV)"
+
+
 def test_it_hands_a_running_program_over_to_the_next_worker(
     session: Session, begun: Callable[..., Submission], tmp_path: Path
 ) -> None:
