@@ -55,7 +55,7 @@ class Reason(StrEnum):
 
 
 # A grace would let it take still more, or meet the next attempt.
-AT_ONCE = (Reason.ABANDONED, Reason.MEMORY, Reason.OUTPUT_LIMIT, Reason.FILES_LIMIT, Reason.ABANDONED)
+AT_ONCE = (Reason.ABANDONED, Reason.MEMORY, Reason.OUTPUT_LIMIT, Reason.FILES_LIMIT)
 SENTENCES = {
     Reason.EXITED: "",
     Reason.WALL_TIME: "The run was ended because it reached its time limit of {} s (it had run for {:.1f} s).",

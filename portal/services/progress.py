@@ -7,6 +7,7 @@ changes no row, the worker is a ghost and must discard what it holds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -33,6 +34,8 @@ BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
 NOBODY = ""
 ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -178,11 +181,17 @@ def started(session: Session, claim: Claim, handle: dict[str, Any]) -> Answer:
         advance(session, submission)
         return Answer.STOP
     run.handle, run.lease = handle, _lease()
-    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker))
     submission.started = submission.started or now()
-    submission.say(f"Running step: {run.stage}", run=run)
+    submission.say(f"Running step: {run.stage}{_which(session, run)}", run=run)
+    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker))
     _summarise(session, submission)
     return Answer.GO_ON
+
+
+def _which(session: Session, run: Run) -> str:
+    """Which attempt it is, from the second on: clients look for the first one's plain words."""
+    earlier = session.scalars(select(func.count()).where(Attempt.run_id == run.id)).one()
+    return f" (attempt {earlier + 1})" if earlier else ""
 
 
 def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Answer:
@@ -549,5 +558,8 @@ def before(runs: Iterable[Run]) -> dict[int, frozenset[int]]:
 def rescue(session: Session, submission_id: int) -> None:
     """Go on with a submission that nothing moves any more. For the sweep; it should find none."""
     submission = _lock_submission(session, submission_id)
-    if submission is not None and not submission.state.final:
+    if submission is None or submission.state.final:
+        return
+    if not any(run.state in (State.QUEUED, State.RUNNING) for run in _fresh_runs(session, submission)):
+        log.warning("nothing moved the submission %s: it goes on now", submission.uuid)
         advance(session, submission)
