@@ -8,7 +8,7 @@ changes no row, the worker is a ghost and must discard what it holds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -526,8 +526,9 @@ def _keep_results(session: Session, run: Run, claim: Claim, found: Found) -> Non
     for sentence in found.left:
         run.submission.say(f"Step {run.stage} ({run.task_name}): {sentence}", run=run)
     taken = set(session.scalars(select(Result.name).where(Result.submission_id == run.submission_id)))
+    names = {each.name: _names(each.name, run) for each in found.kept}
     for each in found.kept:
-        name = _free_name(each.name, run, taken)
+        name = next(free for free in names[each.name] if free not in taken)
         taken.add(name)
         session.add(
             Result(
@@ -542,12 +543,11 @@ def _keep_results(session: Session, run: Run, claim: Claim, found: Found) -> Non
         )
 
 
-def _free_name(name: str, run: Run, taken: set[str]) -> str:
-    """The public name, with the step's place in it where another file has the same name already."""
+def _names(name: str, run: Run) -> Iterator[str]:
+    """The public name, then others with the step's place in them, for where another file has the same name already."""
     place = f"{run.stage}-{run.position + 1}"
     marks = chain([place], (f"{place}-{number}" for number in count(2)))
-    others = (marked(run.submission.uuid, name, mark) for mark in marks)
-    return next(each for each in chain([name], others) if each not in taken)
+    return chain([name], (marked(run.submission.uuid, name, mark) for mark in marks))
 
 
 def before(runs: Iterable[Run]) -> dict[int, frozenset[int]]:

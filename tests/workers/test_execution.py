@@ -563,6 +563,57 @@ def test_it_keeps_what_has_room_and_says_what_it_left(session: Session, ran: Cal
     assert "Step 1 (t): Not kept, being beyond the limits of size and number: c.csv" in story
 
 
+def test_it_counts_no_input_as_output(session: Session, work: Work) -> None:
+    make_task(
+        session,
+        "t",
+        "command",
+        "sleep 1.2; echo more >> $I1; echo small > $O1",
+        inputs=(".txt",),
+        outputs=(".csv", ".txt"),
+        limits=Limits(output_bytes=1_000_000, files=2),
+    )
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job", b"x" * 2_000_000)
+
+    work()
+
+    session.expire_all()
+    assert (submission.state, names(submission)) == (State.COMPLETE, [".csv", ".txt"])
+
+
+@pytest.mark.real
+def test_it_keeps_as_many_files_as_a_run_may_make(ran: Callable[..., Submission]) -> None:
+    submission = ran("seq -f %g.csv 1 1100 | xargs touch", outputs=(".csv",))
+
+    assert (submission.state, len(names(submission))) == (State.COMPLETE, 1100)
+
+
+def test_it_keeps_files_whose_names_look_the_same(session: Session, ran: Callable[..., Submission]) -> None:
+    submission = ran("touch 'a?.csv' 'a*.csv' 'a|.csv'", outputs=(".csv",))
+
+    assert names(submission) == [".a_.csv", "_1-1.a_.csv", "_1-1-2.a_.csv"]
+
+
+def test_it_keeps_a_file_under_all_the_names_that_a_run_gave_it(
+    session: Session, ran: Callable[..., Submission]
+) -> None:
+    submission = ran("echo a > a.keep; mkdir deep; ln a.keep b.keep; ln a.keep deep/c", outputs=(".keep",))
+
+    assert (submission.state, names(submission)) == (State.COMPLETE, [".a.keep", ".b.keep"])
+    assert content(session, submission, ".b.keep") == b"a\n"
+
+
+def test_it_says_of_links_to_elsewhere_that_they_are_not_kept(ran: Callable[..., Submission], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    code = f"ln {tmp_path}/secret a.keep; ln a.keep b.keep; ln -s {tmp_path}/secret c.keep; touch d.keep"
+    submission = ran(code, outputs=(".keep",))
+
+    assert names(submission) == [".d.keep"]
+    story = [message.sentence for message in submission.messages]
+    assert "Step 1 (t): Not kept, being links: a.keep, b.keep, c.keep" in story
+
+
 def test_it_gives_a_run_up_that_it_cannot_read_and_goes_on_with_the_next(session: Session, work: Work) -> None:
     make_task(session, "t", "command", "true")
     make_job(session, "job", [(1, "t")])
