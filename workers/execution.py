@@ -263,6 +263,8 @@ class _Watch:
 
     def _start(self) -> None:
         """Start it, never later than the lease can be trusted. What was started before goes on, with its log."""
+        if not self.workspace.space.exists():  # ended in order, say, by a worker that could not write so
+            raise Lost("its directory is gone from the worker's machine")
         self.workspace.beat()
         if self.claim.handle is not None:
             with reading() as session:
@@ -347,7 +349,9 @@ def _finish(claim: Claim, outcome: Outcome, found: Found) -> bool:
 
 def _plain(failure: PortalError | OSError) -> str:
     """A sentence without paths of this machine."""
-    return str(failure) if isinstance(failure, PortalError) else f"{failure.strerror or type(failure).__name__}"
+    if isinstance(failure, PortalError):
+        return str(failure)
+    return f"the worker's machine failed ({failure.strerror or type(failure).__name__})"
 
 
 def _release(claim: Claim, why: str, wait: float = 0) -> None:

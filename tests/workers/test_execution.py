@@ -470,6 +470,31 @@ def test_it_takes_up_what_a_lost_worker_had_started_and_starts_it_once(
     assert content(session, submission, ".txt") == b"kept\n"
 
 
+def test_it_tries_a_run_again_that_was_ended_while_the_database_took_no_word(
+    session: Session, work: Work, tmp_path: Path
+) -> None:
+    make_task(session, "t", "command", "echo kept", stdout=".txt")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    lost = claimed(session)
+    workspace = Workspace.of(lost)
+    workspace.prepare(session)
+    with transaction(session):
+        progress.started(session, lost, local.handle(workspace.space))
+    workspace.tidy()
+    lose(session, seconds=1)
+
+    perform(claimed(session))
+
+    session.expire_all()
+    assert only(submission).reason == "Step 1 (t) is tried again: its directory is gone from the worker's machine"
+    assert (only(submission).state, only(submission).lost) == (State.QUEUED, 1)
+    lose(session, seconds=1)
+    work()
+    session.expire_all()
+    assert submission.state is State.COMPLETE
+
+
 def test_it_starts_nothing_for_a_worker_whose_run_is_anothers_by_now(
     session: Session, data: Path, tmp_path: Path
 ) -> None:
