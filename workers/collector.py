@@ -1,4 +1,4 @@
-"""The collector: takes home what a run wrote. Plain files with one name only; links and devices stay behind.
+"""The collector: takes home what a run wrote. Plain files only; devices, and links to what lies elsewhere, stay behind.
 
 It runs when nothing of the run is alive any more. What it leaves it tells, so that nothing vanishes in silence.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,18 +19,26 @@ from portal import storage
 from portal.domain.names import fits, public_file
 from portal.services.progress import Claim, Found, Kept
 
-MOST_FILES = 1000
 MOST_NAMED = 5
 
 
-class Collector:
-    """Collects the files of one directory for one claim, within the room that the run's limits leave."""
+@dataclass(frozen=True)
+class Room:
+    """How many bytes, and how many files, a run may leave; None: any."""
 
-    def __init__(self, directory: Path, claim: Claim) -> None:
+    size: int | None
+    files: int | None
+
+
+class Collector:
+    """Collects the files of one directory for one claim, within the room that there is."""
+
+    def __init__(self, directory: Path, claim: Claim, room: Room) -> None:
         self.directory, self.claim = directory, claim
         self.kept: dict[str, Kept] = {}
-        self.left: list[str] = []
-        self.room = claim.work.limits.output_bytes
+        self.left: dict[str, None] = {}
+        self.links: dict[str, None] = {}
+        self.size, self.most = room.size, room.files
 
     def collect(self, names: Sequence[str], endings: Sequence[str]) -> Found:
         """Keep, of these files, those that match an ending, in the order of the endings. All, or nothing is stored."""
@@ -36,7 +47,7 @@ class Collector:
         except BaseException:
             discard(Found(tuple(self.kept.values())))
             raise
-        return Found(tuple(self.kept.values()), tuple(missing), tuple(_sentences(self.left)))
+        return Found(tuple(self.kept.values()), tuple(missing), tuple(self._sentences()))
 
     def _take_all(self, names: Sequence[str]) -> int:
         """How many plain files there were among these, kept or left for want of room."""
@@ -45,36 +56,65 @@ class Collector:
     def _take(self, name: str) -> bool:
         if name in self.kept or name in self.left:
             return True
-        with plain_file(self.directory / name) as stream:
+        with plain_file(self.directory / name, self._names_of) as stream:
             if stream is None:
+                self._miss(name)
                 return False
             if self._fits_in(stream):
                 self._keep(name, stream)
             else:
-                self.left.append(name)
+                self.left[name] = None
         return True
 
+    def _miss(self, name: str) -> None:
+        with suppress(OSError):
+            found = (self.directory / name).lstat()
+            if stat.S_ISLNK(found.st_mode) or found.st_nlink > 1:
+                self.links[name] = None
+
     def _fits_in(self, stream: BinaryIO) -> bool:
-        roomy = self.room is None or os.fstat(stream.fileno()).st_size <= self.room
-        return roomy and len(self.kept) < MOST_FILES
+        roomy = self.size is None or os.fstat(stream.fileno()).st_size <= self.size
+        return roomy and (self.most is None or len(self.kept) < self.most)
 
     def _keep(self, name: str, stream: BinaryIO) -> None:
         key = f"runs/{self.claim.uuid}/{self.claim.attempt}/{len(self.kept) + 1}"
-        blob = storage.put(key, stream, self.room)
-        if self.room is not None:
-            self.room -= blob.size
+        blob = storage.put(key, stream, self.size)
+        if self.size is not None:
+            self.size -= blob.size
         self.kept[name] = Kept(public_file(self.claim.work.identity, name), blob)
+
+    def _names_of(self, found: os.stat_result) -> int:
+        """How many names a file has in the directories of the run, all of which its code may write to."""
+        return self._names[found.st_dev, found.st_ino]
+
+    @cached_property
+    def _names(self) -> Counter[tuple[int, int]]:
+        """Of every file with several names."""
+        return Counter((each.st_dev, each.st_ino) for each in _files_below(self.directory.parent) if each.st_nlink > 1)
+
+    def _sentences(self) -> Iterator[str]:
+        if self.left:
+            yield f"Not kept, being beyond the limits of size and number: {_some(list(self.left))}"
+        if self.links:
+            yield f"Not kept, being links: {_some(list(self.links))}"
+
+
+def _one(_: os.stat_result) -> int:
+    return 1
 
 
 @contextmanager
-def plain_file(path: Path) -> Iterator[BinaryIO | None]:
-    """A regular file with one name, opened without following links and without waiting; else None."""
+def plain_file(path: Path, known: Callable[[os.stat_result], int] = _one) -> Iterator[BinaryIO | None]:
+    """A regular file all of whose names are known, opened without following links and without waiting; else None.
+
+    One with a name elsewhere may be what its user may read and others may not.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         yield None
         return
-    if not _plain(os.fstat(descriptor)):
+    if not _plain(os.fstat(descriptor), known):
         os.close(descriptor)
         yield None
         return
@@ -82,15 +122,20 @@ def plain_file(path: Path) -> Iterator[BinaryIO | None]:
         yield stream
 
 
-def _plain(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+def _plain(found: os.stat_result, known: Callable[[os.stat_result], int]) -> bool:
+    return stat.S_ISREG(found.st_mode) and (found.st_nlink == 1 or found.st_nlink == known(found))
 
 
-def _sentences(left: Sequence[str]) -> Iterator[str]:
-    if left:
-        some = ", ".join(public_file("", name) for name in left[:MOST_NAMED])
-        more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
-        yield f"Not kept, being beyond the limits of size and number: {some}{more}"
+def _files_below(directory: Path) -> Iterator[os.stat_result]:
+    for place, _, names in os.walk(directory):
+        for name in names:
+            with suppress(OSError):
+                yield Path(place, name).lstat()
+
+
+def _some(names: Sequence[str]) -> str:
+    some = ", ".join(public_file("", name) for name in names[:MOST_NAMED])
+    return f"{some} and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else some
 
 
 def discard(found: Found) -> None:

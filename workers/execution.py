@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from portal.database import reading, transaction
 from portal.domain.errors import Lost, NoRoom, PortalError, Unavailable
+from portal.domain.plugins import plugins
 from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run
@@ -91,7 +92,7 @@ def _perform(claim: Claim, ending: Callable[[], bool]) -> None:
     with _ended_on_failure(claim, workspace, where, handle):
         watch = _Watch(claim, workspace, where, handle, proven)
         try:
-            outcome = watch.until_the_end(ending)
+            outcome = _told(claim, watch.until_the_end(ending))
         except Ending:
             _leave(claim, workspace, where, handle)
             return
@@ -156,6 +157,12 @@ def _leave(claim: Claim, workspace: Workspace, where: Runner, handle: Handle) ->
     if handed_over:  # only now, so that its launcher never waits longer than the database does
         with suppress(OSError):  # a full disk: its launcher keeps its usual patience
             workspace.hand_over(settings().portal_hand_over_seconds)
+
+
+def _told(claim: Claim, outcome: Outcome) -> Outcome:
+    """What a shell's exit status tells of the program it ran."""
+    spoken = plugins("languages").get(claim.work.language)
+    return outcome.of_shell(claim.work.rules.exit_statuses) if spoken and "SHELL" in spoken.constants else outcome
 
 
 def _retry(claim: Claim, outcome: Outcome) -> bool:
@@ -256,6 +263,8 @@ class _Watch:
 
     def _start(self) -> None:
         """Start it, never later than the lease can be trusted. What was started before goes on, with its log."""
+        if not self.workspace.space.exists():  # ended in order, say, by a worker that could not write so
+            raise Lost("its directory is gone from the worker's machine")
         self.workspace.beat()
         if self.claim.handle is not None:
             with reading() as session:
@@ -340,7 +349,9 @@ def _finish(claim: Claim, outcome: Outcome, found: Found) -> bool:
 
 def _plain(failure: PortalError | OSError) -> str:
     """A sentence without paths of this machine."""
-    return str(failure) if isinstance(failure, PortalError) else f"{failure.strerror or type(failure).__name__}"
+    if isinstance(failure, PortalError):
+        return str(failure)
+    return f"the worker's machine failed ({failure.strerror or type(failure).__name__})"
 
 
 def _release(claim: Claim, why: str, wait: float = 0) -> None:

@@ -55,7 +55,7 @@ class Reason(StrEnum):
 
 
 # A grace would let it take still more, or meet the next attempt.
-AT_ONCE = (Reason.ABANDONED, Reason.MEMORY, Reason.OUTPUT_LIMIT, Reason.FILES_LIMIT, Reason.ABANDONED)
+AT_ONCE = (Reason.ABANDONED, Reason.MEMORY, Reason.OUTPUT_LIMIT, Reason.FILES_LIMIT)
 SENTENCES = {
     Reason.EXITED: "",
     Reason.WALL_TIME: "The run was ended because it reached its time limit of {} s (it had run for {:.1f} s).",
@@ -93,13 +93,14 @@ class Limits:
 
 
 class Spec:
-    """What launch.json asks for; words of the user are bytes, whatever the locale."""
+    """What launch.json asks for, and what lies there before; words of the user are bytes, whatever the locale."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.argv = [encoded(word) for word in given["argv"]]
         self.environment = {encoded(name): encoded(value) for name, value in given["environment"].items()}
         self.work = encoded(given["work"])
         self.measured = encoded(given.get("measured", given["work"]))
+        self.given = list(file_lengths(self.measured))  # inputs are not the run's own
         self.stdout_file: str | None = given.get("stdout_file")
         self.limits = Limits(**given["limits"])
         self.grace_seconds: float = given["grace_seconds"]
@@ -326,12 +327,17 @@ class Minded:
     def check_files(self) -> None:
         most_bytes, most_files = self.limits.output_bytes, self.limits.files
         begun = time.monotonic()
-        count, total = (0, 0) if most_bytes is most_files is None else measure(self.spec.measured)
+        count, total = (0, 0) if most_bytes is most_files is None else self.added()
         self.next_walk = begun + max(TICK, 10 * (time.monotonic() - begun))
         if most_bytes is not None and total > most_bytes:
             self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, *apart(most_bytes, total)))
         if most_files is not None and count > most_files:
             self.end_for(Reason.FILES_LIMIT, exceeded(Reason.FILES_LIMIT, most_files, count))
+
+    def added(self) -> tuple[int, int]:
+        """By how many files and folders, and bytes, there is more than there was."""
+        count, total = measure(self.spec.measured)
+        return count - len(self.spec.given), total - sum(self.spec.given)
 
     def end_all(self) -> None:
         """TERM, grace, KILL; no return while anything is alive, for the next attempt must never meet this one."""
@@ -403,7 +409,7 @@ def become(spec: Spec, launcher: int, stdout: int, stderr: int, telling: int) ->
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
         enter(spec.work)
-        set_limits(spec.limits)
+        set_limits(spec)
         os.execvpe(spec.argv[0], spec.argv, spec.environment)  # noqa: S606 - no shell is the point
     except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
         os.write(telling, why_not(problem, spec.argv).encode())
@@ -432,13 +438,15 @@ def enter(work: bytes) -> None:
         raise OSError(f"its work directory cannot be entered ({problem.strerror})") from problem
 
 
-def set_limits(limits: Limits) -> None:
-    """Backstops for one process. A file that met its own lies beyond what all files may have, and is seen as such."""
+def set_limits(spec: Spec) -> None:
+    """Backstops for one process. A file that met its own lies beyond what all files may have, and is seen as such,
+    whether it is new or was the largest of those given."""
+    limits = spec.limits
     set_limit(resource.RLIMIT_CORE, 0)
     if limits.cpu_seconds is not None:
         set_limit(resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds) + CPU_LATER, CPU_MARGIN)
     if limits.output_bytes is not None:
-        set_limit(resource.RLIMIT_FSIZE, limits.output_bytes + 1)
+        set_limit(resource.RLIMIT_FSIZE, max(spec.given, default=0) + limits.output_bytes + 1)
 
 
 def set_limit(which: int, soft: int, margin: int = 0) -> None:

@@ -28,7 +28,7 @@ from portal.models import Result, Run, Submission
 from portal.services import progress
 from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
-from workers.collector import Collector, plain_file
+from workers.collector import Collector, Room, plain_file
 from workers.languages import language
 
 GRACE_SECONDS = 5
@@ -110,7 +110,9 @@ class Workspace:
 
     def collect(self) -> Found:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
-        return Collector(self.directory, self.claim).collect(self._own_files(), self._kept_endings())
+        staged = self._staged()
+        room = self._room(staged)
+        return Collector(self.directory, self.claim, room).collect(self._own_files(staged), self._kept_endings())
 
     def tidy(self) -> None:
         remove(self.space)
@@ -192,9 +194,21 @@ class Workspace:
     def _kept_endings(self) -> list[str]:
         return list(dict.fromkeys([*self.work.outputs, *([self.work.stdout] if self.work.stdout else [])]))
 
-    def _own_files(self) -> list[str]:
-        """The files that the run wrote or changed, by name; what it was given is not its own."""
-        staged = json.loads((self.space / "staged.json").read_text("utf-8"))
+    def _staged(self) -> dict[str, list[int]]:
+        """The marks of the files that the run was given, by name."""
+        staged: dict[str, list[int]] = json.loads((self.space / "staged.json").read_text("utf-8"))
+        return staged
+
+    def _room(self, staged: Mapping[str, Sequence[int]]) -> Room:
+        """What was given may have been changed and be a result: it comes on top of what the run may add."""
+        limits = self.work.limits
+        return Room(
+            None if limits.output_bytes is None else limits.output_bytes + sum(size for _, size, _ in staged.values()),
+            None if limits.files is None else limits.files + len(staged),
+        )
+
+    def _own_files(self, staged: Mapping[str, Sequence[int]]) -> list[str]:
+        """The files, and links, that the run wrote or changed, by name; what it was given is not its own."""
         try:
             entries = sorted(os.scandir(self.directory), key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
@@ -202,7 +216,7 @@ class Workspace:
         return [
             entry.name
             for entry in entries
-            if entry.is_file(follow_symlinks=False)
+            if (entry.is_file(follow_symlinks=False) or entry.is_symlink())
             and staged.get(entry.name) != _mark(entry.stat(follow_symlinks=False))
         ]
 

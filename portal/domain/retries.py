@@ -19,7 +19,8 @@ CRASH = ("signalled",)
 
 @dataclass(frozen=True)
 class Retries:
-    """`most` tries after the first. A crash is an end by a signal; a time is the wall or processor time limit."""
+    """`most` tries after the first. A crash is an end by a signal, also of the program that a shell ran; a time is the
+    wall or processor time limit."""
 
     most: int = 0
     on_crash: bool = False
@@ -33,7 +34,8 @@ class Retries:
 
     def _covers(self, outcome: Outcome) -> bool:
         by_status = outcome.exited and outcome.exit_status in self.exit_statuses
-        return by_status or (self.on_crash and outcome.reason in CRASH) or (self.on_time and outcome.reason in TIME)
+        crashed = outcome.reason in CRASH or (outcome.exited and outcome.signal is not None)
+        return by_status or (self.on_crash and crashed) or (self.on_time and outcome.reason in TIME)
 
     def wait(self, done: int) -> float:
         """Seconds until the next try: doubled each time, and spread, so that what failed together comes back apart."""

@@ -7,7 +7,8 @@ changes no row, the worker is a ghost and must discard what it holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -33,6 +34,8 @@ BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
 NOBODY = ""
 ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -178,11 +181,17 @@ def started(session: Session, claim: Claim, handle: dict[str, Any]) -> Answer:
         advance(session, submission)
         return Answer.STOP
     run.handle, run.lease = handle, _lease()
-    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker))
     submission.started = submission.started or now()
-    submission.say(f"Running step: {run.stage}", run=run)
+    submission.say(f"Running step: {run.stage}{_which(session, run)}", run=run)
+    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker))
     _summarise(session, submission)
     return Answer.GO_ON
+
+
+def _which(session: Session, run: Run) -> str:
+    """Which attempt it is, from the second on: clients look for the first one's plain words."""
+    earlier = session.scalars(select(func.count()).where(Attempt.run_id == run.id)).one()
+    return f" (attempt {earlier + 1})" if earlier else ""
 
 
 def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Answer:
@@ -517,8 +526,9 @@ def _keep_results(session: Session, run: Run, claim: Claim, found: Found) -> Non
     for sentence in found.left:
         run.submission.say(f"Step {run.stage} ({run.task_name}): {sentence}", run=run)
     taken = set(session.scalars(select(Result.name).where(Result.submission_id == run.submission_id)))
+    names = {each.name: _names(each.name, run) for each in found.kept}
     for each in found.kept:
-        name = _free_name(each.name, run, taken)
+        name = next(free for free in names[each.name] if free not in taken)
         taken.add(name)
         session.add(
             Result(
@@ -533,12 +543,11 @@ def _keep_results(session: Session, run: Run, claim: Claim, found: Found) -> Non
         )
 
 
-def _free_name(name: str, run: Run, taken: set[str]) -> str:
-    """The public name, with the step's place in it where another file has the same name already."""
+def _names(name: str, run: Run) -> Iterator[str]:
+    """The public name, then others with the step's place in them, for where another file has the same name already."""
     place = f"{run.stage}-{run.position + 1}"
     marks = chain([place], (f"{place}-{number}" for number in count(2)))
-    others = (marked(run.submission.uuid, name, mark) for mark in marks)
-    return next(each for each in chain([name], others) if each not in taken)
+    return chain([name], (marked(run.submission.uuid, name, mark) for mark in marks))
 
 
 def before(runs: Iterable[Run]) -> dict[int, frozenset[int]]:
@@ -549,5 +558,8 @@ def before(runs: Iterable[Run]) -> dict[int, frozenset[int]]:
 def rescue(session: Session, submission_id: int) -> None:
     """Go on with a submission that nothing moves any more. For the sweep; it should find none."""
     submission = _lock_submission(session, submission_id)
-    if submission is not None and not submission.state.final:
+    if submission is None or submission.state.final:
+        return
+    if not any(run.state in (State.QUEUED, State.RUNNING) for run in _fresh_runs(session, submission)):
+        log.warning("nothing moved the submission %s: it goes on now", submission.uuid)
         advance(session, submission)

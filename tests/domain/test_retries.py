@@ -9,15 +9,16 @@ import pytest
 from portal.domain.retries import LONGEST_WAIT, NO_RETRIES, Retries
 from portal.domain.verdict import Outcome
 
+SHELLS = Outcome("exited", 139, signal=11)
 CRASH, TIME, CPU = Outcome("signalled", signal=11), Outcome("wall_time", signal=9), Outcome("cpu_time", signal=9)
 BUSY, BROKEN, MEMORY = Outcome("exited", 75), Outcome("exited", 1), Outcome("memory", signal=9)
-EVERY = (CRASH, TIME, CPU, BUSY, BROKEN, MEMORY, Outcome("exited", 0))
+EVERY = (CRASH, SHELLS, TIME, CPU, BUSY, BROKEN, MEMORY, Outcome("exited", 0))
 
 
 @pytest.mark.parametrize(
     ("retries", "covered"),
     [
-        (Retries(1, on_crash=True), [CRASH]),
+        (Retries(1, on_crash=True), [CRASH, SHELLS]),
         (Retries(1, on_time=True), [TIME, CPU]),
         (Retries(1, exit_statuses=(75, 1)), [BUSY, BROKEN]),
         (Retries(1), []),

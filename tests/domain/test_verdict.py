@@ -72,3 +72,24 @@ def test_it_never_lets_the_rules_excuse_a_run_that_did_not_end_by_itself() -> No
     assert judge(lenient, Outcome("signalled", None, 9), []) == Verdict(Then.FAIL, "Ended by signal 9")
     assert judge(lenient, Outcome("wall_time", None, 9, "Its time was up."), []).sentence == "Its time was up."
     assert judge(lenient, Outcome("cannot_start"), []) == Verdict(Then.FAIL, "Ended: cannot_start")
+
+
+@pytest.mark.parametrize(("status", "name"), [(129, "HUP"), (134, "ABRT"), (137, "KILL"), (139, "SEGV"), (159, "SYS")])
+def test_it_names_the_signal_that_a_shell_tells_of(status: int, name: str) -> None:
+    outcome = Outcome("exited", status).of_shell(())
+
+    assert (outcome.exit_status, outcome.signal) == (status, status - 128)
+    assert judge(Rules(), outcome, []).sentence == f"Failed with exit status {status} (signal {name})"
+
+
+@pytest.mark.parametrize("status", [0, 1, 127, 128, 145, 146, 147, 148, 150, 160, 255, None])
+def test_it_sees_no_signal_in_an_exit_status_of_no_deadly_one(status: int | None) -> None:
+    assert Outcome("exited", status).of_shell(()).signal is None
+
+
+def test_it_takes_an_exit_status_that_the_task_expects_for_what_it_is() -> None:
+    assert Outcome("exited", 139).of_shell((139,)).signal is None
+
+
+def test_it_never_makes_another_end_a_shells() -> None:
+    assert Outcome("wall_time", 139).of_shell(()) == Outcome("wall_time", 139)

@@ -341,6 +341,16 @@ def test_it_tries_a_failed_step_again_later_as_its_rules_say(
     assert (flaky.state, len(tries(run))) == (State.COMPLETE, 2)
 
 
+def test_it_says_in_the_story_which_attempt_begins(session: Session, worker: Worker, flaky: Submission) -> None:
+    for _ in range(2):
+        assert worker.do(progress.retry, worker.begin(), Outcome("exited", 75))
+        worker.make_due()
+    worker.begin()
+
+    said = [message.sentence for message in flaky.messages if message.sentence.startswith("Running")]
+    assert said == ["Running step: 1", "Running step: 1 (attempt 2)", "Running step: 1 (attempt 3)"]
+
+
 def test_it_fails_a_step_that_has_had_all_its_retries(session: Session, worker: Worker, flaky: Submission) -> None:
     for _ in range(2):
         assert worker.do(progress.retry, worker.begin(), Outcome("exited", 75))
@@ -617,7 +627,7 @@ def test_it_has_room_for_one_end_message_only(session: Session, submission: Subm
 
 
 def test_it_goes_on_with_a_submission_that_nothing_moves(
-    session: Session, worker: Worker, submission: Submission
+    session: Session, worker: Worker, submission: Submission, caplog: pytest.LogCaptureFixture
 ) -> None:
     with transaction(session):
         session.execute(update(Run).where(Run.stage == 1).values(state=State.COMPLETE))
@@ -626,6 +636,18 @@ def test_it_goes_on_with_a_submission_that_nothing_moves(
 
     session.expire_all()
     assert states(submission) == "COMPLETE COMPLETE QUEUED"
+    [warning] = [each for each in caplog.records if each.name == progress.log.name]
+    assert (warning.levelname, submission.uuid in warning.getMessage()) == ("WARNING", True)
+
+
+def test_it_rescues_no_submission_that_went_on_by_itself(
+    session: Session, submission: Submission, caplog: pytest.LogCaptureFixture
+) -> None:
+    with transaction(session):
+        progress.rescue(session, submission.id)
+
+    assert states(submission) == "QUEUED QUEUED WAITING"
+    assert not [each for each in caplog.records if each.name == progress.log.name]
 
 
 def test_it_sums_the_submissions_of_a_batch_up(session: Session, worker: Worker) -> None:

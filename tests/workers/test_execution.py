@@ -334,6 +334,29 @@ def test_it_tries_again_what_failed_as_the_tasks_rules_say_and_keeps_each_log(
     assert written == [b"1\n", b"2\n"]
 
 
+@pytest.mark.parametrize(
+    ("code", "more", "state"),
+    [
+        ("sh -c 'kill -SEGV $$'", {}, State.QUEUED),
+        ("kill -KILL $$", {}, State.QUEUED),
+        ("exit 1", {}, State.ERROR),
+        ("sh -c 'kill -SEGV $$'", {"exit_statuses": (139,), "on_exit_status": Then.FAIL}, State.ERROR),
+    ],
+)
+def test_it_takes_the_crash_of_a_commands_program_for_a_crash(
+    ran: Callable[..., Submission], code: str, more: dict[str, object], state: State
+) -> None:
+    submission = ran(code, retries=Retries(most=1, on_crash=True, wait_seconds=300), **more)
+
+    assert only(submission).state is state
+
+
+def test_it_names_the_signal_that_ended_a_commands_program(ran: Callable[..., Submission]) -> None:
+    submission = ran("sh -c 'kill -SEGV $$'; exit $?")
+
+    assert only(submission).reason == "Step 1 (t): Failed with exit status 139 (signal SEGV)"
+
+
 def test_it_hands_a_running_program_over_to_the_next_worker(
     session: Session, begun: Callable[..., Submission], tmp_path: Path
 ) -> None:
@@ -447,6 +470,31 @@ def test_it_takes_up_what_a_lost_worker_had_started_and_starts_it_once(
     assert content(session, submission, ".txt") == b"kept\n"
 
 
+def test_it_tries_a_run_again_that_was_ended_while_the_database_took_no_word(
+    session: Session, work: Work, tmp_path: Path
+) -> None:
+    make_task(session, "t", "command", "echo kept", stdout=".txt")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    lost = claimed(session)
+    workspace = Workspace.of(lost)
+    workspace.prepare(session)
+    with transaction(session):
+        progress.started(session, lost, local.handle(workspace.space))
+    workspace.tidy()
+    lose(session, seconds=1)
+
+    perform(claimed(session))
+
+    session.expire_all()
+    assert only(submission).reason == "Step 1 (t) is tried again: its directory is gone from the worker's machine"
+    assert (only(submission).state, only(submission).lost) == (State.QUEUED, 1)
+    lose(session, seconds=1)
+    work()
+    session.expire_all()
+    assert submission.state is State.COMPLETE
+
+
 def test_it_starts_nothing_for_a_worker_whose_run_is_anothers_by_now(
     session: Session, data: Path, tmp_path: Path
 ) -> None:
@@ -538,6 +586,57 @@ def test_it_keeps_what_has_room_and_says_what_it_left(session: Session, ran: Cal
     assert names(submission) == [".a.csv", ".b.csv"]
     story = [message.sentence for message in submission.messages]
     assert "Step 1 (t): Not kept, being beyond the limits of size and number: c.csv" in story
+
+
+def test_it_counts_no_input_as_output(session: Session, work: Work) -> None:
+    make_task(
+        session,
+        "t",
+        "command",
+        "sleep 1.2; echo more >> $I1; echo small > $O1",
+        inputs=(".txt",),
+        outputs=(".csv", ".txt"),
+        limits=Limits(output_bytes=1_000_000, files=2),
+    )
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job", b"x" * 2_000_000)
+
+    work()
+
+    session.expire_all()
+    assert (submission.state, names(submission)) == (State.COMPLETE, [".csv", ".txt"])
+
+
+@pytest.mark.real
+def test_it_keeps_as_many_files_as_a_run_may_make(ran: Callable[..., Submission]) -> None:
+    submission = ran("seq -f %g.csv 1 1100 | xargs touch", outputs=(".csv",))
+
+    assert (submission.state, len(names(submission))) == (State.COMPLETE, 1100)
+
+
+def test_it_keeps_files_whose_names_look_the_same(session: Session, ran: Callable[..., Submission]) -> None:
+    submission = ran("touch 'a?.csv' 'a*.csv' 'a|.csv'", outputs=(".csv",))
+
+    assert names(submission) == [".a_.csv", "_1-1.a_.csv", "_1-1-2.a_.csv"]
+
+
+def test_it_keeps_a_file_under_all_the_names_that_a_run_gave_it(
+    session: Session, ran: Callable[..., Submission]
+) -> None:
+    submission = ran("echo a > a.keep; mkdir deep; ln a.keep b.keep; ln a.keep deep/c", outputs=(".keep",))
+
+    assert (submission.state, names(submission)) == (State.COMPLETE, [".a.keep", ".b.keep"])
+    assert content(session, submission, ".b.keep") == b"a\n"
+
+
+def test_it_says_of_links_to_elsewhere_that_they_are_not_kept(ran: Callable[..., Submission], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    code = f"ln {tmp_path}/secret a.keep; ln a.keep b.keep; ln -s {tmp_path}/secret c.keep; touch d.keep"
+    submission = ran(code, outputs=(".keep",))
+
+    assert names(submission) == [".d.keep"]
+    story = [message.sentence for message in submission.messages]
+    assert "Step 1 (t): Not kept, being links: a.keep, b.keep, c.keep" in story
 
 
 def test_it_gives_a_run_up_that_it_cannot_read_and_goes_on_with_the_next(session: Session, work: Work) -> None:

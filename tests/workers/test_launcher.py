@@ -504,6 +504,29 @@ def test_it_ends_a_run_that_makes_too_many_files(launch: Launch, moment: str) ->
     assert "its limit of 50 files and folders: there were 60" in outcome["detail"]
 
 
+@pytest.mark.parametrize("code", ["time.sleep(1.2)", "open('given', 'ab').write(b'x' * 900_000)"])
+def test_it_counts_only_what_the_run_adds_to_what_it_was_given(launch: Launch, code: str) -> None:
+    (launch.work / "given").write_bytes(b"x" * 2_000_000)
+    outcome = launch.python(f"import time\n{code}", limits={"output_bytes": 1_000_000, "files": 1})
+    assert (outcome["reason"], outcome["exit_status"]) == ("exited", 0)
+
+
+@pytest.mark.parametrize("file", ["given", "new"])
+def test_it_ends_a_run_that_adds_too_much_to_what_it_was_given(launch: Launch, file: str) -> None:
+    (launch.work / "given").write_bytes(b"x" * 2_000_000)
+    outcome = launch.run(["sh", "-c", f"cat /dev/zero >> {file}"], limits={"output_bytes": 1_000_000})
+    assert outcome["reason"] == "output_limit"
+    assert "its files reached their limit of 1.0 MB (1000000 bytes)" in outcome["detail"]
+
+
+def test_it_ends_a_run_that_adds_too_many_files_to_those_it_was_given(launch: Launch) -> None:
+    for name in "ab":
+        (launch.work / name).touch()
+    outcome = launch.run(["touch", "c", "d"], limits={"files": 1})
+    assert outcome["reason"] == "files_limit"
+    assert "its limit of 1 files and folders: there were 2" in outcome["detail"]
+
+
 @pytest.mark.parametrize("command", ["exec {}", "{}; exit $?", "{}; exit 0"])
 def test_it_stops_a_single_file_before_it_fills_the_disk(launch: Launch, command: str) -> None:
     shell = command.format("head -c 50000000 /dev/zero > big")

@@ -157,7 +157,7 @@ def test_it_refuses_a_run_below_the_floor_of_free_disk(
             "head -c 60000 /dev/zero > $TMP/x; sleep 60",
             "files reached their limit of 50.",
         ),
-        ({"files": 5}, "touch 1 2 3 4 5; sleep 60", "its limit of 5 files and folders: there were "),
+        ({"files": 5}, "touch 1 2 3 4 5 6; sleep 60", "its limit of 5 files and folders: there were "),
         ({"log_bytes": 500}, "seq 1000; sleep 60", "its standard output reached the log limit of 500 bytes"),
     ],
 )

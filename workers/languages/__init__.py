@@ -1,7 +1,7 @@
 """How a task is written: one file a language, its name the language's name.
 
 A file here states LABEL, EDITOR (the editor's mode), HINT (what the code finds) and, if it has parameters, PLACE (how
-the code has one: by its {number}, its {name}, or its name as a {word}), and has
+the code has one: by its {number}, its {name}, or its name as a {word}), SHELL if a shell's exit status ends it, and has
 `unavailable(options) -> str | None`, why this machine cannot run it, and `prepare(work, space) -> list[str]`, which
 writes what is needed into the run's directory and gives the command to start.
 """
