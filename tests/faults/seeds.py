@@ -217,8 +217,8 @@ SEEDS = (
             ),
             Edit(
                 PROGRESS,
-                "    if submission is not None and not submission.state.final:\n        advance(session, submission)\n",
-                "    return\n",
+                'it goes on now", submission.uuid)\n        advance(session, submission)\n',
+                'it stays", submission.uuid)\n',
             ),
         ),
         options("postgresql", 3, "words said again", "diamond", 120),
