@@ -147,8 +147,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _beats_within_lease(self) -> Self:
-        if self.portal_beat_seconds > self.portal_lease_seconds / 4:
-            raise ValueError("PORTAL_BEAT_SECONDS must be at most a quarter of PORTAL_LEASE_SECONDS")
+        if self.portal_beat_seconds > self.portal_lease_seconds / 6:
+            raise ValueError("PORTAL_BEAT_SECONDS must be at most a sixth of PORTAL_LEASE_SECONDS")
         return self
 
     @field_validator("portal_data")

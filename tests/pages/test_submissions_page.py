@@ -167,7 +167,7 @@ def test_it_leaves_a_text_out_that_no_address_can_hold(client: FlaskClient, sess
 def test_it_is_asked_for_again_until_the_end(client: FlaskClient, session: Session, ended: Submission) -> None:
     running = queued(session)
 
-    assert 'hx-trigger="every 2s"' in client.get(f"/runs/{running.uuid}/progress").text
+    assert 'hx-trigger="every 1s"' in client.get(f"/runs/{running.uuid}/progress").text
     begin(session)
     assert 'hx-trigger="every 1s"' in client.get(f"/runs/{running.uuid}/progress").text
     assert "hx-trigger" not in client.get(f"/runs/{ended.uuid}/progress").text
