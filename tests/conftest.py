@@ -23,6 +23,7 @@ from portal.settings import settings
 from tests.servers import migrate
 
 PASSWORD = "correct horse battery"
+STARTING_PROGRAMS = ("workers", "examples")
 
 
 accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # passwords of tests are no secrets
@@ -43,6 +44,13 @@ class Compiled(BytecodeCache):
 
 
 compiled = Compiled()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts the analysts' programs takes its time, as what starts servers does."""
+    for item in items:
+        if item.path.parent.name in STARTING_PROGRAMS:
+            item.add_marker(pytest.mark.real)
 
 
 def forget_settings() -> None:
