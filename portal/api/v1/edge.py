@@ -16,6 +16,7 @@ from portal import web
 from portal.api import sender
 from portal.api.v1 import refusals
 from portal.api.v1.refusals import NotSignedIn
+from portal.api.v1.shapes import JobShape, TaskShape
 from portal.api.v1.specification import JSON
 from portal.domain.errors import Invalid, NotAllowed
 from portal.domain.policy import Action
@@ -124,18 +125,29 @@ def _prepare() -> None:
 
 def conditional(shape: BaseModel, headers: Mapping[str, str] | None = None) -> Response:
     """200 with an ETag made of the content, or 304 to who has it already."""
-    response = jsonify(shape.model_dump(mode="json"))
+    response = _tagged(shape)
     response.headers.update(headers or {})
-    response.add_etag()
     return response.make_conditional(request)
+
+
+def changed(shape: JobShape | TaskShape, show: str) -> Response:
+    """What was made or saved, as it is now, and where it is shown."""
+    response = _tagged(shape)
+    response.headers["Location"] = url_for(show, name=shape.name)
+    return response
+
+
+def _tagged(shape: BaseModel) -> Response:
+    response = jsonify(shape.model_dump(mode="json"))
+    response.add_etag()
+    return response
 
 
 def check_match(shape: BaseModel) -> None:
     """Go on only where the client has seen the present state of what it changes."""
     if not request.if_match:
         abort(428, "Send If-Match with the ETag that you read it with, so that nobody else's change is lost.")
-    present = jsonify(shape.model_dump(mode="json"))
-    present.add_etag()
+    present = _tagged(shape)
     if not request.if_match.contains(present.get_etag()[0] or ""):
         abort(412, "It has changed since you read it: read it again, and make your change there.")
 

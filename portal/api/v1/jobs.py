@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from flask import Response, jsonify, url_for
+from flask import Response
 
 from portal import web
 from portal.api import sender
 from portal.api.v1.drafts import JobBody, draft_of
-from portal.api.v1.edge import AfterName, IfMatch, Named, api, check_match, conditional, editor, page
+from portal.api.v1.edge import AfterName, IfMatch, Named, api, changed, check_match, conditional, editor, page
 from portal.api.v1.reading import checked
 from portal.api.v1.shapes import JobRow, Jobs, JobShape
 from portal.api.v1.specification import ACCOUNT, ANYBODY, answers
 from portal.database import transaction
 from portal.domain.errors import NotFound
-from portal.models import Job
 from portal.services import jobs
 
 
@@ -33,7 +32,7 @@ def create_job(body: JobBody) -> tuple[Response, int]:  # type: ignore[valid-typ
     author = editor()
     with transaction(web.session()) as session:
         made = jobs.save(session, draft_of(body, jobs.JobDraft), author).job
-    return _changed(made), 201
+    return changed(JobShape.of(made), "v1.show_job"), 201
 
 
 @api.get("/jobs/<name>", responses=answers(200, JobShape, 304, 404, headers=("ETag",)), security=ANYBODY)
@@ -59,7 +58,7 @@ def change_job(path: Named, header: IfMatch, body: JobBody) -> Response:  # type
         job = jobs.get(session, path.name)
         check_match(JobShape.of(job))
         jobs.save(session, draft_of(body, jobs.JobDraft), author, job)
-    return _changed(job)
+    return changed(JobShape.of(job), "v1.show_job")
 
 
 @api.delete("/jobs/<name>", responses=answers(204, None, 404, 409, 412, 428), security=ACCOUNT)
@@ -72,11 +71,3 @@ def delete_job(path: Named, header: IfMatch) -> tuple[str, int]:
         check_match(JobShape.of(job))
         jobs.delete(session, job)
     return "", 204
-
-
-def _changed(job: Job) -> Response:
-    shape = JobShape.of(job)
-    response = jsonify(shape.model_dump(mode="json"))
-    response.add_etag()
-    response.headers["Location"] = url_for("v1.show_job", name=shape.name)
-    return response

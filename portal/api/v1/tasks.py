@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from flask import Response, jsonify, url_for
+from flask import Response
 
 from portal import web
 from portal.api.v1.drafts import TaskBody, draft_of
-from portal.api.v1.edge import AfterName, IfMatch, Named, api, check_match, conditional, editor, may_edit, page, reader
+from portal.api.v1.edge import (
+    AfterName,
+    IfMatch,
+    Named,
+    api,
+    changed,
+    check_match,
+    conditional,
+    editor,
+    may_edit,
+    page,
+    reader,
+)
 from portal.api.v1.reading import checked
 from portal.api.v1.shapes import TaskRow, Tasks, TaskShape
 from portal.api.v1.specification import ACCOUNT, answers
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
-from portal.models import Task
 from portal.services import tasks
 
 
@@ -35,7 +46,7 @@ def create_task(body: TaskBody) -> tuple[Response, int]:  # type: ignore[valid-t
     author = editor()
     with transaction(web.session()) as session:
         made = tasks.save(session, draft_of(body, TaskDraft), author).task
-    return _changed(made), 201
+    return changed(TaskShape.of(made), "v1.show_task"), 201
 
 
 @api.get("/tasks/<name>", responses=answers(200, TaskShape, 304, 404, headers=("ETag",)), security=ACCOUNT)
@@ -59,7 +70,7 @@ def change_task(path: Named, header: IfMatch, body: TaskBody) -> Response:  # ty
         task = tasks.get(session, path.name)
         check_match(TaskShape.of(task))
         tasks.save(session, draft_of(body, TaskDraft), author, task)
-    return _changed(task)
+    return changed(TaskShape.of(task), "v1.show_task")
 
 
 @api.delete("/tasks/<name>", responses=answers(204, None, 404, 409, 412, 428), security=ACCOUNT)
@@ -72,11 +83,3 @@ def delete_task(path: Named, header: IfMatch) -> tuple[str, int]:
         check_match(TaskShape.of(task))
         tasks.delete(session, task)
     return "", 204
-
-
-def _changed(task: Task) -> Response:
-    shape = TaskShape.of(task)
-    response = jsonify(shape.model_dump(mode="json"))
-    response.add_etag()
-    response.headers["Location"] = url_for("v1.show_task", name=shape.name)
-    return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import Limits
+from portal.domain.steps import names
 from portal.models import Account, Backend, JobRevision, Step
 from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
@@ -117,11 +117,8 @@ class Applying:
 
 def _condition(steps: list[Step], statuses: Mapping[int, list[int]]) -> None:
     """Name the steps, so that a condition can name the one before it."""
-    seen: Counter[str] = Counter()
-    for step in steps:
-        name = step.task.name if step.task else ""
-        seen[name] += 1
-        step.name = name if seen[name] == 1 else f"{name} {seen[name]}"
+    for step, name in zip(steps, names([("", step.task.name if step.task else "") for step in steps]), strict=True):
+        step.name = name
     for place, numbers in statuses.items():
         before = max((step for step in steps if step.order < steps[place].order), key=lambda step: step.order)
         steps[place].condition = {"exit_status_of": before.name, "is": numbers}
