@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check real faults seeds packages requirements clean
+.PHONY: run test check real attack faults seeds packages requirements clean
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
@@ -16,10 +16,13 @@ check: $(VENV)/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint portal/templates --lint --quiet
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not real"
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not real and not attack"
 
 real: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -m real
+	$(BIN)/python -m pytest -q -m "real and not attack"
+
+attack: $(VENV)/ready-dev packages
+	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile -m attack tests/attacks
 
 faults: $(VENV)/ready-dev packages
 	@$(BIN)/python -m tests.faults N="$(N)" SEED="$(SEED)" DATABASES="$(DATABASES)" KINDS="$(KINDS)"
@@ -27,10 +30,10 @@ faults: $(VENV)/ready-dev packages
 seeds: $(VENV)/ready-dev packages
 	@$(BIN)/python -m tests.faults.seeds $(SEEDS)
 
-test: packages check real
+test: packages check real attack
 
 packages:
-	@.ci/packages Rscript=r-base-core redis-server=redis-server chromium=chromium pg_ctlcluster=postgresql
+	@.ci/packages Rscript=r-base-core redis-server=redis-server chromium=chromium pg_ctlcluster=postgresql bwrap=bubblewrap
 
 $(VENV)/ready: requirements.txt
 	@.ci/environment $(PYTHON) $(VENV) requirements.txt

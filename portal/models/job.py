@@ -16,6 +16,7 @@ from portal.models.task import Task
 class Job(Base):
     """A service: steps under a name. A public job may be run without an account; a disabled one by nobody.
 
+    With `open_links` whoever has the unguessable address of one of its submissions may see that one.
     What its submissions gave is kept for `keep_days` after their end; None: as long as the settings say.
     """
 
@@ -25,6 +26,7 @@ class Job(Base):
     name: Mapped[str] = mapped_column(String(80), unique=True)
     public: Mapped[bool] = mapped_column(default=False)
     enabled: Mapped[bool] = mapped_column(default=True)
+    open_links: Mapped[bool] = mapped_column(default=True)
     keep_days: Mapped[int | None]
     created: Mapped[datetime] = mapped_column(Moment, default=now())
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"))

@@ -102,7 +102,8 @@ class Run(Base):
     `lost` counts the tries that the machinery lost, `retried` those that the task's rules gave after a failure.
     `taken_from` is the UUID of the run of another submission whose results this one took over. `step` is its step's
     name, `needs` are the positions of the runs that it comes after; None, in rows of earlier versions: all of the
-    stages before its own. `condition` holds what all must hold for it to begin, by the places of runs.
+    stages before its own. `condition` holds what all must hold for it to begin, by the places of runs. A worker that
+    confines runs at less than `minimum_level` does not claim it.
     """
 
     __tablename__ = "run"
@@ -125,6 +126,7 @@ class Run(Base):
     work: Mapped[dict[str, Any]] = mapped_column(JSON)
     queue: Mapped[str] = mapped_column(String(100))
     priority: Mapped[int] = mapped_column(default=1)
+    minimum_level: Mapped[int] = mapped_column(default=0)
     state: Mapped[State] = mapped_column(state_type, default=State.WAITING)
     attempt: Mapped[int] = mapped_column(default=0)
     lost: Mapped[int] = mapped_column(default=0)
@@ -161,7 +163,10 @@ class Run(Base):
 
 
 class Attempt(Base):
-    """One try of a run: where, when, and how it ended. Taken up by another worker it goes on under a new number."""
+    """One try of a run: where, when, and how it ended. Taken up by another worker it goes on under a new number.
+
+    `level` is how far it was confined.
+    """
 
     __tablename__ = "attempt"
     __table_args__ = (UniqueConstraint("run_id", "number"),)
@@ -170,6 +175,7 @@ class Attempt(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
     number: Mapped[int]
     worker: Mapped[str] = mapped_column(String(200))
+    level: Mapped[int | None]
     started: Mapped[datetime] = mapped_column(Moment, default=now())
     ended: Mapped[datetime | None] = mapped_column(Moment)
     sentence: Mapped[str] = mapped_column(Text, default="")
@@ -234,16 +240,18 @@ class Message(Base):
 
 
 class Letter(Base):
-    """The mail outbox: one letter a batch's end, sent at least once."""
+    """The mail outbox: one letter a batch's end, or one to an account about its password; sent at least once."""
 
     __tablename__ = "letter"
     __table_args__ = (UniqueConstraint("batch_id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"))
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
     due: Mapped[datetime] = mapped_column(Moment, default=now())
     tries: Mapped[int] = mapped_column(default=0)
     sent: Mapped[datetime | None] = mapped_column(Moment)
     failure: Mapped[str] = mapped_column(Text, default="")
 
-    batch: Mapped[Batch] = relationship()
+    batch: Mapped[Batch | None] = relationship()
+    account: Mapped[Account | None] = relationship()

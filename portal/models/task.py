@@ -17,12 +17,13 @@ from portal.models.backend import Backend
 
 
 class Task(Base):
-    """Something an analyst wrote, under a name; what it says stands in its revisions."""
+    """Something an analyst wrote, under a name; what it says stands in its revisions. Any analyst may use a public one."""
 
     __tablename__ = "task"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(80), unique=True)
+    public: Mapped[bool] = mapped_column(default=True)
     created: Mapped[datetime] = mapped_column(Moment, default=now())
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"))
 
@@ -107,7 +108,7 @@ class Parameter(Base):
 
 
 class Variable(Base):
-    """One environment variable of a task."""
+    """One environment variable of a task: a value, or the name of the `secret` that holds it."""
 
     __tablename__ = "variable"
     __table_args__ = (UniqueConstraint("revision_id", "name"),)
@@ -116,6 +117,7 @@ class Variable(Base):
     revision_id: Mapped[int] = mapped_column(ForeignKey("task_revision.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(120))
     value: Mapped[str] = mapped_column(Text, default="")
+    secret: Mapped[str] = mapped_column(String(120), default="")
 
 
 class Configuration(Base):

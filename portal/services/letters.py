@@ -61,7 +61,7 @@ def _send(letter_id: int) -> bool:
     """Whether it went out. Raises Unavailable when the mail server takes none."""
     with reading() as session:
         letter = session.get(Letter, letter_id)
-        if letter is None:
+        if letter is None or letter.batch is None:
             return False
         to, subject, text = letter.batch.email, _subject(letter.batch), _text(session, letter.batch)
     try:
@@ -119,7 +119,11 @@ def _too_old(session: Session, letter: Letter) -> bool:
 
 def _give_up(letter: Letter) -> None:
     letter.due = now(NEVER)
-    log.error("the letter of batch %s is given up: %s", letter.batch.uuid, letter.failure)
+    log.error("the letter of %s is given up: %s", _cause(letter), letter.failure)
+
+
+def _cause(letter: Letter) -> str:
+    return f"batch {letter.batch.uuid}" if letter.batch else "an account"
 
 
 def _subject(batch: Batch) -> str:
