@@ -17,7 +17,7 @@ from portal.models.backend import Backend
 
 
 class Task(Base):
-    """Something an analyst wrote, under a name; what it says stands in its revisions. Any analyst may use a public one."""
+    """Something an analyst wrote, under a name; its revisions hold what it says. Any analyst may use a public one."""
 
     __tablename__ = "task"
 
