@@ -24,7 +24,7 @@ from portal.database import Base
 from portal.domain import errors
 from portal.domain.policy import Action
 from portal.proxies import TrustedProxies
-from portal.services import accounts
+from portal.services import accounts, audit
 from portal.settings import Settings
 
 View = Callable[..., Any]
@@ -124,12 +124,20 @@ def install(app: Flask, settings: Settings) -> None:
 
 def _check_request() -> None:
     """Before anything reads the body: text alone is never as large as a file, and NUL is in no honest text."""
+    audit.come_from(request.remote_addr or "", request_id())
     if request.mimetype != "multipart/form-data":
         request.max_content_length = current_app.config["MAX_FORM_MEMORY_SIZE"]
     if "\0" in request.path:
         raise errors.NotFound("There is nothing at this address.")
     if any("\0" in value for value in request.args.values()):
         abort(400)
+
+
+def request_id() -> str:
+    """The id under which the log, the audit trail and an error's answer know this request."""
+    if "request_id" not in g:
+        g.request_id = secrets.token_hex(8)
+    return str(g.request_id)
 
 
 def _end_reading(_: BaseException | None) -> None:
@@ -143,6 +151,8 @@ def _end_reading(_: BaseException | None) -> None:
 @login.user_loader
 def _account_of_session(session_key: str) -> SignedIn | None:
     account = accounts.by_session_key(session(), session_key)
+    if g.get("account") is None:
+        audit.act_as(account)
     return SignedIn(account) if account else None
 
 

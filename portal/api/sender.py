@@ -13,7 +13,7 @@ from portal.api.negotiation import Refused
 from portal.domain.errors import NotAllowed
 from portal.domain.scopes import WHOLE, Grant
 from portal.models import Account
-from portal.services import accounts, tokens
+from portal.services import accounts, audit, tokens
 
 
 def account(job: str | None = None) -> Account | None:
@@ -64,9 +64,11 @@ def _bears_form_token() -> bool:
 def account_of_header() -> Account | None:
     """The account of an Authorization header with a password or a token, if there is one."""
     kind = _kind()
-    if kind == "basic":
-        return _of_password()
-    return _of_token() if kind == "bearer" else None
+    if kind not in ("basic", "bearer"):
+        return None
+    account = _of_password() if kind == "basic" else _of_token()
+    audit.act_as(account)
+    return account
 
 
 def _of_password() -> Account:

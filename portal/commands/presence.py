@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from click import get_current_context
 from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import inspect, make_url
@@ -17,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from portal.database import engine
 from portal.models import Account
+from portal.services import audit
 from portal.settings import Settings, WrongSetting
 
 Given = ParamSpec("Given")
@@ -29,6 +31,7 @@ def in_portal(command: Callable[Given, Answer]) -> Callable[Given, Answer]:
     @wraps(command)
     def checked(*words: Given.args, **options: Given.kwargs) -> Answer:
         _check(current_app.config["PORTAL"])
+        audit.act_in(f"flask {get_current_context().info_name}")
         return command(*words, **options)
 
     return with_appcontext(checked)

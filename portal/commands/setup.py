@@ -19,7 +19,7 @@ from portal.database import transaction
 from portal.domain.errors import PortalError
 from portal.domain.policy import Role
 from portal.models import Account
-from portal.services import accounts, configuration
+from portal.services import accounts, audit, configuration
 from portal.settings import Settings, WrongSetting
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -59,6 +59,7 @@ def _migrate() -> None:
 
 def _first_start(chosen: Settings) -> str | None:
     """Where there is no account yet: make the administrator and the examples. Gives a password that was made up."""
+    audit.act_in("flask setup")
     with transaction() as session:
         if session.scalar(select(Account.id).limit(1)):
             return None

@@ -17,6 +17,7 @@ class Action(StrEnum):
     SEE_ALL_RUNS = "see everybody's runs"
     EDIT_BACKENDS = "change backends"
     LOAD_DUMPS = "load dumps"
+    READ_AUDIT = "read the audit trail"
 
 
 ALLOWED: dict[Role, frozenset[Action]] = {

@@ -1,10 +1,16 @@
-"""The audit trail: who did what to which object, when and from where. What is recorded is committed with the deed."""
+"""The audit trail: who did what to which object, when and from where. A line is committed with its deed, or not at all.
+
+Who acts, and from where, is found out once per request or command; services then record without being told.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from portal.models import Account, Audit
@@ -14,32 +20,85 @@ NOBODY = "nobody"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a deed comes from: an address, and the id under which the log knows the request."""
+    """Who acts, from which address, and the id under which the log knows the request."""
 
+    actor: str = NOBODY
+    account_id: int | None = None
     address: str = ""
     request: str = ""
 
 
-_origin: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - it is frozen
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines are looked for, newest first. `before` is the id of one; empty texts mean any."""
+
+    actor: str = ""
+    kind: str = ""
+    text: str = ""
+    before: int | None = None
+    since: datetime | None = None
+
+
+_origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 
 def come_from(address: str, request: str) -> None:
-    """What is recorded from now on, in this request, comes from there."""
-    _origin.set(Origin(address, request))
+    """A request begins: what is recorded from now on comes from there, and from nobody yet."""
+    _origin.set(Origin(address=address, request=request))
 
 
-def record(session: Session, account: Account | None, action: str, kind: str, name: str, **detail: object) -> None:
-    """Add a line: the account did this to the object of this kind (task, job, run ...) and name. Never a secret."""
-    origin = _origin.get()
+def act_as(account: Account | None) -> None:
+    """What is recorded from now on is done by this account."""
+    actor, account_id = (account.name, account.id) if account else (NOBODY, None)
+    _origin.set(replace(_present(), actor=actor, account_id=account_id))
+
+
+def act_in(command: str) -> None:
+    """What is recorded from now on is done by whoever has the machine, through a command."""
+    _origin.set(Origin(actor=command))
+
+
+def record(session: Session, action: str, kind: str, name: str, **detail: object) -> None:
+    """Add a line: this was done to the object of this kind (task, job, run ...) and name. Never give it a secret."""
+    origin = _present()
     session.add(
         Audit(
-            actor=account.name if account else NOBODY,
-            account_id=account.id if account else None,
-            action=action[:60],
+            actor=origin.actor[:80],
+            account_id=origin.account_id,
+            action=action,
             kind=kind,
             object=name[:200],
-            address=origin.address,
+            address=origin.address[:64],
             request=origin.request,
             detail=detail,
         )
     )
+
+
+def lines(session: Session, wanted: Wanted, limit: int) -> Sequence[Audit]:
+    """The wanted lines, newest first."""
+    return session.scalars(select(Audit).where(*_conditions(wanted)).order_by(Audit.id.desc()).limit(limit)).all()
+
+
+def kinds(session: Session) -> Sequence[str]:
+    """The kinds of objects that there are lines of."""
+    return session.scalars(select(Audit.kind).distinct().order_by(Audit.kind)).all()
+
+
+def _present() -> Origin:
+    return _origin.get() or Origin()
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.actor:
+        yield Audit.actor == wanted.actor
+    if wanted.kind:
+        yield Audit.kind == wanted.kind
+    if wanted.text:
+        yield Audit.object.icontains(wanted.text, autoescape=True) | Audit.action.icontains(
+            wanted.text, autoescape=True
+        )
+    if wanted.before is not None:
+        yield Audit.id < wanted.before
+    if wanted.since is not None:
+        yield Audit.at >= wanted.since

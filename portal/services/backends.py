@@ -20,6 +20,7 @@ from portal.domain.names import check_name, normal_name, queue_forms
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
 from portal.models import Backend, TaskRevision, Worker
+from portal.services import audit
 
 SILENT_AFTER = timedelta(minutes=2)
 FORGOTTEN_AFTER = 86_400.0
@@ -79,6 +80,7 @@ def save(session: Session, draft: BackendDraft, backend: Backend | None = None) 
     backend.limits, backend.ceilings = draft.limits.stated(), draft.ceilings.stated()
     backend.enabled = draft.enabled
     session.add(backend)
+    audit.record(session, "saved", "backend", backend.name, enabled=backend.enabled)
     session.flush()
     return backend
 
@@ -92,6 +94,7 @@ def delete(session: Session, backend: Backend) -> None:
     """Raises Conflict while a task has a revision that names it."""
     if session.scalar(select(TaskRevision.id).where(TaskRevision.backend_id == backend.id).limit(1)):
         raise Conflict(f"Tasks use the backend {backend.name}: switch it off instead.")
+    audit.record(session, "deleted", "backend", backend.name)
     session.delete(backend)
 
 

@@ -20,7 +20,7 @@ from portal.domain.policy import Action
 from portal.domain.steps import Leaf, Part
 from portal.domain.texts import check_text, storable
 from portal.models import Account, Job, JobRevision, Step, TaskRevision
-from portal.services import backends, composing, nesting, tasks
+from portal.services import audit, backends, composing, nesting, tasks
 from portal.services.composing import MOST_STEPS
 
 LONGEST_KEPT_DAYS = 36_500
@@ -117,6 +117,7 @@ def save(session: Session, draft: JobDraft, author: Account | None, job: Job | N
         steps=[_step(session, each) for each in draft.steps],
     )
     job.revisions.append(revision)
+    audit.record(session, "saved", "job", job.name, revision=revision.number, public=job.public, enabled=job.enabled)
     session.flush()
     return revision
 
@@ -145,6 +146,7 @@ def delete(session: Session, job: Job) -> None:
     """Its submissions stay, with the name it had. Raises Conflict while it is a step of another job."""
     if using := [each.name for each in nesting.having(session, [job]) if each is not job]:
         raise Conflict(f"The job {job.name} is a step of {', '.join(using)}: take it out there first.")
+    audit.record(session, "deleted", "job", job.name)
     session.delete(job)
 
 

@@ -17,7 +17,7 @@ from portal.database import now, transaction
 from portal.domain import states
 from portal.domain.states import FINAL
 from portal.models import Batch, LogChunk, Result, Run, Submission, Upload
-from portal.services import progress
+from portal.services import audit, progress
 
 MOST = 500
 OVER = "Input, results and logs were removed, as the time for keeping them is over."
@@ -31,6 +31,7 @@ DUE = and_(
 def delete(session: Session, submission: Submission) -> None:
     """Nothing of it shall stay: it is stopped, and removed when nothing of it runs. Harmless when repeated."""
     progress.stop(session, submission)
+    audit.record(session, "deleted", "run", submission.uuid, job=submission.job_name)
     session.execute(update(Submission).where(Submission.id == submission.id).values(delete_asked=True))
     queue.say(session, "sweep")
 

@@ -27,6 +27,7 @@ from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
 from portal.models import Attempt, Batch, Letter, LogChunk, Result, Run, Submission
+from portal.services import audit
 from portal.settings import settings
 from portal.storage import Blob
 
@@ -352,6 +353,7 @@ def stop(session: Session, submission: Submission) -> None:
         return
     locked.stop_asked = True
     locked.say("Stop asked")
+    audit.record(session, "stopped", "run", locked.uuid, job=locked.job_name)
     for run in _fresh_runs(session, locked):
         if run.state in (State.WAITING, State.QUEUED):
             run.move(State.STOPPED)

@@ -24,7 +24,7 @@ from portal.domain.states import WORST_FIRST, State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
 from portal.models import Account, Batch, Job, Parameter, Result, Run, Submission, Task, TaskRevision, Upload
-from portal.services import backends, freezing, jobs, progress, submissions
+from portal.services import audit, backends, freezing, jobs, progress, submissions
 from portal.services.submissions import LONGEST_KEY
 
 FROM_THE_START = "Run the job again from its start."
@@ -68,6 +68,7 @@ def resume(session: Session, order: Resumption) -> Submission:
         _Succession(session, submission, order.current, priority, link).take_up(source, again)
         session.add(_batch(order, source, submission, link))
         session.flush()
+        audit.record(session, "resumed", "run", submission.uuid, job=job.name, resumed_from=source.uuid)
         progress.advance(session, submission)
     return submission
 

@@ -25,7 +25,7 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Submission, Upload
-from portal.services import jobs, nesting, progress
+from portal.services import audit, jobs, nesting, progress
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -420,6 +420,7 @@ class _Accepting:
         self.session.flush()
         for submission in batch.submissions:
             progress.begin(self.session, submission)
+        audit.record(self.session, "submitted", "batch", batch.uuid, jobs=[job.name for job in wanted])
         self._refresh()
         return batch
 

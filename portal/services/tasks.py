@@ -30,7 +30,7 @@ from portal.models import (
     TaskRevision,
     Variable,
 )
-from portal.services import backends, nesting
+from portal.services import audit, backends, nesting
 
 NO_BACKEND = "Choose a backend."
 
@@ -68,6 +68,7 @@ def save(session: Session, draft: TaskDraft, author: Account | None, task: Task 
     revision = _revision(draft, backends.named(session, draft.backend), author)
     revision.number = task.revisions[-1].number + 1 if task.revisions else 1
     task.revisions.append(revision)
+    audit.record(session, "saved", "task", task.name, revision=revision.number)
     session.flush()
     return revision
 
@@ -77,6 +78,7 @@ def delete(session: Session, task: Task) -> None:
     if using := _jobs_using(session, task):
         names = ", ".join(job.name for job in using)
         raise Conflict(f"The task {task.name} is a step of {names}: take it out there first.")
+    audit.record(session, "deleted", "task", task.name)
     session.delete(task)
 
 

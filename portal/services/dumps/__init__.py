@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from portal.database import transaction
 from portal.domain.errors import Invalid
 from portal.models import Account
-from portal.services import configuration
+from portal.services import audit, configuration
 from portal.services.dumps.applying import Applying
 from portal.services.dumps.planning import plan
 from portal.services.dumps.report import Group, Line, Report
@@ -37,6 +37,7 @@ def load(
     """Import files, dumps and configurations of our own: all of them, or nothing. A dry run writes nothing."""
     report = Report()
     with transaction(session) as writing:
+        audit.record(writing, "imported", "file", ", ".join(file.name for file in files), replace=replace)
         _load(writing, files, author, report, replace)
         if dry_run or report.refused:
             writing.rollback()
