@@ -3,8 +3,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIN := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
+	--no-emit-find-links --allow-unsafe
 
-.PHONY: run test check real attack faults seeds packages requirements clean
+.PHONY: run test check real attack faults seeds packages audit requirements clean
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
@@ -43,9 +45,18 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	@.ci/environment $(PYTHON) $(VENV) requirements-dev.txt
 	@touch $@
 
+# The advisory service is that of the package index; an environment of its own, as it needs much that nothing else does.
+audit: $(VENV)/ready-audit
+	@.ci/audit $(VENV)/audit/bin/pip-audit requirements.txt requirements-dev.txt
+
+$(VENV)/ready-audit: requirements-audit.txt
+	@.ci/environment $(PYTHON) $(VENV)/audit requirements-audit.txt
+	@touch $@
+
 requirements: $(VENV)/ready-dev
-	$(BIN)/pip-compile -q --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links requirements.in
-	$(BIN)/pip-compile -q --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --allow-unsafe requirements-dev.in
+	for each in requirements requirements-dev requirements-audit; do $(PIN) $$each.in || exit 1; done
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python .ci/licences > docs/licences.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -11,7 +11,7 @@ MARK = re.compile(r"mark\.attack\(([^)]*)\)")
 NUMBER = re.compile(r'"([A-Z]{2}-\d+)"')
 
 
-def tested() -> set[str]:
+def ids_of_tests() -> set[str]:
     files = Path(__file__).parent.glob("test_*.py")
     return {
         number for file in files for mark in MARK.findall(file.read_text("utf-8")) for number in NUMBER.findall(mark)
@@ -21,4 +21,4 @@ def tested() -> set[str]:
 def test_it_tries_every_attack_of_the_list() -> None:
     wanted = {attack.id for attack in listed.every().values() if not attack.absent}
 
-    assert wanted == tested()
+    assert wanted == ids_of_tests()
