@@ -12,7 +12,7 @@ from portal import validators, web
 from portal.database import transaction
 from portal.domain import values
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
-from portal.domain.parameters import Kind
+from portal.domain.parameters import Kind, Rule
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Batch, Job, JobRevision
@@ -176,14 +176,24 @@ def _days(count: int | None) -> str:
 def _asked(form: RunForm, job: Job) -> snippets.Request:
     account, chosen = web.current_account(), current_app.config["PORTAL"]
     name, email = form.submission_name.data or job.name, form.email.data or "you@example.org"
-    values_given = {name: text for name, text in form.values.texts().items() if text}
     return snippets.Request(
         url=f"{chosen.address}{chosen.rest_roots[0]}/submission.json",
-        fields={"job": job.name, "submission_name": name, "email": email, **values_given},
+        fields={"job": job.name, "submission_name": name, "email": email, **_example_values(form, job)},
         file=f"input{_input_ending(job)}",
         files=_example_files(job),
         account=account.name if account and not job.public else "",
     )
+
+
+def _example_values(form: RunForm, job: Job) -> dict[str, str]:
+    """What stands in the form; a value that must be sent and is not there yet is named, to put one's own in place of."""
+    texts, rules = form.values.texts(), {each.name: each.rule for each in jobs.fields(job)}
+    named = {name: text or (_name_of_value(rules[name]) if rules[name].required else "") for name, text in texts.items()}
+    return {name: text for name, text in named.items() if text}
+
+
+def _name_of_value(rule: Rule) -> str:
+    return f"<{' or '.join(rule.choices) if rule.kind is Kind.CHOICE else rule.kind}>"
 
 
 def _example_files(job: Job) -> dict[str, str]:
