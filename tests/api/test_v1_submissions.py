@@ -94,7 +94,8 @@ def test_it_makes_one_of_a_request_that_comes_twice(client: FlaskClient, admin: 
     ("fields", "status", "names"),
     [
         ({"job": "unknown"}, 404, None),
-        ({"job": None}, 404, None),
+        ({"job": None}, 422, {"job"}),
+        ({"job": ""}, 422, {"job"}),
         ({"name": None}, 422, {"name"}),
         ({"name": "x" * 65, "email": "nobody"}, 422, {"name", "email"}),
         ({"name": "a\0b"}, 422, {"name"}),
