@@ -9,7 +9,6 @@ from flask import Blueprint, Response, abort, current_app, flash, jsonify, redir
 from flask_login import login_required
 
 from portal import validators, web
-from portal.database import transaction
 from portal.domain import values
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
 from portal.domain.parameters import Kind, Rule
@@ -72,7 +71,7 @@ def graph() -> str:
 @web.only_for(Action.EDIT_TASKS)
 def delete(name: str) -> Any:
     try:
-        with transaction(web.session()) as session:
+        with jobs.changing(web.session()) as session:
             jobs.delete(session, jobs.get(session, name))
     except Conflict as refusal:
         flash(str(refusal), "error")
@@ -231,7 +230,7 @@ def _save(job: Job | None) -> Any:
 
 def _write(form: JobForm, job: Job | None) -> JobRevision:
     form.check_readable()
-    with transaction(web.session()) as session:
+    with jobs.changing(web.session()) as session:
         if job:
             form.check_base(job.current.number)
         return jobs.save(session, form.draft(), web.current_account(), job)
