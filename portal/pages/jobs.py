@@ -185,14 +185,15 @@ def _asked(form: RunForm, job: Job) -> snippets.Request:
 
 
 def _example_values(form: RunForm, job: Job) -> dict[str, str]:
-    """What stands in the form; a value that must be sent and is not there yet is named, to put one's own in place of."""
-    texts, rules = form.values.texts(), {each.name: each.rule for each in jobs.fields(job)}
-    named = {name: text or (_name_of_value(rules[name]) if rules[name].required else "") for name, text in texts.items()}
+    """What stands in the form. A value that must be sent and is not there is named, to put one's own in its place."""
+    rules = {each.name: each.rule for each in jobs.fields(job)}
+    named = {name: text or _stand_in(rules[name]) for name, text in form.values.texts().items()}
     return {name: text for name, text in named.items() if text}
 
 
-def _name_of_value(rule: Rule) -> str:
-    return f"<{' or '.join(rule.choices) if rule.kind is Kind.CHOICE else rule.kind}>"
+def _stand_in(rule: Rule) -> str:
+    wanted = " or ".join(rule.choices) if rule.kind is Kind.CHOICE else rule.kind
+    return f"<{wanted}>" if rule.required else ""
 
 
 def _example_files(job: Job) -> dict[str, str]:
