@@ -52,10 +52,12 @@ def new() -> Any:
 @pages.route("/jobs/<name>", methods=["GET", "POST"])
 @web.only_for(Action.EDIT_TASKS)
 def edit(name: str) -> Any:
+    """?revision=2 opens an old revision, to save it as a new one."""
     job = jobs.get(web.session(), name)
     if request.method == "POST":
         return _save(job)
-    return _show(JobForm.showing(jobs.draft_of(job), job.current.number), job)
+    chosen = _revision(job, request.args.get("revision", job.current.number, type=int))
+    return _show(JobForm.showing(jobs.draft_from(chosen), job.current.number), job)
 
 
 @pages.post("/jobs/graph")
@@ -243,6 +245,13 @@ def _show(form: JobForm, job: Job | None) -> str:
     form.offer([each.name for each in tasks.every(web.session())], _others(job))
     form.keep_days.description = _about_keeping()
     return render_template("jobs/edit.html", form=form, job=job, **picture)
+
+
+def _revision(job: Job, number: int) -> JobRevision:
+    for each in job.revisions:
+        if each.number == number:
+            return each
+    raise NotFound(f"The job {job.name} has no revision {number}.")
 
 
 def _others(job: Job | None) -> list[str]:

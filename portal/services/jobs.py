@@ -160,15 +160,20 @@ def delete(session: Session, job: Job) -> None:
 
 
 def draft_of(job: Job) -> JobDraft:
-    current = job.current
+    return draft_from(job.current)
+
+
+def draft_from(revision: JobRevision) -> JobDraft:
+    """What a revision says, with what its job is now whatever the revision."""
+    job = revision.job
     return JobDraft(
         name=job.name,
-        description=current.description,
+        description=revision.description,
         public=job.public,
         enabled=job.enabled,
         keep_days=job.keep_days,
-        validators=tuple(current.validators),
-        steps=tuple(_draft_of(each) for each in current.steps),
+        validators=tuple(revision.validators),
+        steps=tuple(_draft_of(each) for each in revision.steps),
     )
 
 
