@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from typing import Any
 
 from flask import Response, request, send_file
 
@@ -33,7 +34,7 @@ def file(stored: results.Stored, as_attachment: bool = True) -> Response:
     )
     response.content_length = stored.size
     response.headers.update(HEADERS)
-    return response.make_conditional(request, accept_ranges=True, complete_length=stored.size)
+    return _conditional(response, stored.size)
 
 
 def text(name: str, content: bytes) -> Response:
@@ -55,7 +56,19 @@ def log(name: str, written: logs.Log, etag: str) -> Response:
     )
     response.content_length = written.size
     response.headers.update(HEADERS)
-    return response.make_conditional(request, accept_ranges=True, complete_length=written.size)
+    return _conditional(response, written.size)
+
+
+def _conditional(response: Response, length: int) -> Response:
+    return response.make_conditional(_environ(), accept_ranges=True, complete_length=length)
+
+
+def _environ() -> dict[str, Any]:
+    """The request, without a Range that is not one of bytes: RFC 9110 has it ignored, and the whole sent."""
+    asked = request.range
+    if asked and asked.units == "bytes" and len(asked.ranges) == 1:
+        return request.environ
+    return {name: value for name, value in request.environ.items() if name != "HTTP_RANGE"}
 
 
 def archive(name: str, files: Sequence[results.Stored]) -> Response:

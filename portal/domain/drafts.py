@@ -221,14 +221,25 @@ def _value_faults(draft: ParameterDraft) -> Iterator[Fault]:
     reasons = [reason for each in draft.choices if (reason := check_text("choice", each))]
     if reasons:
         yield "choices", reasons[0]
-    elif draft.kind is Kind.CHOICE and not draft.choices:
-        yield "choices", "List the values to choose from."
+    elif reason := _choices_fault(draft):
+        yield "choices", reason
     elif draft.kind is Kind.FILE:
         yield from _file_faults(draft)
     elif draft.default is None and not draft.required and draft.kind in NEEDS_A_VALUE:
         yield "default", "Give a default, or make the parameter required."
     elif reason := check_text("default", draft.default or "") or check_default(draft.rule):
         yield "default", f"The default is not a valid value: {reason.removeprefix('default: ')}"
+
+
+def _choices_fault(draft: ParameterDraft) -> str | None:
+    if draft.kind is not Kind.CHOICE:
+        return None
+    if not draft.choices:
+        return "List the values to choose from."
+    if draft.required and "" in draft.choices:
+        return "A required value cannot be empty: take the empty choice out, or make the parameter optional."
+    twice = [each for at, each in enumerate(draft.choices) if each in draft.choices[:at]]
+    return f"“{twice[0][:40]}” is listed twice: take one of them out." if twice else None
 
 
 def _file_faults(draft: ParameterDraft) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ INVISIBLE = re.compile(
 )
 OWN_FIELDS = ("job", "submission_name", "email", "input_data")
 PLAIN = frozenset("._+=@ -")
+LONGEST_SEGMENT = 200
 LONGEST_TAIL = 150
 OUT = "_out"
 WHOLE = "="
@@ -90,7 +91,12 @@ def last_segment(name: str) -> str:
     """A client's file name as text to show: its last segment, blanks as '_', no control characters."""
     segment = re.split(r"[/\\]", name)[-1]
     printable = "".join(char for char in segment if char.isprintable())
-    return re.sub(r"\s", "_", printable)[:200] or "upload"
+    return _shortened(re.sub(r"\s", "_", printable)) or "upload"
+
+
+def _shortened(name: str) -> str:
+    """A name of at most so many characters that ends as the long one does: endings say what a file is."""
+    return name if len(name) <= LONGEST_SEGMENT else name[: LONGEST_SEGMENT - LONGEST_ENDING] + name[-LONGEST_ENDING:]
 
 
 RESERVED = frozenset({"new", "preview", "graph"})

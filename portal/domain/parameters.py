@@ -16,7 +16,8 @@ from portal.domain.texts import storable
 
 LONGEST = 10_000
 SHOWN = 40
-INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+MOST_DIGITS = 18
+INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 UNCLEAN = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
@@ -103,6 +104,8 @@ def whole_number(text: str) -> int:
     """Raises ValueError with a sentence."""
     if not INTEGER.fullmatch(text):
         raise ValueError(f"“{_beginning(text)}” is not a whole number, such as 10 or -3.")
+    if len(text.lstrip("+-")) > MOST_DIGITS:
+        raise ValueError(f"“{_beginning(text)}” has more than {MOST_DIGITS} digits, which are the most.")
     return int(text)
 
 
@@ -153,18 +156,18 @@ def _beginning(text: str) -> str:
 
 
 def _integer(rule: Rule, text: str) -> int:
-    return int(_bounded(rule, whole_number(text)))
+    return int(_bounded(rule, whole_number(text), text))
 
 
 def _decimal(rule: Rule, text: str) -> float:
-    return float(_bounded(rule, decimal_number(text)))
+    return float(_bounded(rule, decimal_number(text), text))
 
 
-def _bounded(rule: Rule, given: float) -> float:
+def _bounded(rule: Rule, given: float, text: str) -> float:
     if rule.minimum is not None and given < rule.minimum:
-        raise ValueError(f"{given:.15g} is too small, the smallest is {rule.minimum:.15g}.")
+        raise ValueError(f"{_beginning(text)} is too small, the smallest is {rule.minimum:.15g}.")
     if rule.maximum is not None and given > rule.maximum:
-        raise ValueError(f"{given:.15g} is too large, the largest is {rule.maximum:.15g}.")
+        raise ValueError(f"{_beginning(text)} is too large, the largest is {rule.maximum:.15g}.")
     return given
 
 

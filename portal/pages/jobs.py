@@ -9,10 +9,9 @@ from flask import Blueprint, Response, abort, current_app, flash, jsonify, redir
 from flask_login import login_required
 
 from portal import validators, web
-from portal.database import transaction
 from portal.domain import values
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
-from portal.domain.parameters import Kind
+from portal.domain.parameters import Kind, Rule
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Batch, Job, JobRevision
@@ -53,10 +52,12 @@ def new() -> Any:
 @pages.route("/jobs/<name>", methods=["GET", "POST"])
 @web.only_for(Action.EDIT_TASKS)
 def edit(name: str) -> Any:
+    """?revision=2 opens an old revision, to save it as a new one."""
     job = jobs.get(web.session(), name)
     if request.method == "POST":
         return _save(job)
-    return _show(JobForm.showing(jobs.draft_of(job), job.current.number), job)
+    chosen = _revision(job, request.args.get("revision", job.current.number, type=int))
+    return _show(JobForm.showing(jobs.draft_from(chosen), job.current.number), job)
 
 
 @pages.post("/jobs/graph")
@@ -72,7 +73,7 @@ def graph() -> str:
 @web.only_for(Action.EDIT_TASKS)
 def delete(name: str) -> Any:
     try:
-        with transaction(web.session()) as session:
+        with jobs.changing(web.session()) as session:
             jobs.delete(session, jobs.get(session, name))
     except Conflict as refusal:
         flash(str(refusal), "error")
@@ -176,14 +177,25 @@ def _days(count: int | None) -> str:
 def _asked(form: RunForm, job: Job) -> snippets.Request:
     account, chosen = web.current_account(), current_app.config["PORTAL"]
     name, email = form.submission_name.data or job.name, form.email.data or "you@example.org"
-    values_given = {name: text for name, text in form.values.texts().items() if text}
     return snippets.Request(
         url=f"{chosen.address}{chosen.rest_roots[0]}/submission.json",
-        fields={"job": job.name, "submission_name": name, "email": email, **values_given},
+        fields={"job": job.name, "submission_name": name, "email": email, **_example_values(form, job)},
         file=f"input{_input_ending(job)}",
         files=_example_files(job),
         account=account.name if account and not job.public else "",
     )
+
+
+def _example_values(form: RunForm, job: Job) -> dict[str, str]:
+    """What stands in the form. A value that must be sent and is not there is named, to put one's own in its place."""
+    rules = {each.name: each.rule for each in jobs.fields(job)}
+    named = {name: text or _stand_in(rules[name]) for name, text in form.values.texts().items()}
+    return {name: text for name, text in named.items() if text}
+
+
+def _stand_in(rule: Rule) -> str:
+    wanted = " or ".join(rule.choices) if rule.kind is Kind.CHOICE else rule.kind
+    return f"<{wanted}>" if rule.required else ""
 
 
 def _example_files(job: Job) -> dict[str, str]:
@@ -221,7 +233,7 @@ def _save(job: Job | None) -> Any:
 
 def _write(form: JobForm, job: Job | None) -> JobRevision:
     form.check_readable()
-    with transaction(web.session()) as session:
+    with jobs.changing(web.session()) as session:
         if job:
             form.check_base(job.current.number)
         return jobs.save(session, form.draft(), web.current_account(), job)
@@ -233,6 +245,13 @@ def _show(form: JobForm, job: Job | None) -> str:
     form.offer([each.name for each in tasks.every(web.session())], _others(job))
     form.keep_days.description = _about_keeping()
     return render_template("jobs/edit.html", form=form, job=job, **picture)
+
+
+def _revision(job: Job, number: int) -> JobRevision:
+    for each in job.revisions:
+        if each.number == number:
+            return each
+    raise NotFound(f"The job {job.name} has no revision {number}.")
 
 
 def _others(job: Job | None) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from portal import validators
+from portal.database import is_postgresql, transaction
 from portal.domain import conditions, graph, plan, steps
 from portal.domain.drafts import Fault
 from portal.domain.errors import Conflict, Invalid, NotFound
@@ -99,6 +101,15 @@ def runnable_by(session: Session, account: Account | None) -> list[Job]:
     return [job for job in every(session) if job.enabled and job.current.steps and may_run(account, job)]
 
 
+@contextmanager
+def changing(session: Session) -> Iterator[Session]:
+    """A transaction that changes jobs: one at a time, so that two never put their jobs into each other."""
+    with transaction(session) as writing:
+        if is_postgresql(writing):
+            writing.execute(select(func.pg_advisory_xact_lock(func.hashtext("jobs"))))
+        yield writing
+
+
 def save(session: Session, draft: JobDraft, author: Account | None, job: Job | None = None) -> JobRevision:
     """Add a revision to a job, or make one. Raises Invalid naming every field that is wrong."""
     draft = replace(draft, name=normal_name(draft.name), steps=tuple(map(_normal, draft.steps)))
@@ -151,15 +162,20 @@ def delete(session: Session, job: Job) -> None:
 
 
 def draft_of(job: Job) -> JobDraft:
-    current = job.current
+    return draft_from(job.current)
+
+
+def draft_from(revision: JobRevision) -> JobDraft:
+    """What a revision says, with what its job is now whatever the revision."""
+    job = revision.job
     return JobDraft(
         name=job.name,
-        description=current.description,
+        description=revision.description,
         public=job.public,
         enabled=job.enabled,
         keep_days=job.keep_days,
-        validators=tuple(current.validators),
-        steps=tuple(_draft_of(each) for each in current.steps),
+        validators=tuple(revision.validators),
+        steps=tuple(_draft_of(each) for each in revision.steps),
     )
 
 

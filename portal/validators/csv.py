@@ -36,7 +36,7 @@ def _is_date(cell: str) -> bool:
 
 
 TYPES: dict[str, Callable[[str], object]] = {
-    "text": lambda cell: True,
+    "text": lambda cell: cell.strip() not in EMPTY,
     "integer": INTEGER.fullmatch,
     "decimal": DECIMAL.fullmatch,
     "date": _is_date,
@@ -58,7 +58,14 @@ class Column:
     type: str
     filled: bool
 
+    @property
+    def bounded(self) -> bool:
+        """Whether a cell can be wrong: what may be any text or none need not be looked at."""
+        return self.filled or self.type != "text"
+
     def fault(self, cell: str) -> str | None:
+        if TYPES[self.type](cell):
+            return None
         cell = cell.strip()
         if cell in EMPTY:
             return f"the column {self.name} is empty." if self.filled else None
@@ -142,11 +149,14 @@ def _places(rule: Rule, header: Sequence[str]) -> list[tuple[int, Column]]:
     known = [column.name for column in rule.columns]
     if rule.only and (other := next((name for name in names if name not in known), None)) is not None:
         raise Unfit(f"line 1 has a column “{other[:40]}”, which is not among {', '.join(known)}.")
-    return [(names.index(column.name), column) for column in rule.columns]
+    return [(names.index(column.name), column) for column in rule.columns if column.bounded]
 
 
 def _fault(places: Sequence[tuple[int, Column]], row: Sequence[str]) -> str | None:
-    return next((fault for place, column in places if (fault := column.fault(row[place]))), None)
+    for place, column in places:
+        if fault := column.fault(row[place]):
+            return fault
+    return None
 
 
 def _rule(text: str) -> Rule:

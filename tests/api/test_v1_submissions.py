@@ -94,7 +94,8 @@ def test_it_makes_one_of_a_request_that_comes_twice(client: FlaskClient, admin: 
     ("fields", "status", "names"),
     [
         ({"job": "unknown"}, 404, None),
-        ({"job": None}, 404, None),
+        ({"job": None}, 422, {"job"}),
+        ({"job": ""}, 422, {"job"}),
         ({"name": None}, 422, {"name"}),
         ({"name": "x" * 65, "email": "nobody"}, 422, {"name", "email"}),
         ({"name": "a\0b"}, 422, {"name"}),
@@ -256,7 +257,16 @@ def test_it_gives_a_log_or_a_part_of_it(
     assert (answer.status_code, answer.data, answer.mimetype) == (status, sent, "text/plain")
 
 
-@pytest.mark.parametrize("asked", ["bytes=20-", "bytes=5-2", "bytes=x", "bytes=0-1,3-4", "bytes=99999999999999999999-"])
+@pytest.mark.parametrize("asked", ["bytes=5-2", "bytes=x", "lines=1-2", "bytes=0-1,3-4"])
+def test_it_gives_all_to_who_asks_for_another_kind_of_range(
+    client: FlaskClient, complete: Submission, asked: str
+) -> None:
+    answer = client.get(log_of(complete), headers={"Range": asked})
+
+    assert (answer.status_code, answer.data) == (200, b"0123456789abcdefghij")
+
+
+@pytest.mark.parametrize("asked", ["bytes=20-", "bytes=99999999999999999999-"])
 def test_it_refuses_a_range_that_is_not_there(client: FlaskClient, complete: Submission, asked: str) -> None:
     answer = client.get(log_of(complete), headers={"Range": asked})
 

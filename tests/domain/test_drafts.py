@@ -54,6 +54,21 @@ def test_it_refuses_bounds_of_what_has_no_order(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
+    ("choices", "reason"),
+    [((), "List the values"), (("a", "b", "a"), "“a” is listed twice"), (("a", ""), "cannot be empty")],
+)
+def test_it_refuses_choices_that_nobody_can_make(choices: tuple[str, ...], reason: str) -> None:
+    wrong = of_parameter(kind=Kind.CHOICE, required=True, choices=choices)
+
+    assert list(wrong) == ["parameters-0-choices"]
+    assert reason in wrong["parameters-0-choices"]
+
+
+def test_it_takes_an_empty_choice_of_an_optional_parameter() -> None:
+    assert not of_parameter(kind=Kind.CHOICE, required=False, choices=("", "a"), default="")
+
+
+@pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
         ({"description": "x" * 10_001}, "description", "At most 10000 characters are allowed in the description,"),

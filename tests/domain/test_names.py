@@ -72,6 +72,7 @@ def test_it_publishes_every_file_under_the_identity(kept: str, public: str) -> N
         ("dir/", "upload"),
         ("é😀.csv", "é😀.csv"),
         ("x" * 300, "x" * 200),
+        ("x" * 300 + ".tar.gz", "x" * 193 + ".tar.gz"),
     ],
 )
 def test_it_shows_the_last_segment_of_what_a_client_calls_its_file(sent: str, shown: str) -> None:

@@ -45,7 +45,7 @@ def test_it_reads_a_value_and_keeps_its_text(rule: Rule, text: str, value: objec
     assert (kept, read_value, type(read_value)) == (text, value, type(value))
 
 
-ODD_NUMBERS = [" ", "1 ", " 1", "1\n", "NaN", "inf", "0x1F", "1_000", "1,000", "١٢", "٣", "--1", "one", "9" * 5000]
+ODD_NUMBERS = [" ", "1 ", " 1", "1\n", "NaN", "inf", "0x1F", "1_000", "1,000", "١٢", "٣", "--1", "one"]
 
 
 @pytest.mark.parametrize("text", [*ODD_NUMBERS, "1.5", "1e3"])
@@ -95,6 +95,19 @@ def test_it_takes_the_bounds_themselves_and_names_the_one_that_is_passed() -> No
     assert refusal(rule, "-0.1") == "fit_alpha: -0.1 is too small, the smallest is 0."
     assert refusal(rule, "1.01") == "fit_alpha: 1.01 is too large, the largest is 1."
     assert "the largest is 5" in refusal(Rule(Kind.INTEGER, maximum=5), "6")
+
+
+def test_it_names_a_number_as_it_was_sent() -> None:
+    many = "1" * 18
+
+    assert refusal(Rule(Kind.INTEGER, maximum=5), many) == f"fit_alpha: {many} is too large, the largest is 5."
+    assert refusal(Rule(Kind.DECIMAL, maximum=5), "6e0") == "fit_alpha: 6e0 is too large, the largest is 5."
+
+
+def test_it_says_that_a_whole_number_is_too_long() -> None:
+    assert "has more than 18 digits" in refusal(Rule(Kind.INTEGER), "-" + "9" * 19)
+    assert "has more than 18 digits" in refusal(Rule(Kind.INTEGER), "9" * 5000)
+    assert read("x", Rule(Kind.INTEGER), "-" + "9" * 18)[1] == -(10**18 - 1)
 
 
 def test_it_bounds_a_text_by_its_characters() -> None:

@@ -65,6 +65,20 @@ def test_it_saves_a_job_unchanged_when_its_form_is_sent_back(
     assert jobs.draft_of(jobs.get(session, "penguins")) == before
 
 
+def test_it_shows_an_old_revision_and_edits_from_it(signed_in: FlaskClient, examples: object, session: Session) -> None:
+    signed_in.post("/jobs/new", data=NEW)
+    signed_in.post("/jobs/birds", data={**NEW, "revision": "1", "steps-1-task": "", "steps-2-task": ""})
+    assert steps_of(session, "birds") == [(1, "clean")]
+
+    assert 'href="/jobs/birds?revision=1"' in signed_in.get("/jobs/birds").text
+    old = signed_in.get("/jobs/birds?revision=1").text
+    signed_in.post("/jobs/birds", data=fields_of(old, "job-form"))
+
+    assert steps_of(session, "birds") == [(1, "clean"), (2, "body_mass"), (2, "bill_length")]
+    assert jobs.get(session, "birds").current.number == 3
+    assert signed_in.get("/jobs/birds?revision=7").status_code == 404
+
+
 def test_it_has_a_row_for_each_validator_with_what_its_options_say(
     signed_in: FlaskClient, examples: object, session: Session
 ) -> None:

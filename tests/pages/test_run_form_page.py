@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import io
 import json
 import os
@@ -283,6 +284,24 @@ def test_it_shows_the_call_with_the_values_of_the_form(client: FlaskClient, exam
     assert "-F bill_length_alpha=0.2" in page
     assert "-F input_data=@input.csv" in page
     assert "/analytics_automated/submission.json" in page
+
+
+def test_it_names_in_the_call_what_must_be_sent_and_is_not_there_yet(client: FlaskClient, session: Session) -> None:
+    parameters = (
+        ParameterDraft("times", kind=Kind.INTEGER, required=True),
+        ParameterDraft("colour", kind=Kind.CHOICE, choices=("red", "sea green"), required=True),
+        ParameterDraft("note"),
+    )
+    make_task(session, "t", "command", "true", inputs=(".csv",), parameters=parameters)
+    make_job(session, "j", [(1, "t")])
+
+    page = html.unescape(client.get("/jobs/j/run?p.t_times=3").text)
+    empty = html.unescape(client.get("/jobs/j/run").text)
+
+    assert "-F t_times=3 " in page
+    assert "--form-string 't_times=<integer>'" in empty
+    assert "--form-string 't_colour=<red or sea green>'" in empty
+    assert "t_note" not in empty[empty.index("curl") :]
 
 
 def test_it_shows_the_account_in_the_call_of_a_private_job(signed_in: FlaskClient, typed: str) -> None:

@@ -1,4 +1,4 @@
-"""Two parallel runs that end at one instant: the next stage is queued once, never lost and never doubled."""
+"""What two do at one instant: parallel runs that end, jobs that are put into each other. Nothing is lost or doubled."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from portal import database
 from portal.database import transaction
+from portal.domain.errors import Invalid
 from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run, Submission
@@ -20,7 +21,7 @@ from portal.services.jobs import JobDraft, StepDraft
 from portal.services.progress import Claim
 from tests import making
 from tests.conftest import forget_settings
-from tests.servers import migrate, new_database
+from tests.servers import eventually, migrate, new_database
 
 pytestmark = pytest.mark.real
 
@@ -107,3 +108,38 @@ def test_a_condition_is_asked_exactly_once_when_all_that_it_waits_for_ends_at_on
         session.expire_all()
         skipped = [message.sentence for message in submission.messages if "skipped" in message.sentence]
         assert (submission.state, len(skipped)) == (State.COMPLETE, 1)
+
+
+def test_two_jobs_that_are_put_into_each_other_at_one_instant_make_no_circle(session: Session) -> None:
+    making.make_task(session, "t", "command", "true")
+    for name in ("one", "other"):
+        making.make_job(session, name, [(0, "t")])
+    refusals: list[Invalid] = []
+
+    def put_into_the_other() -> None:
+        with sessionmaker(database.engine())() as own, pytest.raises(Invalid) as refusal:
+            put(own, "one", into="other")
+        refusals.append(refusal.value)
+
+    with jobs.changing(session) as first:
+        save_with(first, "other", into="one")
+        second = threading.Thread(target=put_into_the_other)
+        second.start()
+        eventually(lambda: waits_for_a_lock(first) or not second.is_alive())
+    second.join()
+
+    assert "one → other → one" in str(refusals[0]) or "other → one → other" in str(refusals[0])
+
+
+def put(session: Session, inner: str, into: str) -> None:
+    with jobs.changing(session) as writing:
+        save_with(writing, inner, into)
+
+
+def save_with(session: Session, inner: str, into: str) -> None:
+    draft = JobDraft(into, public=True, steps=(StepDraft(0, job=inner),))
+    jobs.save(session, draft, None, jobs.get(session, into))
+
+
+def waits_for_a_lock(session: Session) -> bool:
+    return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))

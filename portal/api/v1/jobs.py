@@ -11,7 +11,6 @@ from portal.api.v1.edge import AfterName, IfMatch, Named, api, changed, check_ma
 from portal.api.v1.reading import checked
 from portal.api.v1.shapes import JobRow, Jobs, JobShape
 from portal.api.v1.specification import ACCOUNT, ANYBODY, answers
-from portal.database import transaction
 from portal.domain.errors import NotFound
 from portal.services import jobs
 
@@ -30,7 +29,7 @@ def list_jobs(query: AfterName) -> Response:
 def create_job(body: JobBody) -> tuple[Response, int]:  # type: ignore[valid-type]
     """Make a job."""
     author = editor()
-    with transaction(web.session()) as session:
+    with jobs.changing(web.session()) as session:
         made = jobs.save(session, draft_of(body, jobs.JobDraft), author).job
     return changed(JobShape.of(made), "v1.show_job"), 201
 
@@ -54,7 +53,7 @@ def show_job(path: Named) -> Response:
 def change_job(path: Named, header: IfMatch, body: JobBody) -> Response:  # type: ignore[valid-type]
     """Save a revision of a job."""
     author = editor()
-    with transaction(web.session()) as session:
+    with jobs.changing(web.session()) as session:
         job = jobs.get(session, path.name)
         check_match(JobShape.of(job))
         jobs.save(session, draft_of(body, jobs.JobDraft), author, job)
@@ -66,7 +65,7 @@ def change_job(path: Named, header: IfMatch, body: JobBody) -> Response:  # type
 def delete_job(path: Named, header: IfMatch) -> tuple[str, int]:
     """Delete a job; what it has run stays."""
     editor()
-    with transaction(web.session()) as session:
+    with jobs.changing(web.session()) as session:
         job = jobs.get(session, path.name)
         check_match(JobShape.of(job))
         jobs.delete(session, job)

@@ -78,6 +78,8 @@ def _fields() -> dict[str, str]:
         abort(400, parts.CANNOT_BE_READ)
     if wrong := [name for name in OWN if UNREADABLE in fields.get(name, "")]:
         raise Invalid(**{name: f"{name}: this is not UTF-8 text." for name in wrong})
+    if not fields.get("job"):
+        raise Invalid(job="job: name the job that shall run.")
     return fields
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from portal.database import transaction
 from portal.domain.errors import Invalid
 from portal.models import Account
-from portal.services import audit, configuration
+from portal.services import audit, configuration, jobs
 from portal.services.dumps.applying import Applying
 from portal.services.dumps.planning import plan
 from portal.services.dumps.report import Group, Line, Report
@@ -36,7 +35,7 @@ def load(
 ) -> Report:
     """Import files, dumps and configurations of our own: all of them, or nothing. A dry run writes nothing."""
     report = Report()
-    with transaction(session) as writing:
+    with jobs.changing(session) as writing:
         audit.record(writing, "imported", "file", ", ".join(file.name for file in files), replace=replace)
         _load(writing, files, author, report, replace)
         if dry_run or report.refused:
