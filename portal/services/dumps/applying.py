@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import Limits
-from portal.domain.steps import names
-from portal.models import Account, Backend, JobRevision, Step
+from portal.domain.names import public_name
+from portal.models import Account, Backend, JobRevision
 from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
 from portal.services.dumps import writing
-from portal.services.dumps.job_drafts import PlannedJob
 from portal.services.dumps.planning import Plan
 from portal.services.dumps.report import Report
+from portal.services.jobs import JobDraft
+
+Parts = Mapping[str, Sequence[str]]
 
 REMEDY = "rename one of both, or let the import replace it."
 
@@ -36,17 +38,17 @@ class Applying:
         for backend in plan.backends:
             self._try(f"backend {backend.name}", partial(self._backend, backend))
         for task in plan.tasks:
-            self._try(f"task {task.name}", partial(self._task, task))
+            self._try(f"task {task.name}", partial(self._task, task), _parts(task))
         if not self.report.refused:
             for job in plan.jobs:
-                self._try(f"job {job.draft.name}", partial(self._job, job))
+                self._try(f"job {job.name}", partial(self._job, job))
 
-    def _try(self, what: str, make: Callable[[], None]) -> None:
+    def _try(self, what: str, make: Callable[[], None], parts: Parts | None = None) -> None:
         try:
             make()
         except Invalid as wrong:
-            for sentence in wrong.fields.values():
-                self.report.refuse(what, sentence)
+            for field, sentence in wrong.fields.items():
+                self.report.refuse(what, _about(field, parts or {}) + sentence)
 
     def _backend(self, draft: BackendDraft) -> None:
         known = backends.named(self.session, draft.name)
@@ -80,48 +82,51 @@ class Applying:
         parts = {"parameter": draft.parameters, "variable": draft.variables, "configuration": draft.configurations}
         self.report.tally.update({kind: len(found) for kind, found in parts.items() if found})
 
-    def _job(self, planned: PlannedJob) -> None:
-        draft = planned.draft
+    def _job(self, draft: JobDraft) -> None:
         known = jobs.named(self.session, draft.name)
         if known is None:
-            enabled = self._save(planned).job.enabled
+            enabled = self._save(draft).job.enabled
             self.report.made("job", draft.name, f"{len(draft.steps)} steps{'' if enabled else ', not enabled'}.")
             self.report.tally["step"] += len(draft.steps)
-        elif writing.same_job(known.current, draft, planned.conditions):
+        elif writing.same_job(known.current, draft):
             self.report.kept(f"job {draft.name}")
         elif self.replacing:
-            number = self._save(planned).number
+            number = self._save(draft).number
             self.report.change(f"job {draft.name}", f"replaced, by its revision {number}.")
         else:
             self._refuse_other(f"job {draft.name}")
 
-    def _save(self, planned: PlannedJob) -> JobRevision:
+    def _save(self, draft: JobDraft) -> JobRevision:
         """What the first system could run and this portal would not save is there all the same, to be put right."""
-        draft, known = planned.draft, jobs.named(self.session, planned.draft.name)
+        known = jobs.named(self.session, draft.name)
         try:
-            revision = jobs.save(self.session, draft, self.author, known)
+            return jobs.save(self.session, draft, self.author, known)
         except Invalid as wrong:
             if not all(name.startswith("steps") for name in wrong.fields):
                 raise
             revision = jobs.save(self.session, replace(draft, steps=(), enabled=False), self.author, known)
-            revision.steps = [Step(order=each.order, task=tasks.named(self.session, each.task)) for each in draft.steps]
+            revision.steps = [jobs.step(self.session, each) for each in draft.steps]
             self.report.change(f"job {draft.name}", f"imported, but not enabled: {wrong}")
-        if planned.conditions:
-            _condition(revision.steps, planned.conditions)
-        self.session.flush()
-        return revision
+            self.session.flush()
+            return revision
 
     def _refuse_other(self, what: str) -> None:
         self.report.refuse(what, f"another one of this name is there: {REMEDY}")
 
 
-def _condition(steps: list[Step], statuses: Mapping[int, list[int]]) -> None:
-    """Name the steps, so that a condition can name the one before it."""
-    for step, name in zip(steps, names([("", step.task.name if step.task else "") for step in steps]), strict=True):
-        step.name = name
-    for place, numbers in statuses.items():
-        before = max((step for step in steps if step.order < steps[place].order), key=lambda step: step.order)
-        steps[place].condition = {"exit_status_of": before.name, "is": numbers}
+def _parts(task: TaskDraft) -> Parts:
+    """What the parts of a task are called in the dump."""
+    return {
+        "parameters": [public_name(task.name, each.alias) for each in task.parameters],
+        "variables": [name for name, _ in task.variables],
+        "configurations": [each.name for each in task.configurations],
+    }
+
+
+def _about(field: str, parts: Parts) -> str:
+    """The part that a sentence is about, if it is not about the whole: parameters-0-alias is the first parameter."""
+    kind, _, rest = field.partition("-")
+    return f"{kind.removesuffix('s')} {parts[kind][int(rest.partition('-')[0])]}: " if kind in parts else ""
 
 
 def _with_all_of(known: Backend, draft: BackendDraft) -> BackendDraft:

@@ -28,7 +28,7 @@ from portal.services.dumps.vocabulary import (
     USUAL_STDOUT,
     VALIDATORS,
 )
-from portal.services.jobs import JobDraft
+from portal.services.jobs import JobDraft, StepDraft
 
 Fields = dict[str, Any]
 
@@ -125,12 +125,12 @@ def _said(draft: TaskDraft) -> tuple[Any, ...]:
     return draft.language, task_fields(draft), parameters, variable_fields(draft), configuration_fields(draft)
 
 
-def same_job(known: JobRevision, draft: JobDraft, conditions: Mapping[int, Any]) -> bool:
+def same_job(known: JobRevision, draft: JobDraft) -> bool:
     """Whether the first system could not tell them apart; whether a job is enabled is for this portal to say."""
     steps = [(step.order, step.task.name if step.task else "") for step in known.steps]
     planned = [(step.order, step.task) for step in draft.steps]
     same = (steps, list(known.validators)) == (planned, list(draft.validators))
-    return same and _conditions_of(known.steps) == dict(conditions)
+    return same and _conditions_of(known.steps) == _conditions_of(draft.steps)
 
 
 def _backends(session: Session, found: Dump) -> Iterator[tuple[tuple[int, str], int]]:
@@ -216,7 +216,7 @@ def _can_be_said(step: Step, homes: Mapping[tuple[int, str], int]) -> bool:
     return plain and step.task is not None and _home_of(step.task) in homes
 
 
-def _conditions_of(steps: Sequence[Step]) -> dict[int, list[int]]:
+def _conditions_of(steps: Sequence[Step | StepDraft]) -> dict[int, list[int]]:
     """By a step's place, the exit statuses of the step before under which it runs."""
     return {
         place: list(step.condition["is"])

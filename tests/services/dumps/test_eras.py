@@ -337,6 +337,19 @@ def test_it_keeps_a_condition_as_a_comparison(session: Session) -> None:
     assert (first.name, jobs.get(session, "wf").enabled) == ("find", True)
 
 
+def test_it_does_not_enable_a_job_with_a_condition_that_can_never_hold(session: Session) -> None:
+    content = sample("fourth.yaml").replace(b"condition: exit_code == 1", b"condition: 'exit_code in (1, 7)'")
+
+    report = load(session, content)
+
+    sentence = "After the exit status 7 of find no step follows"
+    assert f"job wf: imported, but not enabled: {sentence}" in text(report, Group.CHANGED)
+    revision = jobs.get(session, "wf").current
+    assert [step.condition for step in revision.steps] == [None, {"exit_status_of": "find", "is": [1, 7]}]
+    assert jobs.get(session, "wf").enabled is False
+    assert not load(session, content).of(Group.MADE)
+
+
 def test_it_evaluates_no_condition(session: Session) -> None:
     report = load(session, sample("fourth.yaml"))
 

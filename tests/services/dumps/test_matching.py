@@ -73,7 +73,9 @@ def test_it_takes_a_job_that_nobody_could_save_here_without_enabling_it(session:
 
     assert [step.order for step in jobs.get(session, "j").current.steps] == [-5, 0]
     assert (jobs.get(session, "j").enabled, report.refused) == (False, False)
-    assert "job j: imported, but not enabled: Give an order number from 0 on." in lines(report, Group.CHANGED)
+    assert "job j: imported, but not enabled: -5 is no order number: give one from 0 to 100000." in lines(
+        report, Group.CHANGED
+    )
     assert "job j" in lines(load(session, content), Group.KEPT)
 
 
@@ -122,6 +124,25 @@ def test_it_imports_all_or_nothing(session: Session) -> None:
 
     assert "task bad: Line 1: $I9 stands for nothing here." in text(report, Group.REFUSED)
     assert (tasks.every(session), backends.every(session)) == ([], [])
+
+
+def test_it_names_the_parameter_and_the_variable_that_cannot_be_taken(session: Session) -> None:
+    usual = {"task": 1, "flag": "-a", "default": "x", "bool_valued": "false", "spacing": "true", "switchless": "false"}
+    rows = (
+        row("parameter", 1, **usual, rest_alias="t_first")
+        + row("parameter", 2, **usual, rest_alias="t_e(x)")
+        + row("parameter", 3, **usual, rest_alias="all")
+        + row("parameter", 4, **usual, rest_alias="all")
+        + row("environment", 1, task=1, env="BAD NAME", value="x")
+    )
+
+    refused = lines(load(session, BACKEND + task(1, "t") + rows), Group.REFUSED)
+
+    assert refused == [
+        "task t: parameter t_e(x): Name the parameter with letters, digits, _ - . or blanks.",
+        "task t: parameter all: Another parameter has this name: choose a different one.",
+        "task t: variable BAD NAME: Use letters, digits and _ for the variable's name.",
+    ]
 
 
 def test_it_names_what_points_nowhere_and_what_is_twice(session: Session) -> None:
