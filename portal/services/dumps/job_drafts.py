@@ -73,7 +73,7 @@ class Jobs:
         number = self.catalogue.number(row, "validation_type")
         if number in (None, 0):
             pattern = self.catalogue.text(row, "re_string")
-            return f"its check by the regular expression “{pattern[:80]}” cannot be taken over." if pattern else ""
+            return _check_by_pattern(pattern) if pattern else ""
         kind = {1: "image", 2: "MP3"}.get(number or 0, str(number))
         return f"its check of type {kind} cannot be taken over: choose a validator."
 
@@ -88,6 +88,12 @@ class Jobs:
                     yield place, conditions.statuses(condition)
                 except ValueError as wrong:
                     reasons.append(f"the condition “{condition[:80]}” of {step.label} is not taken over, {wrong}.")
+
+
+def _check_by_pattern(pattern: str) -> str:
+    """Why it is not taken over: the first system looked at the beginning of the whole text, as re.match does."""
+    asked = f"its check that the data begin as the regular expression “{pattern[:80]}” says"
+    return f"{asked} cannot be taken over: choose a validator, such as regex for every line."
 
 
 def _conditioned(steps: Sequence[StepDraft], statuses: Mapping[int, list[int]]) -> Iterator[StepDraft]:

@@ -210,9 +210,11 @@ def test_it_does_not_enable_a_job_with_a_check_by_regular_expression(session: Se
     report = load(session, sample("first.yaml"))
 
     assert job_of(session, "checked").enabled is False
-    assert "job checked: imported, but not enabled: its check by the regular expression “.+”" in text(
-        report, Group.CHANGED
-    )
+    asked = "its check that the data begin as the regular expression “.+” says"
+    assert (
+        f"job checked: imported, but not enabled: {asked} cannot be taken over: "
+        "choose a validator, such as regex for every line."
+    ) in lines(report, Group.CHANGED)
 
 
 def test_it_says_at_submission_what_is_not_installed(session: Session, client: FlaskClient) -> None:
