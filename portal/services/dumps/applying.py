@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sqlalchemy.orm import Session
@@ -12,7 +12,7 @@ from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import Limits
 from portal.domain.names import public_name
-from portal.models import Account, Backend, JobRevision
+from portal.models import Account, Backend, Job, JobRevision
 from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
 from portal.services.dumps import writing
@@ -33,6 +33,7 @@ class Applying:
     report: Report
     author: Account | None
     replacing: bool = False
+    replaced: set[str] = field(default_factory=set)
 
     def apply(self, plan: Plan) -> None:
         for backend in plan.backends:
@@ -47,8 +48,8 @@ class Applying:
         try:
             make()
         except Invalid as wrong:
-            for field, sentence in wrong.fields.items():
-                self.report.refuse(what, _about(field, parts or {}) + sentence)
+            for name, sentence in wrong.fields.items():
+                self.report.refuse(what, _about(name, parts or {}) + sentence)
 
     def _backend(self, draft: BackendDraft) -> None:
         known = backends.named(self.session, draft.name)
@@ -59,7 +60,7 @@ class Applying:
         elif known.runner == draft.runner and set(draft.languages) <= set(known.languages):
             self.report.kept(f"backend {draft.name}", f"its queue is {known.queue}.")
         elif self.replacing:
-            backends.save(self.session, _with_all_of(known, draft), known)
+            backends.save(self.session, _backend_with_all_of(known, draft), known)
             self.report.change(f"backend {draft.name}", "replaced.")
         else:
             self._refuse_other(f"backend {draft.name}")
@@ -73,6 +74,7 @@ class Applying:
             self.report.kept(f"task {draft.name}")
         elif self.replacing:
             number = tasks.save(self.session, draft, self.author, known).number
+            self.replaced.add(draft.name)
             self.report.change(f"task {draft.name}", f"replaced, by its revision {number}.")
         else:
             self._refuse_other(f"task {draft.name}")
@@ -89,12 +91,21 @@ class Applying:
             self.report.made("job", draft.name, f"{len(draft.steps)} steps{'' if enabled else ', not enabled'}.")
             self.report.tally["step"] += len(draft.steps)
         elif writing.same_job(known.current, draft):
-            self.report.kept(f"job {draft.name}")
+            self._keep(known, draft)
         elif self.replacing:
-            number = self._save(draft).number
+            number = self._save(_job_with_all_of(known, draft)).number
             self.report.change(f"job {draft.name}", f"replaced, by its revision {number}.")
         else:
             self._refuse_other(f"job {draft.name}")
+
+    def _keep(self, known: Job, draft: JobDraft) -> None:
+        """Whether a job is enabled is for this portal to say, until a task of it is another that is in doubt."""
+        replaced = [step.task for step in draft.steps if step.task in self.replaced]
+        if known.enabled and not draft.enabled and replaced:
+            known.enabled = False
+            self.report.change(f"job {draft.name}", f"switched off, as its task {replaced[0]} was replaced.")
+        else:
+            self.report.kept(f"job {draft.name}")
 
     def _save(self, draft: JobDraft) -> JobRevision:
         """What the first system could run and this portal would not save is there all the same, to be put right."""
@@ -123,14 +134,25 @@ def _parts(task: TaskDraft) -> Parts:
     }
 
 
-def _about(field: str, parts: Parts) -> str:
+def _about(name: str, parts: Parts) -> str:
     """The part that a sentence is about, if it is not about the whole: parameters-0-alias is the first parameter."""
-    kind, _, rest = field.partition("-")
+    kind, _, rest = name.partition("-")
     return f"{kind.removesuffix('s')} {parts[kind][int(rest.partition('-')[0])]}: " if kind in parts else ""
 
 
-def _with_all_of(known: Backend, draft: BackendDraft) -> BackendDraft:
+def _backend_with_all_of(known: Backend, draft: BackendDraft) -> BackendDraft:
     """What replaces a backend keeps what the first system knows nothing of."""
     languages = tuple(dict.fromkeys((*known.languages, *draft.languages)))
     limits, ceilings = Limits.of(known.limits), Limits.of(known.ceilings)
     return replace(draft, languages=languages, limits=limits, ceilings=ceilings, options=known.options)
+
+
+def _job_with_all_of(known: Job, draft: JobDraft) -> JobDraft:
+    """The same of a job; it is not made public or enabled where somebody here decided otherwise."""
+    return replace(
+        draft,
+        description=known.current.description,
+        public=known.public,
+        enabled=known.enabled and draft.enabled,
+        keep_days=known.keep_days,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
@@ -10,7 +12,7 @@ from portal.models import Account, Task
 from portal.services import backends, jobs, tasks
 from portal.services.dumps import Group
 from tests.making import make_task, submitted
-from tests.services.dumps.loading import BACKEND, SAMPLES, job, lines, load, row, sample, task, task_of, text
+from tests.services.dumps.loading import BACKEND, SAMPLES, job, job_of, lines, load, row, sample, task, task_of, text
 
 CHANGED = BACKEND + task(1, "t", "sort $I1") + job(1, "j", 1)
 SIMPLE = BACKEND + task(1, "t") + job(1, "j", 1)
@@ -87,6 +89,35 @@ def test_it_leaves_it_to_the_portal_whether_a_job_is_enabled(session: Session) -
     load(session, SIMPLE, replace=True)
 
     assert jobs.get(session, "j").enabled is False
+
+
+def test_it_switches_a_job_off_whose_task_it_replaced_by_a_doubtful_one(session: Session) -> None:
+    load(session, SIMPLE)
+    mixed = SIMPLE.replace("cat $I1", "cat $INPUT $I1")
+
+    report = load(session, mixed, replace=True)
+
+    assert jobs.get(session, "j").enabled is False
+    assert "job j: switched off, as its task t was replaced." in lines(report, Group.CHANGED)
+    with transaction(session):
+        jobs.get(session, "j").enabled = True
+    load(session, mixed, replace=True)
+    assert jobs.get(session, "j").enabled is True
+
+
+def test_a_replaced_job_keeps_what_the_first_system_knows_nothing_of(session: Session) -> None:
+    load(session, SIMPLE)
+    with transaction(session):
+        found = jobs.get(session, "j")
+        jobs.save(session, replace(job_of(session, "j"), description="Ours", public=False, keep_days=7), None, found)
+        found.enabled = False
+
+    report = load(session, SIMPLE + row("step", 9, job=1, task=1, ordering=9), replace=True)
+
+    assert "job j: replaced, by its revision 3." in lines(report, Group.CHANGED)
+    kept = job_of(session, "j")
+    assert (kept.description, kept.public, kept.keep_days, kept.enabled) == ("Ours", False, 7, False)
+    assert [step.order for step in kept.steps] == [0, 9]
 
 
 def test_it_leaves_what_an_analyst_made_of_an_imported_task(session: Session) -> None:
