@@ -12,7 +12,7 @@ from portal.domain.drafts import TaskDraft
 from portal.domain.errors import Invalid
 from portal.domain.limits import Limits
 from portal.domain.names import public_name
-from portal.models import Account, Backend, Job, JobRevision
+from portal.models import Account, Backend, Job, JobRevision, Task
 from portal.services import backends, jobs, tasks
 from portal.services.backends import BackendDraft
 from portal.services.dumps import writing
@@ -73,7 +73,7 @@ class Applying:
         elif writing.same_task(tasks.draft_of(known.current), draft):
             self.report.kept(f"task {draft.name}")
         elif self.replacing:
-            number = tasks.save(self.session, draft, self.author, known).number
+            number = tasks.save(self.session, _task_with_all_of(known, draft), self.author, known).number
             self.replaced.add(draft.name)
             self.report.change(f"task {draft.name}", f"replaced, by its revision {number}.")
         else:
@@ -145,6 +145,12 @@ def _backend_with_all_of(known: Backend, draft: BackendDraft) -> BackendDraft:
     languages = tuple(dict.fromkeys((*known.languages, *draft.languages)))
     limits, ceilings = Limits.of(known.limits), Limits.of(known.ceilings)
     return replace(draft, languages=languages, limits=limits, ceilings=ceilings, options=known.options)
+
+
+def _task_with_all_of(known: Task, draft: TaskDraft) -> TaskDraft:
+    """The same of a task."""
+    current = tasks.draft_of(known.current)
+    return replace(draft, limits=current.limits, retries=current.retries)
 
 
 def _job_with_all_of(known: Job, draft: JobDraft) -> JobDraft:

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
+from portal.domain.limits import Limits
+from portal.domain.retries import Retries
 from portal.models import Account, Task
 from portal.services import backends, jobs, tasks
 from portal.services.dumps import Group
@@ -103,6 +105,17 @@ def test_it_switches_a_job_off_whose_task_it_replaced_by_a_doubtful_one(session:
         jobs.get(session, "j").enabled = True
     load(session, mixed, replace=True)
     assert jobs.get(session, "j").enabled is True
+
+
+def test_a_replaced_task_keeps_its_limits_and_retries(session: Session) -> None:
+    load(session, SIMPLE)
+    ours = replace(task_of(session, "t"), limits=Limits(wall_seconds=7200), retries=Retries(most=2, on_time=True))
+    with transaction(session):
+        tasks.save(session, ours, None, tasks.get(session, "t"))
+
+    load(session, CHANGED, replace=True)
+
+    assert task_of(session, "t") == replace(ours, code="sort $I1")
 
 
 def test_a_replaced_job_keeps_what_the_first_system_knows_nothing_of(session: Session) -> None:
