@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from portal.domain.names import fits
 from portal.domain.parameters import Kind
 from portal.domain.states import State, batch_summary
 from portal.domain.work import Work
@@ -49,7 +50,7 @@ def single(submission: Submission, email: str) -> Shape:
         "last_message": _last_message(submission),
         "email": email,
         "input_file": f"/submissions/{results.input_name(submission)}",
-        "results": [_result(result) for result in results.of_submission(submission) if _counts(result.run)],
+        "results": [_result(result) for result in results.of_submission(submission) if _counts(result)],
     }
 
 
@@ -59,11 +60,20 @@ def _last_message(submission: Submission) -> str:
     return said[-1].sentence if said else "Submitted"
 
 
-def _counts(run: Run) -> bool:
+def _counts(result: Result) -> bool:
+    """Whether the first system would list it, whose clients find results by their positions too."""
+    work = Work.from_json(result.run.work)
+    return _ended_well(result.run, work) and not _only_printed(result.name, work)
+
+
+def _ended_well(run: Run, work: Work) -> bool:
     """Of a step that failed the first system's clients see files only where nothing but an output was missing."""
-    if run.state is State.COMPLETE:
-        return True
-    return run.exit_status in (0, *Work.from_json(run.work).rules.exit_statuses)
+    return run.state is State.COMPLETE or run.exit_status in (0, *work.rules.exit_statuses)
+
+
+def _only_printed(name: str, work: Work) -> bool:
+    """Of a command that has outputs the first system kept what was printed only where one of them was its ending."""
+    return work.language == "command" and bool(work.outputs) and not any(fits(name, each) for each in work.outputs)
 
 
 def _result(result: Result) -> Shape:

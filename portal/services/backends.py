@@ -206,13 +206,13 @@ def _unknown_languages(languages: Sequence[str]) -> str | None:
 
 
 def _unusable(directory: str) -> str | None:
-    parts = PurePosixPath(directory).parts
+    path = PurePosixPath(directory)
     if not directory:
         return None
-    if not parts[0].startswith("/") or ".." in parts:
+    if not path.is_absolute() or ".." in path.parts:
         return "Give the whole path of the directory, or leave it empty for the portal's own."
-    if set(parts[1:2]) & NOT_FOR_FILES:
-        return f"Nothing can be kept under /{parts[1]}: choose another directory, or leave it empty."
+    if set(path.parts[1:2]) & NOT_FOR_FILES:
+        return f"Nothing can be kept under /{path.parts[1]}: choose another directory, or leave it empty."
     return None
 
 

@@ -26,6 +26,7 @@ from portal.services import audit, backends, composing, nesting, tasks
 from portal.services.composing import MOST_STEPS
 
 LONGEST_KEPT_DAYS = 36_500
+LARGEST_ORDER = 100_000
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def save(session: Session, draft: JobDraft, author: Account | None, job: Job | N
         author=author,
         description=draft.description,
         validators=list(draft.validators),
-        steps=[_step(session, each) for each in draft.steps],
+        steps=[step(session, each) for each in draft.steps],
     )
     job.revisions.append(revision)
     audit.record(session, "saved", "job", job.name, revision=revision.number, public=job.public, enabled=job.enabled)
@@ -142,7 +143,8 @@ def _normal(step: StepDraft) -> StepDraft:
     )
 
 
-def _step(session: Session, draft: StepDraft) -> Step:
+def step(session: Session, draft: StepDraft) -> Step:
+    """A row for the draft, whether or not it can be saved."""
     return Step(
         order=draft.order,
         task=tasks.named(session, draft.task) if draft.task else None,
@@ -353,8 +355,8 @@ def _outer_faults(session: Session, job: Job, size: int) -> Iterator[Fault]:
 def _own_faults(session: Session, index: int, draft: StepDraft, job: Job | None) -> Iterator[Fault]:
     if reason := _fault_of_thing(session, draft, job):
         yield f"steps-{index}-task", reason
-    if not 0 <= draft.order <= 100_000:
-        yield f"steps-{index}-order", "Give an order number from 0 on."
+    if not 0 <= draft.order <= LARGEST_ORDER:
+        yield f"steps-{index}-order", f"{draft.order} is no order number: give one from 0 to {LARGEST_ORDER}."
     if draft.name and (reason := check_name(draft.name)):
         yield f"steps-{index}-name", reason
     if draft.condition is not None and (reason := conditions.fault(draft.condition)):

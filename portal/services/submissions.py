@@ -20,7 +20,7 @@ from portal.database import away, is_postgresql, transaction
 from portal.domain import admission
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from portal.domain.names import Priority, last_segment, normal_name, public_name
-from portal.domain.parameters import Argument, Kind, file_part, read
+from portal.domain.parameters import UNREADABLE, Argument, Kind, file_part, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
@@ -313,7 +313,8 @@ def _email_fault(email: str) -> str | None:
         domain = validate_email(email, check_deliverability=False, globally_deliverable=False).domain
     except EmailNotValidError:
         return "Enter a valid email address."
-    return None if "." in domain or domain == "localhost" else "Enter a valid email address."
+    reachable = "." in domain or domain == "localhost"
+    return None if reachable and UNREADABLE not in email else "Enter a valid email address."
 
 
 def _store(order: Order, arguments: Mapping[str, Argument]) -> list[Stored]:

@@ -182,6 +182,7 @@ def _with_account(app: Flask) -> dict[str, str]:
         ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, 400),
         ({"Origin": "http://elsewhere.example"}, 400),
         ({"Origin": "null"}, 400),
+        ({"Origin": "http://["}, 400),
         ({}, 400),
     ],
 )

@@ -41,6 +41,7 @@ def reason(session: Session, language: str) -> tuple[str | None, bool]:
         ({"languages": ()}, "languages"),
         ({"languages": ("python", "cobol")}, "languages"),
         ({"root_directory": "runs"}, "root_directory"),
+        ({"root_directory": "."}, "root_directory"),
         ({"root_directory": "/proc/nope"}, "root_directory"),
         ({"root_directory": "/sys"}, "root_directory"),
         ({"root_directory": "/dev/null"}, "root_directory"),

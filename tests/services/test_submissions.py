@@ -100,6 +100,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "a\0b"}, "submission_name"),
     ({"email": ""}, "email"),
     ({"email": "ann"}, "email"),
+    ({"email": "\ufffd@example.org"}, "email"),
     ({"email": "ann@example.org\nBcc: x@example.org"}, "email"),
     ({"email": "x" * 60 + "@" + ".".join(["y" * 60] * 4) + ".org"}, "email"),
     ({"incoming": None}, "input_data"),

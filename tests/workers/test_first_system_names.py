@@ -22,6 +22,7 @@ PARAMETERS = (
     ParameterDraft("plain", required=True),
 )
 VALUES = {"t_size": "12", "t_value": "v", "t_on": "TRUE", "t_off": "FALSE", "t_plain": "x'}; Z={'a':'"}
+ODD = (("ODD", "'odd'"),)
 BINARY = b"\x89PNG\r\n\x1a\n\x00\xff"
 
 Done = Callable[..., Submission]
@@ -48,6 +49,13 @@ def test_it_runs_python_code_of_the_first_system(done: Done, content: Content) -
     assert (submission.state, submission.runs[0].exit_status) == (State.COMPLETE, 4)
     assert content(submission, ".upper").decode() == "ABC\nÉ"
     assert content(submission, ".txt").decode() == f"{{'-t': '12'}}|True|False|{ {'': VALUES['t_plain']}!r}\n"
+
+
+def test_python_code_has_os_without_importing_it_as_the_first_systems_did(done: Done, content: Content) -> None:
+    submission = done("python", "print(os.path.basename(os.getcwd()), os.environ['ODD'])", stdout=".txt", variables=ODD)
+
+    assert submission.state is State.COMPLETE
+    assert content(submission, ".txt").decode() == f"{submission.uuid} 'odd'\n"
 
 
 def test_it_runs_r_code_of_the_first_system(done: Done, content: Content) -> None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from portal.domain.plugins import plugins
+from portal.domain.steps import names
 from portal.services.dumps import conditions
 from portal.services.dumps.catalogue import Catalogue
 from portal.services.dumps.report import Group, Report
 from portal.services.dumps.rows import Row
 from portal.services.dumps.vocabulary import NO_VALIDATOR, VALIDATORS
 from portal.services.jobs import JobDraft, StepDraft
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """A job, and by its steps' places the exit statuses of the step before under which they run."""
-
-    draft: JobDraft
-    conditions: dict[int, list[int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -30,7 +23,7 @@ class Jobs:
     report: Report
     doubtful: Mapping[str, str]
 
-    def draft(self, row: Row) -> PlannedJob:
+    def draft(self, row: Row) -> JobDraft:
         steps = sorted(self._steps(row), key=lambda step: self._order(step))
         found = list(self._validators(row))
         reasons = [reason for _, reason in found if reason]
@@ -38,14 +31,14 @@ class Jobs:
         wanted = dict(self._conditions(steps, reasons))
         for reason in dict.fromkeys(reasons):
             self.report.change(row.label, f"imported, but not enabled: {reason}")
-        draft = JobDraft(
+        plain = [StepDraft(self._order(step), self._task_name(step)) for step in steps]
+        return JobDraft(
             name=self.catalogue.name(row),
             public=True,
             enabled=self.catalogue.truth(row, "runnable", False) and not reasons,
             validators=tuple(dict.fromkeys(name for name, reason in found if name and not reason)),
-            steps=tuple(StepDraft(self._order(step), self._task_name(step)) for step in steps),
+            steps=tuple(_conditioned(plain, wanted) if wanted else plain),
         )
-        return PlannedJob(draft, wanted)
 
     def _steps(self, job: Row) -> Iterator[Row]:
         for row in self.catalogue.of(job, "step"):
@@ -80,7 +73,7 @@ class Jobs:
         number = self.catalogue.number(row, "validation_type")
         if number in (None, 0):
             pattern = self.catalogue.text(row, "re_string")
-            return f"its check by the regular expression “{pattern[:80]}” cannot be taken over." if pattern else ""
+            return _check_by_pattern(pattern) if pattern else ""
         kind = {1: "image", 2: "MP3"}.get(number or 0, str(number))
         return f"its check of type {kind} cannot be taken over: choose a validator."
 
@@ -95,3 +88,21 @@ class Jobs:
                     yield place, conditions.statuses(condition)
                 except ValueError as wrong:
                     reasons.append(f"the condition “{condition[:80]}” of {step.label} is not taken over, {wrong}.")
+
+
+def _check_by_pattern(pattern: str) -> str:
+    """Why it is not taken over: the first system looked at the beginning of the whole text, as re.match does."""
+    asked = f"its check that the data begin as the regular expression “{pattern[:80]}” says"
+    return f"{asked} cannot be taken over: choose a validator, such as regex for every line."
+
+
+def _conditioned(steps: Sequence[StepDraft], statuses: Mapping[int, list[int]]) -> Iterator[StepDraft]:
+    """The steps, each named so that a condition can name the one before it; `statuses` by the place of a step."""
+    called = names([("", step.task) for step in steps])
+    for place, step in enumerate(steps):
+        named = replace(step, name=called[place])
+        if place in statuses:
+            before = max(each for each in range(len(steps)) if steps[each].order < step.order)
+            yield replace(named, condition={"exit_status_of": called[before], "is": statuses[place]})
+        else:
+            yield named

@@ -10,10 +10,11 @@ from portal.services.backends import BackendDraft
 from portal.services.dumps import clocks
 from portal.services.dumps.catalogue import Catalogue
 from portal.services.dumps.homes import NOWHERE, Homes
-from portal.services.dumps.job_drafts import Jobs, PlannedJob
+from portal.services.dumps.job_drafts import Jobs
 from portal.services.dumps.report import Report
 from portal.services.dumps.rows import Row
 from portal.services.dumps.task_drafts import Tasks
+from portal.services.jobs import JobDraft
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Plan:
 
     backends: list[BackendDraft] = field(default_factory=list)
     tasks: list[TaskDraft] = field(default_factory=list)
-    jobs: list[PlannedJob] = field(default_factory=list)
+    jobs: list[JobDraft] = field(default_factory=list)
 
 
 def plan(rows: Sequence[Row], report: Report) -> Plan:

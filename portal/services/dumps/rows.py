@@ -13,6 +13,7 @@ from portal.domain.errors import Invalid
 from portal.services import safe_yaml
 
 LARGEST = 10_000_000
+LARGEST_NUMBER = 2**31 - 1
 UNQUOTED = ("bool", "int", "float", "timestamp")
 APP = "analytics_automated."
 
@@ -169,16 +170,19 @@ def written(value: Any) -> tuple[str | None, str]:
 
 
 def number(value: Any) -> int | None:
-    """A field's value as a whole number. Raises ValueError."""
+    """A field's value as a whole number, as large as the first system can hold one. Raises ValueError."""
     plain = value.value if isinstance(value, Unquoted) else value
     if plain is None or plain == "":
         return None
     try:
         if isinstance(plain, float) and not plain.is_integer():
             raise ValueError
-        return int(plain)
+        found = int(plain)
+        if not -LARGEST_NUMBER - 1 <= found <= LARGEST_NUMBER:
+            raise ValueError
+        return found
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("is not a whole number") from None
+        raise ValueError("is not a whole number of at most 32 bits") from None
 
 
 def truth(value: Any, default: bool) -> bool:

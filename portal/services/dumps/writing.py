@@ -5,6 +5,7 @@ What two drafts say in this language is also what tells whether an import finds 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from portal.services.dumps.vocabulary import (
     USUAL_STDOUT,
     VALIDATORS,
 )
-from portal.services.jobs import JobDraft
+from portal.services.jobs import JobDraft, StepDraft
 
 Fields = dict[str, Any]
 
@@ -36,6 +37,7 @@ NUMBER_OF = {then: number for number, then in THEN.items()}
 TYPE_OF = {name: number for number, name in CONFIGURATION_TYPES.items()}
 THEIRS = {ours: theirs for theirs, ours in VALIDATORS.items()}
 BEHAVIOUR_OF = {(each.runner, each.language): each.number for each in BEHAVIOURS.values()}
+OUR_NAMES = re.compile(r"\b(?:inputs|outputs|params)\b")
 LONGEST = {"name": 64, "description": 256, "executable": 8192, "flag": 64, "default": 64, "rest_alias": 64}
 
 
@@ -84,7 +86,7 @@ def task_fields(draft: TaskDraft) -> Fields:
         "name": draft.name,
         "description": draft.description,
         "in_glob": ",".join(draft.inputs),
-        "out_glob": ",".join(draft.outputs),
+        "out_glob": ",".join(draft.outputs) or draft.stdout,
         "stdout_glob": draft.stdout or USUAL_STDOUT,
         "executable": draft.code.strip() if draft.language == "command" else draft.code,
         "incomplete_outputs_behaviour": NUMBER_OF[draft.on_missing_output],
@@ -125,12 +127,12 @@ def _said(draft: TaskDraft) -> tuple[Any, ...]:
     return draft.language, task_fields(draft), parameters, variable_fields(draft), configuration_fields(draft)
 
 
-def same_job(known: JobRevision, draft: JobDraft, conditions: Mapping[int, Any]) -> bool:
+def same_job(known: JobRevision, draft: JobDraft) -> bool:
     """Whether the first system could not tell them apart; whether a job is enabled is for this portal to say."""
     steps = [(step.order, step.task.name if step.task else "") for step in known.steps]
     planned = [(step.order, step.task) for step in draft.steps]
     same = (steps, list(known.validators)) == (planned, list(draft.validators))
-    return same and _conditions_of(known.steps) == dict(conditions)
+    return same and _conditions_of(known.steps) == _conditions_of(draft.steps)
 
 
 def _backends(session: Session, found: Dump) -> Iterator[tuple[tuple[int, str], int]]:
@@ -182,8 +184,18 @@ def _task(found: Dump, task: Task, homes: Mapping[tuple[int, str], int]) -> None
     for kind, rows in (("environment", variable_fields(draft)), ("configuration", configuration_fields(draft))):
         for fields in rows:
             found.add(kind, {"task": task.id, **fields})
+    found.notes += [f"task {task.name}: {lost}" for lost in _lost(draft)]
+
+
+def _lost(draft: TaskDraft) -> Iterator[str]:
+    """What of a task means nothing there."""
     if draft.language == "command" and (">" in draft.code or "\n" in draft.code.strip()):
-        found.notes.append(f"task {task.name}: the first system runs no command of several lines or with a >.")
+        yield "the first system runs no command of several lines or with a >."
+    if draft.language != "command" and (used := sorted(set(OUR_NAMES.findall(draft.code)))):
+        yield f"the first system gives its code no {' and '.join(used)}, but I1, O1 and P1."
+    for each in draft.parameters:
+        if each.kind is Kind.FILE:
+            yield f"its parameter {each.alias} is a file, which the first system takes for a text."
 
 
 def _validator_types(session: Session, found: Dump) -> Iterator[tuple[str, int]]:
@@ -199,6 +211,8 @@ def _job(found: Dump, job: Job, homes: Mapping[tuple[int, str], int], types: Map
     whole = all(_can_be_said(step, homes) for step in current.steps)
     if not whole:
         found.notes.append(f"job {job.name}: not runnable there, as a step of it cannot be said.")
+    elif not job.public:
+        found.notes.append(f"job {job.name}: not runnable there, as it is not public and everybody could run it.")
     found.add("job", {"name": job.name, "runnable": job.enabled and job.public and whole}, job.id)
     for name in current.validators:
         found.add("validator", {"job": job.id, "validation_type": types[name.split()[0]]})
@@ -216,7 +230,7 @@ def _can_be_said(step: Step, homes: Mapping[tuple[int, str], int]) -> bool:
     return plain and step.task is not None and _home_of(step.task) in homes
 
 
-def _conditions_of(steps: Sequence[Step]) -> dict[int, list[int]]:
+def _conditions_of(steps: Sequence[Step | StepDraft]) -> dict[int, list[int]]:
     """By a step's place, the exit statuses of the step before under which it runs."""
     return {
         place: list(step.condition["is"])

@@ -210,9 +210,11 @@ def test_it_does_not_enable_a_job_with_a_check_by_regular_expression(session: Se
     report = load(session, sample("first.yaml"))
 
     assert job_of(session, "checked").enabled is False
-    assert "job checked: imported, but not enabled: its check by the regular expression “.+”" in text(
-        report, Group.CHANGED
-    )
+    asked = "its check that the data begin as the regular expression “.+” says"
+    assert (
+        f"job checked: imported, but not enabled: {asked} cannot be taken over: "
+        "choose a validator, such as regex for every line."
+    ) in lines(report, Group.CHANGED)
 
 
 def test_it_says_at_submission_what_is_not_installed(session: Session, client: FlaskClient) -> None:
@@ -335,6 +337,19 @@ def test_it_keeps_a_condition_as_a_comparison(session: Session) -> None:
     first, second = jobs.get(session, "wf").current.steps
     assert (first.condition, second.condition) == (None, {"exit_status_of": "find", "is": [1]})
     assert (first.name, jobs.get(session, "wf").enabled) == ("find", True)
+
+
+def test_it_does_not_enable_a_job_with_a_condition_that_can_never_hold(session: Session) -> None:
+    content = sample("fourth.yaml").replace(b"condition: exit_code == 1", b"condition: 'exit_code in (1, 7)'")
+
+    report = load(session, content)
+
+    sentence = "After the exit status 7 of find no step follows"
+    assert f"job wf: imported, but not enabled: {sentence}" in text(report, Group.CHANGED)
+    revision = jobs.get(session, "wf").current
+    assert [step.condition for step in revision.steps] == [None, {"exit_status_of": "find", "is": [1, 7]}]
+    assert jobs.get(session, "wf").enabled is False
+    assert not load(session, content).of(Group.MADE)
 
 
 def test_it_evaluates_no_condition(session: Session) -> None:

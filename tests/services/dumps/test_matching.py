@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
+from portal.domain.limits import Limits
+from portal.domain.retries import Retries
 from portal.models import Account, Task
 from portal.services import backends, jobs, tasks
 from portal.services.dumps import Group
 from tests.making import make_task, submitted
-from tests.services.dumps.loading import BACKEND, SAMPLES, job, lines, load, row, sample, task, task_of, text
+from tests.services.dumps.loading import BACKEND, SAMPLES, job, job_of, lines, load, row, sample, task, task_of, text
 
 CHANGED = BACKEND + task(1, "t", "sort $I1") + job(1, "j", 1)
 SIMPLE = BACKEND + task(1, "t") + job(1, "j", 1)
@@ -73,7 +77,9 @@ def test_it_takes_a_job_that_nobody_could_save_here_without_enabling_it(session:
 
     assert [step.order for step in jobs.get(session, "j").current.steps] == [-5, 0]
     assert (jobs.get(session, "j").enabled, report.refused) == (False, False)
-    assert "job j: imported, but not enabled: Give an order number from 0 on." in lines(report, Group.CHANGED)
+    assert "job j: imported, but not enabled: -5 is no order number: give one from 0 to 100000." in lines(
+        report, Group.CHANGED
+    )
     assert "job j" in lines(load(session, content), Group.KEPT)
 
 
@@ -85,6 +91,46 @@ def test_it_leaves_it_to_the_portal_whether_a_job_is_enabled(session: Session) -
     load(session, SIMPLE, replace=True)
 
     assert jobs.get(session, "j").enabled is False
+
+
+def test_it_switches_a_job_off_whose_task_it_replaced_by_a_doubtful_one(session: Session) -> None:
+    load(session, SIMPLE)
+    mixed = SIMPLE.replace("cat $I1", "cat $INPUT $I1")
+
+    report = load(session, mixed, replace=True)
+
+    assert jobs.get(session, "j").enabled is False
+    assert "job j: switched off, as its task t was replaced." in lines(report, Group.CHANGED)
+    with transaction(session):
+        jobs.get(session, "j").enabled = True
+    load(session, mixed, replace=True)
+    assert jobs.get(session, "j").enabled is True
+
+
+def test_a_replaced_task_keeps_its_limits_and_retries(session: Session) -> None:
+    load(session, SIMPLE)
+    ours = replace(task_of(session, "t"), limits=Limits(wall_seconds=7200), retries=Retries(most=2, on_time=True))
+    with transaction(session):
+        tasks.save(session, ours, None, tasks.get(session, "t"))
+
+    load(session, CHANGED, replace=True)
+
+    assert task_of(session, "t") == replace(ours, code="sort $I1")
+
+
+def test_a_replaced_job_keeps_what_the_first_system_knows_nothing_of(session: Session) -> None:
+    load(session, SIMPLE)
+    with transaction(session):
+        found = jobs.get(session, "j")
+        jobs.save(session, replace(job_of(session, "j"), description="Ours", public=False, keep_days=7), None, found)
+        found.enabled = False
+
+    report = load(session, SIMPLE + row("step", 9, job=1, task=1, ordering=9), replace=True)
+
+    assert "job j: replaced, by its revision 3." in lines(report, Group.CHANGED)
+    kept = job_of(session, "j")
+    assert (kept.description, kept.public, kept.keep_days, kept.enabled) == ("Ours", False, 7, False)
+    assert [step.order for step in kept.steps] == [0, 9]
 
 
 def test_it_leaves_what_an_analyst_made_of_an_imported_task(session: Session) -> None:
@@ -122,6 +168,25 @@ def test_it_imports_all_or_nothing(session: Session) -> None:
 
     assert "task bad: Line 1: $I9 stands for nothing here." in text(report, Group.REFUSED)
     assert (tasks.every(session), backends.every(session)) == ([], [])
+
+
+def test_it_names_the_parameter_and_the_variable_that_cannot_be_taken(session: Session) -> None:
+    usual = {"task": 1, "flag": "-a", "default": "x", "bool_valued": "false", "spacing": "true", "switchless": "false"}
+    rows = (
+        row("parameter", 1, **usual, rest_alias="t_first")
+        + row("parameter", 2, **usual, rest_alias="t_e(x)")
+        + row("parameter", 3, **usual, rest_alias="all")
+        + row("parameter", 4, **usual, rest_alias="all")
+        + row("environment", 1, task=1, env="BAD NAME", value="x")
+    )
+
+    refused = lines(load(session, BACKEND + task(1, "t") + rows), Group.REFUSED)
+
+    assert refused == [
+        "task t: parameter t_e(x): Name the parameter with letters, digits, _ - . or blanks.",
+        "task t: parameter all: Another parameter has this name: choose a different one.",
+        "task t: variable BAD NAME: Use letters, digits and _ for the variable's name.",
+    ]
 
 
 def test_it_names_what_points_nowhere_and_what_is_twice(session: Session) -> None:

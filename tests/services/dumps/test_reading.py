@@ -170,3 +170,12 @@ def test_it_shows_no_control_characters_of_a_file(session: Session) -> None:
     report = load(session, '[{"model": "evil\\u001b[2J.x", "pk": 1, "fields": {}}]')
 
     assert lines(report, Group.SKIPPED) == ["1 × evil\\x1b[2j.x: an unknown model."]
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**30])
+def test_it_refuses_a_number_that_the_first_system_could_not_hold(session: Session, number: int) -> None:
+    rows = BACKEND + task(1, "t") + row("job", 1, name="j", runnable="true")
+
+    report = load(session, rows + row("step", 1, job=1, task=1, ordering=number))
+
+    assert lines(report, Group.REFUSED) == ["step 1: ordering is not a whole number of at most 32 bits."]

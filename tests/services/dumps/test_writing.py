@@ -8,6 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import ParameterDraft
+from portal.domain.parameters import Kind
 from portal.services import configuration, dumps, jobs, tasks
 from portal.services.dumps import Group
 from tests.making import make_backend, make_job, make_task
@@ -90,3 +92,32 @@ def test_it_tells_what_the_first_system_cannot_say(session: Session) -> None:
     assert f"task {'t' * 80}: name has more than 64 characters, which the first system may refuse." in notes
     assert f"task {'t' * 80}: description has more than 256 characters, which the first system may refuse." in notes
     assert "validator csv: the first system needs a function csv in its validators.py." in notes
+
+
+def test_it_tells_what_a_task_or_a_job_loses_there(session: Session) -> None:
+    make_backend(session)
+    make_task(session, "sends", "command", "cat $P1", parameters=(ParameterDraft("table", kind=Kind.FILE),))
+    make_task(session, "reads", "python", "print(params['a'], file=open(outputs['.b'], 'w'))", outputs=(".b",))
+    make_task(session, "first", "python", "O1.write(P1['-a'])", outputs=(".b",))
+    make_job(session, "ours", [(1, "reads")])
+    with transaction(session):
+        jobs.get(session, "ours").public = False
+
+    notes = dumps.dump(session).notes
+
+    assert notes == [
+        "task sends: its parameter table is a file, which the first system takes for a text.",
+        "task reads: the first system gives its code no outputs and params, but I1, O1 and P1.",
+        "job ours: not runnable there, as it is not public and everybody could run it.",
+    ]
+
+
+def test_what_a_task_only_prints_is_a_result_there_too(session: Session) -> None:
+    make_backend(session)
+    make_task(session, "says", "command", "echo said", stdout=".said")
+    found = dumps.dump(session)
+
+    [row] = [row for row in found.rows if row["model"].endswith(".task")]
+
+    assert (row["fields"]["out_glob"], row["fields"]["stdout_glob"]) == (".said", ".said")
+    assert "task says" in lines(load(session, found.text()), Group.KEPT)

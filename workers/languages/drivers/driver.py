@@ -1,7 +1,7 @@
 """Runs an analyst's Python code as a fresh program: its values as data, its errors with its own line numbers.
 
-The first system's I1 and O1 are files that are open already; whatever way the code ends, what it wrote to O1 is there,
-and an O1 that it left empty is not.
+The first system's code has `os` without importing it. Its I1 and O1 are files that are open already; whatever way the
+code ends, what it wrote to O1 is there, and an O1 that it left empty is not.
 """
 
 import io
@@ -62,7 +62,7 @@ def main():
     compiled = compile(code, NAME, "exec")
     program = types.ModuleType("__main__")
     files = {name: opened(*file) for name, file in given["files"].items()}
-    program.__dict__.update(given["names"], **files, __file__=os.path.join(root, NAME))
+    program.__dict__.update(given["names"], **files, os=os, __file__=os.path.join(root, NAME))
     sys.modules["__main__"] = program
     sys.argv, sys.path[0], sys.excepthook = [NAME], os.getcwd(), show
     return compiled, program.__dict__, [each for each in files.values() if isinstance(each, Output)]
