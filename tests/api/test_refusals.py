@@ -261,7 +261,7 @@ def test_it_asks_to_come_again_while_the_disk_is_full(
 ) -> None:
     make_job("count_lines")
     answer = send()
-    refused(answer, 503, {"error": "The portal's disk is full: try again later."})
+    refused(answer, 507, {"error": "The portal's disk is full: try again later."})
     assert int(answer.headers["Retry-After"]) > 0
     assert not [path for path in (data / "files").rglob("*") if path.is_file()]
     assert session.scalars(select(func.count(Batch.id))).one() == 0
