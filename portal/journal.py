@@ -1,6 +1,6 @@
 """What the web server says of its requests: one line of JSON for each thing said, whatever a client put into it.
 
-Each request has an id: its answer names it in X-Request-ID, an error page or problem shows it, the audit trail keeps it.
+Each request has an id: its answer names it in X-Request-ID, an error page or problem shows it, the audit trail has it.
 """
 
 from __future__ import annotations

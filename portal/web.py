@@ -26,6 +26,7 @@ from portal.domain import errors
 from portal.domain.policy import Action
 from portal.hosts import AllowedHosts
 from portal.proxies import TrustedProxies
+from portal.reception import FULL, Reception
 from portal.services import accounts
 from portal.settings import Settings
 
@@ -112,7 +113,7 @@ class Cookies(SecureCookieSessionInterface):
 def outage(error: BaseException | None) -> errors.Unavailable | None:
     """What to say of a fault that will pass: a database that does not answer, a disk without room. Else None."""
     if database.full(error) or (isinstance(error, OSError) and error.errno in DISK_FULL):
-        return errors.NoRoom("The portal's disk is full: try again later.")
+        return errors.NoRoom(FULL)
     if database.away(error):
         return errors.Unavailable("The portal's database does not answer: try again in a minute.")
     return None
@@ -136,6 +137,8 @@ def install(app: Flask, settings: Settings) -> None:
     app.wsgi_app = AllowedHosts(app.wsgi_app, settings)  # type: ignore[method-assign]
     if settings.portal_trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.portal_trusted_proxies)  # type: ignore[method-assign]
+    largest, largest_text = app.config["MAX_CONTENT_LENGTH"], app.config["MAX_FORM_MEMORY_SIZE"]
+    app.wsgi_app = Reception(app.wsgi_app, largest, largest_text)  # type: ignore[method-assign]
 
 
 def _check_request() -> None:
