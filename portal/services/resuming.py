@@ -162,7 +162,7 @@ def _check_source(source: Submission) -> None:
 
 def _size(source: Submission) -> int:
     """What is kept of it: taken over, it counts once more."""
-    return sum(each.size for each in (*source.batch.uploads, *source.results))
+    return sum(each.size for each in source.batch.uploads) + sum(each.size for each in source.results)
 
 
 def _job(order: Resumption, source: Submission) -> Job:

@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from portal.domain.streams import Bytes, Unfit
+from portal.domain.streams import Bytes, Unfit, check_pixels
 
 LABEL = "PNG image"
 HINT = "A whole PNG image."
@@ -16,7 +16,6 @@ OPTIONS = ""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NAME = re.compile(rb"[A-Za-z]{4}")
 LARGEST = (1 << 31) - 1
-MOST_PIXELS = 250_000_000  # more would fill the memory of whatever unpacks them
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 
 
@@ -40,8 +39,7 @@ def _check_header(source: Bytes) -> None:
     width, height, depth, colour = struct.unpack(">IIBB", source.ahead(18)[8:18].ljust(10, b"\0"))
     if not (0 < width <= LARGEST and 0 < height <= LARGEST and depth in DEPTHS.get(colour, ())):
         raise Unfit(f"byte {source.at + 9:,}: the header names no possible image.")
-    if width * height > MOST_PIXELS:
-        raise Unfit(f"it has {width:,} × {height:,} pixels, {MOST_PIXELS:,} are the most: make it smaller.")
+    check_pixels(width, height)
     _pass_chunk(source)
 
 
