@@ -10,7 +10,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 Parsed = tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]
-CANNOT_BE_READ = "The form cannot be read: it is cut off, or a name in it is not UTF-8 text."
+CANNOT_BE_READ = "The form cannot be read: it is cut off, or a field in it has no name in UTF-8 text."
 TOO_MANY = "The form has more than {most:,} fields: send fewer."
 LONGEST_BOUNDARY = 200  # RFC 2046 allows 70
 
@@ -34,9 +34,12 @@ class Strict(FormDataParser):
         if len((options or {}).get("boundary", "")) > LONGEST_BOUNDARY:
             raise Unreadable
         try:
-            return super().parse(stream, mimetype, content_length, options)
+            read, fields, files = super().parse(stream, mimetype, content_length, options)
         except ValueError:
             raise Unreadable from None
+        if None in fields or None in files:
+            raise Unreadable
+        return read, fields, files
 
     def _parse_urlencoded(
         self, stream: IO[bytes], mimetype: str, content_length: int | None, options: dict[str, str]

@@ -50,7 +50,7 @@ STATUS: dict[type[errors.PortalError], int] = {
     errors.Lost: 500,
 }
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
-PASSING = (STATUS[errors.Unavailable], STATUS[errors.NoRoom])
+PASSING = (STATUS[errors.TooMany], STATUS[errors.Unavailable], STATUS[errors.NoRoom])
 RETRY_SECONDS = 30
 SECRET = frozenset({"submissions", "batches", "files", "contract", "v1"})  # their addresses are all that a guest needs
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
