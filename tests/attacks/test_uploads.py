@@ -46,7 +46,8 @@ TAKEN = (201, 202, 303)
 CANARY = Path(tempfile.gettempdir()) / "canary-of-uploads"
 OPTIONS = {"regex": "regex .*", "size": "size 1..10 MB"}
 WAYS_OUT = [
-    b"../../../../var/canary", b"..\\\\..\\\\x", b"/etc/passwd", b"C:\\\\x", b"\\\\\\\\host\\\\share\\\\x", b".", b"..", b" ",
+    b"../../../../var/canary", b"..\\\\..\\\\x", b"/etc/passwd", b"C:\\\\x", b"\\\\\\\\host\\\\share\\\\x",
+    b".", b"..", b" ",
     b"-rf", b"CON", b"a/../../b", b"%2e%2e%2fcanary", b"~root/x", b"x.txt/", b"./x", b"$(id)", b"`id`", b"aux.txt",
 ]  # fmt: skip
 BROKEN_NAMES = [
