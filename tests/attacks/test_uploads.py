@@ -335,7 +335,7 @@ def drip(clients: list[Any], over: threading.Event) -> None:
 def test_too_many_fields_are_refused(client: FlaskClient, job: object, path: str, separator: str) -> None:
     answer = client.post(path, data=separator.join(["a"] * 200_000), content_type=URLENCODED)
 
-    assert answer.status_code in (400, 413, 415)
+    assert answer.status_code == (415 if path.startswith("/api") else 413)
 
 
 @pytest.mark.attack("UP-09")
@@ -350,6 +350,7 @@ def test_too_many_parts_are_refused(
     assert rows(session) == (0, 0)
 
 
+HARMLESS = {("nothing", "v1"): (404,), ("nothing", "page"): (422,)}
 NESTED = part("input_data", b"--inner\r\n\r\nx\r\n--inner--", b"a.txt").replace(
     b'"a.txt"\r\n', b'"a.txt"\r\nContent-Type: multipart/mixed; boundary=inner\r\n'
 )
@@ -391,7 +392,7 @@ def test_a_malformed_form_is_refused(client: FlaskClient, session: Session, job:
 
     answer = client.post(MOUTHS[mouth][0], data=body, headers={"Content-Type": content_type})
 
-    assert answer.status_code in (400, 404, 413, 415, 422), answer.text
+    assert answer.status_code in (400, 413, 415, *HARMLESS.get((kind, mouth), ())), answer.text
     assert rows(session) == (0, 0)
 
 
