@@ -26,6 +26,7 @@ def create_app(chosen: Settings | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=chosen.address.startswith("https://"),
         WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,  # pages with unguessable addresses send no Referer; the token is what counts
         PORTAL=chosen,
     )
     web.install(app, chosen)

@@ -23,6 +23,8 @@ DATABASES = ("postgresql://", "postgres://", "postgresql+psycopg2://", "sqlite:/
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 BROKERS = ("redis://", "rediss://", "redis+socket://")
+ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - it is compared
+HOST = re.compile(r"\*|\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 class WrongSetting(ClickException):
@@ -72,7 +74,18 @@ class Settings(BaseSettings):
     portal_trusted_proxies: str = Field(
         default="", description="The proxies in front that are believed: their addresses, or their number."
     )
+    portal_allowed_hosts: str = Field(
+        default="",
+        description="The names that the portal answers to; those of PORTAL_URL, HOST and this machine if empty.",
+    )
     portal_sign_in_limit: str = "10 per minute"
+    portal_rate_limit: str = Field(default="100 per second", description="Requests of one address or account.")
+    portal_submit_limit: str = Field(default="300 per minute", description="Submissions of one address or account.")
+    portal_miss_limit: str = Field(default="100 per minute", description="How often one may ask for what is not there.")
+    portal_quota_bytes: int | None = Field(
+        default=20_000_000_000, ge=0, description="Files kept for one account or address; empty: no limit."
+    )
+    portal_log_level: Literal["debug", "info", "warning", "error"] = "warning"
     portal_cors_origins: str = Field(
         default="", description="Origins that may read the REST answers, with commas between."
     )
@@ -92,7 +105,9 @@ class Settings(BaseSettings):
     mail_starttls: bool = False
     mail_from: str = "portal@localhost"
 
-    @field_validator("portal_queue_hog_size", "portal_queue_hard_limit", "portal_keep_days", mode="before")
+    @field_validator(
+        "portal_queue_hog_size", "portal_queue_hard_limit", "portal_keep_days", "portal_quota_bytes", mode="before"
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
@@ -129,11 +144,18 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("it must be a number, or addresses such as 10.0.0.1, 192.168.0.0/16") from None
 
-    @field_validator("portal_sign_in_limit")
+    @field_validator("portal_allowed_hosts")
+    @classmethod
+    def _known_hosts(cls, value: str) -> str:
+        if not all(HOST.fullmatch(host) for host in _listed(value)):
+            raise ValueError("it must be names such as portal.example.org, with commas between and without ports")
+        return value
+
+    @field_validator("portal_sign_in_limit", "portal_rate_limit", "portal_submit_limit", "portal_miss_limit")
     @classmethod
     def _readable_limit(cls, value: str) -> str:
         try:
-            limits.parse(value)
+            limits.parse_many(value)
         except ValueError:
             raise ValueError("it must read like “10 per minute”") from None
         return value
@@ -186,6 +208,10 @@ class Settings(BaseSettings):
     def rest_roots(self) -> tuple[str, ...]:
         """The paths under which the first system's routes live, each without a slash at its end."""
         return _roots(self.portal_rest_roots)
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        return tuple(_listed(self.portal_allowed_hosts))
 
     @property
     def cors_origins(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 
 from flask import Flask, Response, abort, current_app, g, has_request_context, redirect, url_for
+from flask.sessions import SecureCookieSessionInterface
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required
@@ -19,11 +20,13 @@ from htmx_flask import Htmx, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from portal import database, models, patience
+from portal import bodies, database, journal, models, patience, rates
 from portal.database import Base
 from portal.domain import errors
 from portal.domain.policy import Action
+from portal.hosts import AllowedHosts
 from portal.proxies import TrustedProxies
+from portal.reception import FULL, Reception
 from portal.services import accounts, audit
 from portal.settings import Settings
 
@@ -42,12 +45,15 @@ STATUS: dict[type[errors.PortalError], int] = {
     errors.Invalid: 422,
     errors.Conflict: 409,
     errors.TooMany: 429,
+    errors.NoRoom: 507,
     errors.Unavailable: 503,
-    errors.NoRoom: 503,
     errors.Lost: 500,
 }
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+PASSING = (STATUS[errors.TooMany], STATUS[errors.Unavailable], STATUS[errors.NoRoom])
 RETRY_SECONDS = 30
+SECRET = frozenset({"submissions", "batches", "files", "contract", "v1"})  # their addresses are all that a guest needs
+PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 LONGEST_WAIT = 8.0
 
 
@@ -97,10 +103,17 @@ def session() -> Session:
     return db.session()
 
 
+class Cookies(SecureCookieSessionInterface):
+    """Sessions in cookies that a browser sends by TLS alone, where the portal is reached by it."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure or super().get_cookie_secure(app)
+
+
 def outage(error: BaseException | None) -> errors.Unavailable | None:
     """What to say of a fault that will pass: a database that does not answer, a disk without room. Else None."""
     if database.full(error) or (isinstance(error, OSError) and error.errno in DISK_FULL):
-        return errors.Unavailable("The portal's disk is full: try again later.")
+        return errors.NoRoom(FULL)
     if database.away(error):
         return errors.Unavailable("The portal's database does not answer: try again in a minute.")
     return None
@@ -110,7 +123,10 @@ def install(app: Flask, settings: Settings) -> None:
     """Put the extensions to work on an application."""
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = database.engine_options(settings.database, pool_size=8)
     patience.wait_at_most(lambda: LONGEST_WAIT if has_request_context() else None)
+    app.session_interface = Cookies()
+    journal.install(app, settings.portal_log_level)
     app.before_request(_check_request)
+    rates.install(app, settings)
     for extension in (db, login, csrf, htmx, limiter):
         extension.init_app(app)
     migrate.init_app(app, db)
@@ -118,26 +134,22 @@ def install(app: Flask, settings: Settings) -> None:
     app.after_request(_headers)
     app.teardown_request(_end_reading)
     app.context_processor(_of_every_page)
+    app.wsgi_app = AllowedHosts(app.wsgi_app, settings)  # type: ignore[method-assign]
     if settings.portal_trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.portal_trusted_proxies)  # type: ignore[method-assign]
+    largest, largest_text = app.config["MAX_CONTENT_LENGTH"], app.config["MAX_FORM_MEMORY_SIZE"]
+    app.wsgi_app = Reception(app.wsgi_app, largest, largest_text)  # type: ignore[method-assign]
 
 
 def _check_request() -> None:
     """Before anything reads the body: text alone is never as large as a file, and NUL is in no honest text."""
-    audit.come_from(request.remote_addr or "", request_id())
+    request.form_data_parser_class = bodies.Strict
     if request.mimetype != "multipart/form-data":
         request.max_content_length = current_app.config["MAX_FORM_MEMORY_SIZE"]
     if "\0" in request.path:
         raise errors.NotFound("There is nothing at this address.")
     if any("\0" in value for value in request.args.values()):
         abort(400)
-
-
-def request_id() -> str:
-    """The id under which the log, the audit trail and an error's answer know this request."""
-    if "request_id" not in g:
-        g.request_id = secrets.token_hex(8)
-    return str(g.request_id)
 
 
 def _end_reading(_: BaseException | None) -> None:
@@ -178,19 +190,23 @@ def _of_every_page() -> dict[str, Any]:
 
 
 def _headers(response: Response) -> Response:
-    """The security headers; an answer that set its own stricter policy keeps it."""
+    """The security headers; an answer that set its own stricter policy keeps it.
+
+    Who follows a link away from a page that only its address protects does not tell that address.
+    """
     response.headers.setdefault("Content-Security-Policy", _policy())
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
+    response.headers.setdefault("Referrer-Policy", "no-referrer" if request.blueprint in SECRET else "same-origin")
+    response.headers.setdefault("Permissions-Policy", PERMISSIONS)
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    if response.status_code == STATUS[errors.Unavailable]:
+    if response.status_code in PASSING:
         response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "private, no-cache")
-        response.vary.update(["HX-Request", "Cookie"])
+        response.vary.update(["HX-Request", "Cookie", "Authorization"])
     return response
 
 

@@ -300,7 +300,7 @@ def settings_for(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
         "PORTAL_ADMIN_PASSWORD": ADMIN_PASSWORD,
         "PORTAL_BEAT_SECONDS": "0.5",
         "PORTAL_POLL_SECONDS": "1",
-        "PORTAL_SIGN_IN_LIMIT": "1000 per minute",
+        **{f"PORTAL_{what}_LIMIT": "100000 per minute" for what in ("SIGN_IN", "RATE", "SUBMIT", "MISS")},
         "PORTAL_QUEUE_HOG_SIZE": "",
         "PORTAL_QUEUE_HARD_LIMIT": "",
         **extra,
@@ -331,8 +331,8 @@ def portal_apart(data: Path, database: str, broker: str, extra: Mapping[str, str
     queues = "chores,high_localhost,localhost,low_localhost,high_R,R,low_R"
     with ExitStack() as stack:
         for command in (
-            [sys.executable, "-m", "gunicorn", "app:create_app()", "-b", bind, "-k", "gthread", "-w", "2", "--threads",
-             "8", "--no-control-socket"],
+            [sys.executable, "-m", "gunicorn", "-c", "python:portal.serving", "app:create_app()", "-b", bind, "-w",
+             "2"],
             [*celery, "worker", "-Q", queues, "-c", "4", "--loglevel", "info"],
             [*celery, "beat", "--pidfile=", "--loglevel", "info"],
         ):  # fmt: skip

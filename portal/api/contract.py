@@ -8,7 +8,6 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from flask.sansio.blueprints import BlueprintSetupState
@@ -24,6 +23,7 @@ from portal.api.negotiation import Refused, answer
 from portal.domain import errors
 from portal.domain.jobtimes import typical
 from portal.domain.states import State
+from portal.journal import request_id
 from portal.models import Batch, Job, Letter, Submission
 from portal.services import jobs, results, submissions
 
@@ -287,7 +287,7 @@ def _unexpected(error: Exception) -> Response:
     if refusal := web.outage(error):
         current_app.logger.warning("%s %s: %s (%s)", request.method, request.path, refusal, type(error).__name__)
         return _portal_error(refusal)
-    identity = uuid4().hex
+    identity = request_id()
     current_app.logger.exception("An unexpected error, id %s", identity)
     return answer({"error": f"Something went wrong on our side. When you report it, name the id {identity}."}, 500)
 

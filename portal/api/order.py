@@ -7,6 +7,7 @@ from typing import NoReturn
 from flask import request
 from sqlalchemy.orm import Session
 
+from portal import bodies
 from portal.api import parts, roots, sender
 from portal.api.negotiation import Refused, not_found
 from portal.domain.errors import Invalid
@@ -67,11 +68,10 @@ def _readable() -> bool:
 
 
 def _read_form() -> None:
-    request.form_data_parser_class = parts.Strict
     try:
         request.form  # noqa: B018 - reading it is what may fail
-    except ValueError:
-        raise Refused(400, {"error": parts.CANNOT_BE_READ}) from None
+    except bodies.Unreadable as unreadable:
+        raise Refused(400, {"error": unreadable.description}) from None
 
 
 def _order(account: Account | None) -> Order:

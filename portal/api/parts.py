@@ -1,24 +1,14 @@
-"""The parts of a form: its files, and a parser that says when they cannot be read, where Flask's does not."""
+"""The files among the parts of a form."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from flask import request
-from werkzeug.formparser import FormDataParser
 
 from portal.domain.names import normal_name
 from portal.services.submissions import Incoming
-
-CANNOT_BE_READ = "The form cannot be read: it is cut off, or a name in it is not UTF-8 text."
-
-
-class Strict(FormDataParser):
-    """Raises ValueError for a form that cannot be read."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, silent=False)
 
 
 def incoming(name: str) -> Incoming | None:

@@ -83,9 +83,7 @@ def _children(chosen: Settings) -> Iterator[Child]:
     yield Child("clock", [*celery, "beat", "--pidfile=", *quiet], may_fail=True)
     yield Child(
         "web server",
-        [sys.executable, "-m", "gunicorn", "app:create_app()", "--bind", chosen.bind,
-         "--worker-class", "gthread", "--workers", "1", "--threads", "16", "--log-level", "warning",
-         "--no-control-socket"],
+        [sys.executable, "-m", "gunicorn", "-c", "python:portal.serving", "app:create_app()", "--bind", chosen.bind],
     )  # fmt: skip
 
 

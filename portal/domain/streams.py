@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 BLOCK = 1 << 16
+MOST_PIXELS = 250_000_000
 LONGEST_LINE = 1 << 20
 LINE_ENDS = ("\n", "\r")
 
@@ -43,6 +44,12 @@ def _is_text(piece: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Raises Unfit for an image that would fill the memory of whatever unpacks it."""
+    if width * height > MOST_PIXELS:
+        raise Unfit(f"it has {width:,} × {height:,} pixels, {MOST_PIXELS:,} are the most: make it smaller.")
 
 
 class Bytes:

@@ -1,11 +1,10 @@
 """What people see when something cannot be done: one sentence, and for the portal's own faults an id that is logged.
 
-A fault that will pass is 503; its page asks nothing of the database, which may be what is away.
+A fault that will pass is 503, or 507 for a full disk; its page asks nothing of the database, which may be what is away.
 """
 
 from __future__ import annotations
 
-import secrets
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, make_response, render_template
@@ -14,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from portal.domain.errors import PortalError, TooMany
+from portal.journal import request_id, shown_id
 from portal.web import STATUS, outage
 
 SENTENCES = {
@@ -21,10 +21,10 @@ SENTENCES = {
     403: "You may not do this.",
     404: "There is nothing at this address.",
     405: "This address does not take that kind of request.",
-    413: "This is more than the portal takes in one request. Send a smaller file.",
+    413: "This is more than the portal takes in one request. Send a smaller file, or fewer fields.",
     429: "That was too often. Wait a minute and try again.",
 }
-ALONE = {500: "Something went wrong", 503: "Not just now"}
+ALONE = {500: "Something went wrong", 503: "Not just now", 507: "Not just now"}
 OTHERWISE = "The portal could not answer this request."
 
 
@@ -65,13 +65,11 @@ def wait(error: Exception) -> Response:
 
 
 def fail(error: InternalServerError) -> Response:
-    """An unexpected fault. Flask has logged the trace; the id leads to it."""
+    """An unexpected fault. Flask has logged the trace, with the request's id."""
     if outage(error.original_exception):
         return wait(error.original_exception)
-    identity = secrets.token_hex(4)
-    current_app.logger.error("Error %s: the answer to %s %s", identity, request.method, request.path)
     return _show_alone(
-        500, f"Something went wrong in the portal. If it happens again, tell its administrator the id {identity}."
+        500, f"Something went wrong in the portal. If it happens again, tell its administrator the id {request_id()}."
     )
 
 
@@ -79,7 +77,8 @@ def _show(status: int, sentence: str) -> Response:
     if request.htmx:
         return make_response(_fragment(sentence), status)
     title = HTTPStatus(status).phrase
-    return make_response(render_template("errors/error.html", status=status, title=title, sentence=sentence), status)
+    told = {"status": status, "title": title, "sentence": sentence, "request_id": shown_id(status)}
+    return make_response(render_template("errors/error.html", **told), status)
 
 
 def _show_alone(status: int, sentence: str) -> Response:
@@ -87,7 +86,8 @@ def _show_alone(status: int, sentence: str) -> Response:
     if request.htmx:
         return make_response(_fragment(sentence), status)
     page = current_app.jinja_env.get_template("errors/broken.html")
-    return make_response(page.render(status=status, title=ALONE[status], sentence=sentence), status)
+    told = {"status": status, "title": ALONE[status], "sentence": sentence, "request_id": shown_id(status)}
+    return make_response(page.render(**told), status)
 
 
 def _fragment(sentence: str) -> str:

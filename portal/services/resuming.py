@@ -24,7 +24,7 @@ from portal.domain.states import WORST_FIRST, State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
 from portal.models import Account, Batch, Job, Parameter, Result, Run, Submission, Task, TaskRevision, Upload
-from portal.services import audit, backends, freezing, jobs, progress, submissions
+from portal.services import audit, backends, freezing, jobs, progress, quotas, submissions
 from portal.services.submissions import LONGEST_KEY
 
 FROM_THE_START = "Run the job again from its start."
@@ -64,6 +64,7 @@ def resume(session: Session, order: Resumption) -> Submission:
         job = _job(order, source)
         again = _again(source, order.step)
         priority = submissions.admit(session, _as_order(order, source))
+        quotas.check(session, order.account, order.address, _size(source))
         submission = _successor(job, source)
         _Succession(session, submission, order.current, priority, link).take_up(source, again)
         session.add(_batch(order, source, submission, link))
@@ -158,6 +159,11 @@ def _check_source(source: Submission) -> None:
         raise Conflict("This run is complete: nothing is left to go on with.")
     if source.removed:
         raise Conflict(f"The results of this run were removed. {FROM_THE_START}")
+
+
+def _size(source: Submission) -> int:
+    """What is kept of it: taken over, it counts once more."""
+    return sum(each.size for each in source.batch.uploads) + sum(each.size for each in source.results)
 
 
 def _job(order: Resumption, source: Submission) -> Job:

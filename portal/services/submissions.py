@@ -25,7 +25,7 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Submission, Upload
-from portal.services import audit, jobs, nesting, progress
+from portal.services import audit, jobs, nesting, progress, quotas
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -246,7 +246,17 @@ def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, A
     _check_form(order, wrong)
     if wrong:
         raise Invalid(**wrong)
+    quotas.check(session, order.account, order.address, _size(order))
     return arguments
+
+
+def _size(order: Order) -> int:
+    """The bytes of all files that came."""
+    streams = [each.stream for each in (order.incoming, *order.files.values()) if each]
+    size = sum(stream.seek(0, 2) for stream in streams)
+    for stream in streams:
+        stream.seek(0)
+    return size
 
 
 def wrong_values(order: Order, job: Job) -> dict[str, str]:
@@ -414,6 +424,8 @@ class _Accepting:
 
     def _rows(self) -> Batch:
         priority = admit(self.session, self.order)
+        kept = sum(each.blob.size for each in self.stored)
+        quotas.check(self.session, self.order.account, self.order.address, kept)
         batch = _batch(self.order, self.stored)
         wanted = [_job(self.session, self.order, name) for name in self.order.jobs]
         batch.submissions = [freeze(job, at, self.arguments, priority) for at, job in enumerate(wanted)]

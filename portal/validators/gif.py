@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-from portal.domain.streams import Bytes, Unfit
+from portal.domain.streams import Bytes, Unfit, check_pixels
 
 LABEL = "GIF image"
 HINT = "A whole GIF image, still or moving."
@@ -35,7 +35,8 @@ def check(stream: BinaryIO, options: str) -> str | None:
 
 
 def _pass_screen(source: Bytes) -> None:
-    flags = source.take(7)[4]
+    width, height, flags = struct.unpack("<HHB2x", source.take(7))
+    check_pixels(width, height)
     _pass_colours(source, flags)
 
 
@@ -43,6 +44,7 @@ def _pass_image(source: Bytes) -> None:
     width, height, flags = struct.unpack("<4xHHB", source.take(9))
     if not (width and height):
         raise Unfit(f"byte {source.at:,}: an image of no size.")
+    check_pixels(width, height)
     _pass_colours(source, flags)
     if not 1 <= source.take(1)[0] <= 11:
         raise Unfit(f"byte {source.at:,}: no possible size of the codes that follow.")

@@ -6,7 +6,7 @@ import re
 import struct
 from typing import BinaryIO
 
-from portal.domain.streams import Bytes, Unfit
+from portal.domain.streams import Bytes, Unfit, check_pixels
 
 LABEL = "JPEG image"
 HINT = "A whole JPEG image."
@@ -57,6 +57,9 @@ def _pass_segment(source: Bytes, marker: int) -> None:
     source.skip(length - len(head))
     if marker in FRAMES and (len(head) < 6 or not struct.unpack(">xHHB", head)[1]):
         raise Unfit(f"byte {start + 1:,}: the header describes no possible image.")
+    if marker in FRAMES:
+        height, width = struct.unpack(">xHH", head[:5])
+        check_pixels(width, height)
 
 
 def _pass_pixels(source: Bytes) -> None:

@@ -7,7 +7,7 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from portal.domain.streams import Bytes, Unfit
+from portal.domain.streams import Bytes, Unfit, check_pixels
 
 LABEL = "PNG image"
 HINT = "A whole PNG image."
@@ -39,6 +39,7 @@ def _check_header(source: Bytes) -> None:
     width, height, depth, colour = struct.unpack(">IIBB", source.ahead(18)[8:18].ljust(10, b"\0"))
     if not (0 < width <= LARGEST and 0 < height <= LARGEST and depth in DEPTHS.get(colour, ())):
         raise Unfit(f"byte {source.at + 9:,}: the header names no possible image.")
+    check_pixels(width, height)
     _pass_chunk(source)
 
 

@@ -50,7 +50,9 @@ def test_it_refuses_a_multipart_body_without_its_boundary(client: FlaskClient) -
 )
 def test_it_says_that_a_form_cannot_be_read(client: FlaskClient, body: bytes, kind: str) -> None:
     answer = client.post(f"{A}/submission.json", data=body, content_type=kind)
-    refused(answer, 400, {"error": "The form cannot be read: it is cut off, or a name in it is not UTF-8 text."})
+    refused(
+        answer, 400, {"error": "The form cannot be read: it is cut off, or a field in it has no name in UTF-8 text."}
+    )
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_it_asks_to_come_again_while_the_disk_is_full(
 ) -> None:
     make_job("count_lines")
     answer = send()
-    refused(answer, 503, {"error": "The portal's disk is full: try again later."})
+    refused(answer, 507, {"error": "The portal's disk is full: try again later."})
     assert int(answer.headers["Retry-After"]) > 0
     assert not [path for path in (data / "files").rglob("*") if path.is_file()]
     assert session.scalars(select(func.count(Batch.id))).one() == 0

@@ -51,7 +51,7 @@ SETTINGS = {
     "PORTAL_DISK_FLOOR_BYTES": str(FLOOR_BYTES),
     "PORTAL_QUEUE_HOG_SIZE": "",
     "PORTAL_QUEUE_HARD_LIMIT": "",
-    "PORTAL_SIGN_IN_LIMIT": "1000 per minute",
+    **{f"PORTAL_{what}_LIMIT": "100000 per minute" for what in ("SIGN_IN", "RATE", "SUBMIT", "MISS")},
 }
 QUEUES = "chores,every,high_localhost,localhost,low_localhost"
 
@@ -282,8 +282,8 @@ class Rig:
         celery = [sys.executable, "-m", "celery", "-A", "workers.celery_app"]
         settings = self.as_settings()
         bind = f"127.0.0.1:{self.client.port}"
-        web = [sys.executable, "-m", "gunicorn", "app:create_app()", "-b", bind, "-k", "gthread", "-w", "2",
-               "--threads", "8", "--no-control-socket", "--log-level", "warning"]  # fmt: skip
+        web = [sys.executable, "-m", "gunicorn", "-c", "python:portal.serving", "app:create_app()", "-b", bind,
+               "-w", "2"]  # fmt: skip
         worker = [*celery, "worker", "-Q", QUEUES, "-c", str(SLOTS), "--loglevel", "info", "--without-gossip",
                   "--without-mingle", "--without-heartbeat"]  # fmt: skip
         yield self._service("broker", self._broker(), settings)

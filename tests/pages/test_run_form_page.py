@@ -254,7 +254,7 @@ def test_it_says_that_the_disk_is_full(
 
     monkeypatch.setattr(os, "fsync", fsync)
     answer = client.post("/jobs/penguins/run", data=order())
-    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (503, True)
+    assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (507, True)
     assert "The portal&#39;s disk is full: try again later." in answer.text
     assert (session.query(Batch).count(), [*data.glob("files/uploads/*")]) == (0, [])
 

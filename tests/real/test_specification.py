@@ -36,7 +36,8 @@ def unlimited(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     """One client may have very many submissions, and send very many wrong secrets."""
     for name in ("PORTAL_QUEUE_HOG_SIZE", "PORTAL_QUEUE_HARD_LIMIT"):
         monkeypatch.setenv(name, "")
-    monkeypatch.setenv("PORTAL_SIGN_IN_LIMIT", "100000 per minute")
+    for what in ("SIGN_IN", "RATE", "SUBMIT", "MISS"):
+        monkeypatch.setenv(f"PORTAL_{what}_LIMIT", "100000 per minute")
     forget_settings()
 
 

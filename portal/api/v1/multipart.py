@@ -71,11 +71,7 @@ def placed(session: Session, order: Order) -> Batch:
 def _fields() -> dict[str, str]:
     if request.mimetype != FORM or not request.mimetype_params.get("boundary"):
         abort(415, f"Send the body as {FORM}, with its boundary.")
-    request.form_data_parser_class = parts.Strict
-    try:
-        fields = {name: values[-1] for name, values in request.form.lists()}
-    except ValueError:
-        abort(400, parts.CANNOT_BE_READ)
+    fields = {name: values[-1] for name, values in request.form.lists()}
     if wrong := [name for name in OWN if UNREADABLE in fields.get(name, "")]:
         raise Invalid(**{name: f"{name}: this is not UTF-8 text." for name in wrong})
     if not fields.get("job"):

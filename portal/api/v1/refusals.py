@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +12,7 @@ from werkzeug.exceptions import BadRequest, HTTPException
 from portal import web
 from portal.api.negotiation import Refused
 from portal.domain import errors
+from portal.journal import request_id, shown_id
 from portal.storage import TooLarge
 
 PROBLEM = "application/problem+json"
@@ -52,7 +52,9 @@ def refuse_unknown_addresses(app: Flask, root: str) -> None:
 
 
 def problem(status: int, detail: str, **more: Any) -> Response:
-    response = jsonify(type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=detail, **more)
+    known = {"request": identity} if (identity := shown_id(status)) else {}
+    told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    response = jsonify(told | known | more)
     response.status_code, response.mimetype = status, PROBLEM
     if status == 401:
         response.headers.extend(("WWW-Authenticate", challenge) for challenge in CHALLENGES)
@@ -92,6 +94,5 @@ def _unexpected(error: Exception) -> Response:
     """A fault that will pass; else the answer holds an id that the log knows too, and nothing of what happened."""
     if refusal := web.outage(error):
         return portal_error(refusal)
-    identity = uuid4().hex
-    current_app.logger.exception("An unexpected error, id %s", identity)
-    return problem(500, f"Something went wrong on our side. When you report it, name the id {identity}.")
+    current_app.logger.exception("An unexpected error, id %s", request_id())
+    return problem(500, f"Something went wrong on our side. When you report it, name the id {request_id()}.")

@@ -23,7 +23,7 @@ SECURITY: dict[str, Any] = {
 ACCOUNT: list[dict[str, list[Any]]] = [{name: []} for name in SECURITY]
 ANYBODY: list[dict[str, list[Any]]] = [{}, *ACCOUNT]
 PERSON: list[dict[str, list[Any]]] = [{"password": []}]
-EVERYWHERE = (400, 401, 403, 406, 429, 503)
+EVERYWHERE = (400, 401, 403, 406, 408, 429, 503, 507)
 MEANING = {
     200: "What was asked for",
     201: "It is made",
@@ -36,6 +36,7 @@ MEANING = {
     403: "The account or the token may not do this",
     404: "There is no such thing",
     406: "Only JSON is given here",
+    408: "The body did not come within the time",
     409: "It is in a state that does not allow this",
     412: "It has changed since your If-Match",
     413: "More than the portal takes",
@@ -45,6 +46,7 @@ MEANING = {
     428: "Send If-Match",
     429: "Too often, or too many runs; Retry-After says when to come again",
     503: "Not just now; Retry-After says when to come again",
+    507: "The portal has no room; Retry-After says when to come again",
 }
 HEADERS = {
     "ETag": "Names this state of it, for If-Match and If-None-Match.",
@@ -63,6 +65,7 @@ class Problem(BaseModel):
     title: str = Field(description="What the status says in general.")
     status: int
     detail: str = Field(description="What is wrong here, and what to do.")
+    request: str | None = Field(None, description="The request's id, by which the portal's administrator finds it.")
     fields: dict[str, str] | None = Field(None, description="Each field that is wrong, with the reason.")
 
 

@@ -1,0 +1,143 @@
+"""How often somebody may ask: each address, and each account that is signed in, in the broker's Redis while it answers.
+
+While it does not, each process counts for itself: no request ever fails for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import flask
+from flask import Flask, Response, current_app, g, request
+from limits import RateLimitItem, parse_many
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
+from redis import RedisError
+
+from portal.domain.errors import TooMany
+from portal.hosts import HEALTH
+from portal.settings import Settings
+
+ASKED = "asked"
+SUBMITTED = "submitted"
+MISSED = "missed"
+SUBMITTING = frozenset({"contract.submit", "v1.submit", "v1.resume", "v1.rerun", "jobs.run", "submissions.resume"})
+SENTENCES = {
+    ASKED: "These are too many requests at once: ask again in {wait}, and less often.",
+    SUBMITTED: "These are too many submissions at once: send the next one in {wait}.",
+    MISSED: "Too many of your requests were for what is not here: ask again in {wait}.",
+}
+SILENCE = 10.0
+PATIENCE = 0.25
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Counters:
+    """Who asked how often. `shared` is Redis, which is left alone for a while after it did not answer."""
+
+    shared: RateLimiter
+    own: RateLimiter = field(default_factory=lambda: FixedWindowRateLimiter(MemoryStorage()))
+    silent_until: float = 0.0
+    lock: Lock = field(default_factory=Lock)
+
+    def spend(self, limits: Sequence[RateLimitItem], *who: str) -> int:
+        """Count one; the seconds until the next one is taken, or 0 where this one is."""
+        return self._asked(lambda counting: _first_breach(counting, counting.hit, limits, who))
+
+    def left(self, limits: Sequence[RateLimitItem], *who: str) -> int:
+        """The same without counting."""
+        return self._asked(lambda counting: _first_breach(counting, counting.test, limits, who))
+
+    def _asked(self, question: Callable[[RateLimiter], int]) -> int:
+        if time.monotonic() >= self.silent_until:
+            try:
+                return question(self.shared)
+            except (OSError, RedisError) as failure:
+                self._be_silent(failure)
+        return question(self.own)
+
+    def _be_silent(self, failure: Exception) -> None:
+        with self.lock:
+            if time.monotonic() >= self.silent_until:
+                log.warning("the broker counts no requests now: %s", type(failure).__name__)
+                self.silent_until = time.monotonic() + SILENCE
+
+
+def _first_breach(
+    counting: RateLimiter, may: Callable[..., bool], limits: Sequence[RateLimitItem], who: tuple[str, ...]
+) -> int:
+    for limit in limits:
+        if not may(limit, *who):
+            return max(1, round(counting.get_window_stats(limit, *who).reset_time - time.time()))
+    return 0
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Count every request but those for the portal's own static files and for its health."""
+    options = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+    shared = FixedWindowRateLimiter(storage_from_string(_redis(settings.broker), **options))  # type: ignore[arg-type]
+    app.extensions["rates"] = Counters(shared)
+    app.before_request(_check)
+    app.after_request(_count_miss)
+
+
+def _redis(broker: str) -> str:
+    """The broker's address as the counters know it."""
+    return broker.replace("redis+socket://", "redis+unix://", 1)
+
+
+def _check() -> None:
+    if request.endpoint == "static" or request.path == HEALTH:
+        return
+    g.counted = True
+    _refuse_beyond(ASKED, _counters().spend)
+    if request.view_args or request.routing_exception:
+        _refuse_beyond(MISSED, _counters().left)
+    if request.method == "POST" and request.endpoint in SUBMITTING:
+        _refuse_beyond(SUBMITTED, _counters().spend)
+
+
+def _count_miss(response: Response) -> Response:
+    """What is not there, and what is there for others: to whoever guesses these are the same."""
+    if response.status_code == 404 and g.pop("counted", False):
+        for who in _who():
+            _counters().spend(_limits(MISSED), MISSED, who)
+    return response
+
+
+def _refuse_beyond(what: str, ask: Callable[..., int]) -> None:
+    """Raises TooMany."""
+    for who in _who():
+        if wait := ask(_limits(what), what, who):
+            g.counted = False
+            seconds = "a second" if wait == 1 else f"{wait} seconds"
+            raise TooMany(SENTENCES[what].format(wait=seconds), wait)
+
+
+def _who() -> list[str]:
+    """The address, and the account of a session, which nobody can make up as we sign it."""
+    account = str(flask.session.get("_user_id", ""))
+    named = [f"account {hashlib.sha256(account.encode()).hexdigest()}"] if account else []
+    return [f"address {request.remote_addr}", *named]
+
+
+def _limits(what: str) -> list[RateLimitItem]:
+    settings: Settings = current_app.config["PORTAL"]
+    text = {
+        ASKED: settings.portal_rate_limit,
+        SUBMITTED: settings.portal_submit_limit,
+        MISSED: settings.portal_miss_limit,
+    }[what]
+    return parse_many(text)
+
+
+def _counters() -> Counters:
+    counters: Counters = current_app.extensions["rates"]
+    return counters

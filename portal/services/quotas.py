@@ -1,0 +1,57 @@
+"""How much is kept for one account, or for one address that has none: what was sent and what came of it, in bytes."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from portal.domain.errors import TooMany
+from portal.models import Account, Batch, Result, Submission, Upload
+from portal.settings import settings
+
+RETRY_SECONDS = 3600
+BEYOND = "{whose} files take {used} of the {most} that may be kept, and this would be {more} more: {remedy}"
+DELETE = "delete runs that you do not need any more, or ask the administrator for more room."
+SIGN_IN = "sign in with an account, or come back when older runs have been removed."
+
+
+def used(session: Session, account: Account | None, address: str) -> int:
+    """The bytes that are kept of uploads and results."""
+    mine = _mine(account, address)
+    uploads = select(func.coalesce(func.sum(Upload.size), 0)).join(Batch, Upload.batch_id == Batch.id).where(mine)
+    results = (
+        select(func.coalesce(func.sum(Result.size), 0))
+        .join(Submission, Result.submission_id == Submission.id)
+        .join(Batch, Submission.batch_id == Batch.id)
+        .where(mine)
+    )
+    return int(session.scalars(uploads).one()) + int(session.scalars(results).one())
+
+
+def check(session: Session, account: Account | None, address: str, more: int) -> None:
+    """Raises TooMany where `more` bytes would be beyond the quota. What is kept already is not touched."""
+    most = settings().portal_quota_bytes
+    if most is None:
+        return
+    kept = used(session, account, address)
+    if kept + more > most:
+        raise TooMany(
+            BEYOND.format(
+                whose="Your" if account else "This address's",
+                used=_words(kept),
+                most=_words(most),
+                more=_words(more),
+                remedy=DELETE if account else SIGN_IN,
+            ),
+            RETRY_SECONDS,
+        )
+
+
+def _words(size: int) -> str:
+    return f"{size:,} bytes" if size < 1_000_000 else f"{size / 1_000_000:,.1f} MB"
+
+
+def _mine(account: Account | None, address: str) -> ColumnElement[bool]:
+    if account:
+        return Batch.account_id == account.id
+    return (Batch.address == address) & Batch.account_id.is_(None)
