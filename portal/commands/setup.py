@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +38,8 @@ def prepare(chosen: Settings) -> None:
         _migrate()
         password = _first_start(chosen)
     if password and not chosen.portal_admin_password:
-        click.echo(f"Sign in as {chosen.portal_admin_name} with the password {password} (shown only now).")
+        name = chosen.portal_admin_name
+        click.echo(f"Sign in as {name} with the password {password} (shown only now), and choose one of your own.")
 
 
 @contextmanager
@@ -62,11 +62,12 @@ def _first_start(chosen: Settings) -> str | None:
     with transaction() as session:
         if session.scalar(select(Account.id).limit(1)):
             return None
-        password = chosen.portal_admin_password or secrets.token_urlsafe(12)
+        password = chosen.portal_admin_password or accounts.made_up()
         try:
             admin = accounts.create(
                 session, chosen.portal_admin_name, password, Role.ADMINISTRATOR, chosen.portal_admin_email
             )
+            admin.must_change = not chosen.portal_admin_password
         except PortalError as refusal:
             raise WrongSetting(f"PORTAL_ADMIN_NAME, PORTAL_ADMIN_PASSWORD: {refusal}") from None
         configuration.load_examples(session, admin)

@@ -17,6 +17,7 @@ class Action(StrEnum):
     SEE_ALL_RUNS = "see everybody's runs"
     EDIT_BACKENDS = "change backends"
     LOAD_DUMPS = "load dumps"
+    EDIT_ACCOUNTS = "change accounts"
 
 
 ALLOWED: dict[Role, frozenset[Action]] = {
