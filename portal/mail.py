@@ -96,7 +96,7 @@ def _part(server: smtplib.SMTP) -> None:
 def _letter(sender: str, to: str, subject: str, text: str) -> EmailMessage:
     letter = EmailMessage()
     letter["From"], letter["To"] = sender, to
-    letter["Subject"] = " ".join(subject.split())
+    letter["Subject"] = " ".join(subject.split()).replace("=?", "= ?")  # an encoded word could hold a line break
     letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain="portal.local")
     letter.set_content(text)
     return letter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,17 @@ import click
 import flask_migrate
 from flask import current_app
 from flask.cli import with_appcontext
-from sqlalchemy import select
+from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from portal.database import transaction
+from portal.database import engine, transaction
 from portal.domain.errors import PortalError
 from portal.domain.policy import Role
 from portal.models import Account
 from portal.services import accounts, configuration
 from portal.settings import Settings, WrongSetting
 
+SETTING_UP = 5_316_009
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -34,7 +36,7 @@ def setup() -> None:
 def prepare(chosen: Settings) -> None:
     """Make the database ready; where there was no account yet, say how to sign in as the new administrator."""
     chosen.signing_key()
-    with _one_sentence():
+    with _one_sentence(), _alone(chosen):
         _migrate()
         password = _first_start(chosen)
     if password and not chosen.portal_admin_password:
@@ -50,6 +52,20 @@ def _one_sentence() -> Iterator[None]:
     except (SQLAlchemyError, OSError) as failure:
         reason = str(getattr(failure, "orig", failure)).strip().splitlines()[0]
         raise WrongSetting(f"The database does not answer ({reason}): look at DATABASE_URL.") from None
+
+
+@contextmanager
+def _alone(chosen: Settings) -> Iterator[None]:
+    """Of several who set up one database at a time, the second finds what the first has made."""
+    if make_url(chosen.database).get_backend_name() == "sqlite":
+        with (chosen.portal_data / "setup.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        return
+    with engine().connect() as connection:
+        connection.execute(text("SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"))
+        connection.execute(select(func.pg_advisory_xact_lock(SETTING_UP)))
+        yield
 
 
 def _migrate() -> None:

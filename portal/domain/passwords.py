@@ -46,5 +46,6 @@ def key_fault(key: str) -> str | None:
 
 def _is_common(password: str) -> bool:
     """Whether a common word, perhaps oddly spelt, is all there is beside digits and signs."""
-    spellings = (password.casefold(), password.casefold().translate(SPELT))
-    return any(re.sub(r"[^a-z]", "", each) in COMMON for each in spellings if each.isascii())
+    plain = password.casefold()
+    spelt = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", plain).translate(SPELT)
+    return any(re.sub(r"[\W\d_]", "", each) in COMMON for each in (plain, spelt))
