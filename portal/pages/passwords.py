@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, flash, make_response, redire
 from flask_login import login_required
 from flask_wtf import FlaskForm
 from wtforms import PasswordField, StringField
-from wtforms.validators import DataRequired, Length
+from wtforms.validators import DataRequired, Length, ValidationError
 
 from portal import mail
 from portal.database import transaction
@@ -46,7 +46,7 @@ class NewPasswordForm(FlaskForm):
 
     def validate_again(self, field: PasswordField) -> None:
         if field.data != self.password.data:
-            raise ValueError("This is not the same: type the new password twice.")
+            raise ValidationError("This is not the same: type the new password twice.")
 
 
 class ChangePasswordForm(NewPasswordForm):

@@ -298,7 +298,7 @@ def test_it_takes_nobody_for_somebody_else(
     browser.get(BACK, query_string=visit(browser, there))
 
     assert is_in(browser) and browser.get("/accounts").status_code == 403
-    session.expire_all()
+    session.rollback()
     eve = session.scalars(select(Account).where(Account.subject == f"{there.issuer} eve")).one()
     assert eve.id != admin.id and eve.name.lower() != "admin" and eve.role is Role.SUBMITTER
     assert admin.subject is None and "\n" not in eve.email
