@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
 from limits.storage import MemoryStorage, RedisStorage, Storage
 from redis import RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from portal.domain.errors import TooMany
 from portal.settings import settings
 
 DAY = 86_400
-PAUSE = 30.0
-SECONDS = 1.0
+PAUSE = 60.0
+SECONDS = 0.25
 IPV6_HOME = 64
 
 log = logging.getLogger(__name__)
@@ -115,7 +118,8 @@ def _store() -> Counts:
 @cache
 def _counts(broker: str) -> Counts:
     url = broker.replace("redis+socket://", "redis+unix://")
-    return Counts(RedisStorage(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS))
+    once: Any = Retry(NoBackoff(), 0)
+    return Counts(RedisStorage(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS, retry=once))
 
 
 def _home(address: str) -> str:
