@@ -124,6 +124,14 @@ def test_it_takes_an_answer_once_and_from_the_browser_that_asked(browser: FlaskC
 
 
 @pytest.mark.attack("OI-01")
+def test_a_journey_has_one_return_whatever_came_of_it(browser: FlaskClient, there: Provider) -> None:
+    mine = visit(browser, there)
+
+    assert is_refused(browser, mine | {"code": "guessed"})
+    assert is_refused(browser, mine)
+
+
+@pytest.mark.attack("OI-01")
 def test_it_takes_no_answer_after_ten_minutes(browser: FlaskClient, there: Provider) -> None:
     answer = visit(browser, there)
     with browser.session_transaction() as mine:
