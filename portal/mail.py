@@ -8,8 +8,12 @@ from contextlib import closing, suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+
 from portal.domain.errors import Unavailable
 from portal.settings import Settings, settings
+
+SPECIAL_USE_DOMAIN_NAMES.clear()  # a house's own mail server may well deliver to @mail.local
 
 TIMEOUT = 10
 CLOSING = 421
@@ -26,6 +30,15 @@ class Refused(Unavailable):
 def on() -> bool:
     """Whether mail is sent at all."""
     return bool(settings().mail_server)
+
+
+def is_address(text: str) -> bool:
+    """Whether this is one address, and nothing beside it."""
+    try:
+        domain = validate_email(text, check_deliverability=False, globally_deliverable=False).domain
+    except EmailNotValidError:
+        return False
+    return "." in domain or domain == "localhost"
 
 
 def send(to: str, subject: str, text: str) -> None:
@@ -83,7 +96,7 @@ def _part(server: smtplib.SMTP) -> None:
 def _letter(sender: str, to: str, subject: str, text: str) -> EmailMessage:
     letter = EmailMessage()
     letter["From"], letter["To"] = sender, to
-    letter["Subject"] = " ".join(subject.split())
+    letter["Subject"] = " ".join(subject.split()).replace("=?", "= ?")  # an encoded word could hold a line break
     letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain="portal.local")
     letter.set_content(text)
     return letter

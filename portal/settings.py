@@ -19,9 +19,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 
+from portal.domain import passwords
+from portal.domain.policy import Role
+
 DATABASES = ("postgresql://", "postgres://", "postgresql+psycopg2://", "sqlite:///")
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 ROOT = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+HERE = ("localhost", "127.0.0.1", "::1")
 BROKERS = ("redis://", "rediss://", "redis+socket://")
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - it is compared
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
@@ -86,6 +90,8 @@ class Settings(BaseSettings):
         default=20_000_000_000, ge=0, description="Files kept for one account or address; empty: no limit."
     )
     portal_log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    portal_session_hours: float = Field(default=168, gt=0, description="Somebody stays signed in so long at most.")
+    portal_idle_hours: float = Field(default=12, gt=0, description="And so long without opening a page.")
     portal_cors_origins: str = Field(
         default="", description="Origins that may read the REST answers, with commas between."
     )
@@ -104,6 +110,15 @@ class Settings(BaseSettings):
     mail_password: str = ""
     mail_starttls: bool = False
     mail_from: str = "portal@localhost"
+    portal_mail_to_one: int = Field(default=100, ge=1, description="Letters a day to one address.")
+    portal_mail_from_one: int = Field(default=1000, ge=1, description="Letters a day that one sender has caused.")
+
+    portal_oidc_issuer: str = Field(default="", description="The identity provider that people may sign in with.")
+    portal_oidc_client_id: str = ""
+    portal_oidc_client_secret: str = ""
+    portal_oidc_name: str = Field(default="your organisation", description="What the button calls it.")
+    portal_oidc_role: Role = Field(default=Role.SUBMITTER, description="Of accounts that it makes.")
+    portal_oidc_only: bool = Field(default=False, description="Whether passwords are refused.")
 
     @field_validator(
         "portal_queue_hog_size", "portal_queue_hard_limit", "portal_keep_days", "portal_quota_bytes", mode="before"
@@ -114,10 +129,24 @@ class Settings(BaseSettings):
 
     @field_validator("secret_key")
     @classmethod
-    def _long_enough(cls, value: str) -> str:
-        if value and len(value) < 32:
-            raise ValueError("it must have at least 32 characters")
+    def _hard_to_guess(cls, value: str) -> str:
+        if value and (reason := passwords.key_fault(value)):
+            raise ValueError(reason)
         return value
+
+    @field_validator("portal_admin_password")
+    @classmethod
+    def _a_password(cls, value: str) -> str:
+        if value and (reason := passwords.fault(value)):
+            raise ValueError(reason.rstrip("."))
+        return value
+
+    @field_validator("portal_oidc_issuer")
+    @classmethod
+    def _known_issuer(cls, value: str) -> str:
+        if value and not value.startswith("https://") and urlsplit(value).hostname not in HERE:
+            raise ValueError("it must begin with https://")
+        return _of_kind(value, ("http://", "https://"))
 
     @field_validator("database_url")
     @classmethod
@@ -171,6 +200,14 @@ class Settings(BaseSettings):
     def _beats_within_lease(self) -> Self:
         if self.portal_beat_seconds > self.portal_lease_seconds / 6:
             raise ValueError("PORTAL_BEAT_SECONDS must be at most a sixth of PORTAL_LEASE_SECONDS")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_provider(self) -> Self:
+        if bool(self.portal_oidc_issuer) != bool(self.portal_oidc_client_id):
+            raise ValueError("PORTAL_OIDC_ISSUER and PORTAL_OIDC_CLIENT_ID must be set together")
+        if self.portal_oidc_only and not self.portal_oidc_issuer:
+            raise ValueError("PORTAL_OIDC_ONLY needs PORTAL_OIDC_ISSUER")
         return self
 
     @field_validator("portal_data")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import secrets
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import flask
 from flask import Flask, Response, abort, current_app, g, has_request_context, redirect, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required
+from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required, login_user
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
@@ -28,7 +30,7 @@ from portal.hosts import AllowedHosts
 from portal.proxies import TrustedProxies
 from portal.reception import FULL, Reception
 from portal.services import accounts, audit
-from portal.settings import Settings
+from portal.settings import HERE, Settings, WrongSetting
 
 View = Callable[..., Any]
 
@@ -54,6 +56,8 @@ PASSING = (STATUS[errors.TooMany], STATUS[errors.Unavailable], STATUS[errors.NoR
 RETRY_SECONDS = 30
 SECRET = frozenset({"submissions", "batches", "files", "contract", "v1"})  # their addresses are all that a guest needs
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+HOUR = 3600
+SEEN_SECONDS = 60
 LONGEST_WAIT = 8.0
 
 
@@ -72,8 +76,22 @@ class Nobody(AnonymousUserMixin):
 
 
 def current_account() -> models.Account | None:
-    """Who is asking, or None."""
-    return current_user.account
+    """Who is asking, or None; who has to set a new password first is nobody yet."""
+    account = known_account()
+    return None if account is None or account.must_change else account
+
+
+def known_account() -> models.Account | None:
+    """Whose session this is, whatever has to come first."""
+    found: models.Account | None = current_user.account
+    return found
+
+
+def begin_session(account: models.Account) -> None:
+    """Let somebody in, with a session that shares nothing with what this browser brought."""
+    flask.session.clear()
+    login_user(SignedIn(account))
+    flask.session["began"] = flask.session["seen"] = int(time.time())
 
 
 def may(action: Action) -> bool:
@@ -121,6 +139,7 @@ def outage(error: BaseException | None) -> errors.Unavailable | None:
 
 def install(app: Flask, settings: Settings) -> None:
     """Put the extensions to work on an application."""
+    _check_debugging(app, settings)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = database.engine_options(settings.database, pool_size=8)
     patience.wait_at_most(lambda: LONGEST_WAIT if has_request_context() else None)
     app.session_interface = Cookies()
@@ -139,6 +158,12 @@ def install(app: Flask, settings: Settings) -> None:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.portal_trusted_proxies)  # type: ignore[method-assign]
     largest, largest_text = app.config["MAX_CONTENT_LENGTH"], app.config["MAX_FORM_MEMORY_SIZE"]
     app.wsgi_app = Reception(app.wsgi_app, largest, largest_text)  # type: ignore[method-assign]
+
+
+def _check_debugging(app: Flask, settings: Settings) -> None:
+    """What the debugger shows, and lets its reader run, is for nobody but the machine's own user."""
+    if app.debug and not (settings.host in HERE and not settings.address.startswith("https://")):
+        raise WrongSetting("FLASK_DEBUG is for a portal on this machine alone: unset it, or set HOST to 127.0.0.1.")
 
 
 def _check_request() -> None:
@@ -162,10 +187,21 @@ def _end_reading(_: BaseException | None) -> None:
 
 @login.user_loader
 def _account_of_session(session_key: str) -> SignedIn | None:
-    account = accounts.by_session_key(session(), session_key)
+    account = accounts.by_session_key(session(), session_key) if _in_time() else None
     if g.get("account") is None:
         audit.act_as(account)
     return SignedIn(account) if account else None
+
+
+def _in_time() -> bool:
+    """Whether the session is young enough. Opening a page keeps it in use; what a page asks for by itself does not."""
+    chosen: Settings = current_app.config["PORTAL"]
+    now, began, seen = int(time.time()), flask.session.get("began", 0), flask.session.get("seen", 0)
+    if now - began > chosen.portal_session_hours * HOUR or now - seen > chosen.portal_idle_hours * HOUR:
+        return False
+    if now - seen > SEEN_SECONDS and not request.htmx:
+        flask.session["seen"] = now
+    return True
 
 
 @login.unauthorized_handler

@@ -20,6 +20,7 @@ from portal.domain.policy import Role
 from portal.models import Account
 from portal.services import accounts, configuration, progress
 from portal.settings import settings
+from tests.postbox import box, postbox  # noqa: F401 - fixtures
 from tests.servers import migrate
 
 PASSWORD = "correct horse battery"

@@ -54,6 +54,7 @@ def upgrade() -> None:
         letter.alter_column("batch_id", existing_type=sa.Integer(), nullable=True)
         letter.add_column(sa.Column("account_id", sa.Integer()))
         letter.create_foreign_key(op.f("fk_letter_account_id"), "account", ["account_id"], ["id"], ondelete="CASCADE")
+    op.create_index(op.f("ix_letter_sent"), "letter", ["sent"])
     _groups()
     _shares()
     _secrets()
@@ -148,6 +149,7 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_bind().dialect.name != "sqlite":
         op.execute("DROP FUNCTION audit_is_only_added_to()")
+    op.drop_index(op.f("ix_letter_sent"), "letter")
     op.execute("DELETE FROM letter WHERE batch_id IS NULL")
     with op.batch_alter_table("letter") as letter:
         letter.drop_constraint(op.f("fk_letter_account_id"), type_="foreignkey")

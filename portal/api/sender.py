@@ -11,7 +11,7 @@ from portal.api.negotiation import Refused
 from portal.domain.errors import NotAllowed
 from portal.domain.scopes import WHOLE, Grant
 from portal.models import Account
-from portal.services import accounts, audit, tokens
+from portal.services import audit, signing, tokens
 
 
 def account(job: str | None = None) -> Account | None:
@@ -72,9 +72,14 @@ def _of_password() -> Account:
     given = request.authorization
     name, password = (given.username, given.password) if given else (None, None)
     try:
-        return accounts.authenticate(web.session(), (name or "").partition("\0")[0], password or "")
+        account = signing.by_password(
+            web.session(), (name or "").partition("\0")[0], password or "", request.remote_addr or ""
+        )
     except NotAllowed:
         raise _wrong("Invalid username/password.") from None
+    if account.must_change:
+        raise NotAllowed(signing.NOT_YOURS)
+    return account
 
 
 def _of_token() -> Account:

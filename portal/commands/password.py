@@ -7,7 +7,7 @@ import click
 from portal.commands.presence import in_portal
 from portal.database import transaction
 from portal.domain.errors import PortalError
-from portal.services import accounts
+from portal.services import accounts, audit
 
 
 @click.command()
@@ -15,10 +15,11 @@ from portal.services import accounts
 @click.password_option(help="Asked for when it is not given.")
 @in_portal
 def password(name: str, password: str) -> None:
-    """Give the account NAME a new password; it ends all of its sessions."""
+    """Give the account NAME a new password; it ends all of its sessions and revokes its tokens."""
     try:
         with transaction() as session:
             accounts.change_password(session, accounts.named(session, name), password)
+            audit.record(session, "made a new password for", "account", name, at_the="command line")
     except PortalError as refusal:
         raise click.ClickException(str(refusal)) from None
     click.echo(f"{name} has a new password.")

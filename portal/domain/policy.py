@@ -18,6 +18,7 @@ class Action(StrEnum):
     EDIT_BACKENDS = "change backends"
     LOAD_DUMPS = "load dumps"
     READ_AUDIT = "read the audit trail"
+    EDIT_ACCOUNTS = "change accounts"
 
 
 ALLOWED: dict[Role, frozenset[Action]] = {

@@ -250,7 +250,7 @@ class Letter(Base):
     account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
     due: Mapped[datetime] = mapped_column(Moment, default=now())
     tries: Mapped[int] = mapped_column(default=0)
-    sent: Mapped[datetime | None] = mapped_column(Moment)
+    sent: Mapped[datetime | None] = mapped_column(Moment, index=True)
     failure: Mapped[str] = mapped_column(Text, default="")
 
     batch: Mapped[Batch | None] = relationship()

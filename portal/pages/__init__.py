@@ -14,13 +14,20 @@ from portal.pages import (
     home,
     imports,
     jobs,
+    passwords,
+    roster,
     submissions,
     tasks,
     tokens,
 )
 
+PAGES = (
+    health, home, accounts, passwords, roster, backends, tasks, jobs, submissions, batches, imports, tokens, audit,
+)  # fmt: skip
+
 
 def register(app: Flask) -> None:
-    for page in (health, home, accounts, backends, tasks, jobs, submissions, batches, imports, tokens, audit):
+    for page in PAGES:
         app.register_blueprint(page.pages)
+    app.before_request(passwords.lead_there)
     errors.register(app)

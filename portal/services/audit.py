@@ -49,8 +49,7 @@ def come_from(address: str, request: str) -> None:
 
 def act_as(account: Account | None) -> None:
     """What is recorded from now on is done by this account."""
-    actor, account_id = (account.name, account.id) if account else (NOBODY, None)
-    _origin.set(replace(_present(), actor=actor, account_id=account_id))
+    _origin.set(_acting(_present(), account))
 
 
 def act_in(command: str) -> None:
@@ -58,9 +57,12 @@ def act_in(command: str) -> None:
     _origin.set(Origin(actor=command))
 
 
-def record(session: Session, action: str, kind: str, name: str, **detail: object) -> None:
-    """Add a line: this was done to the object of this kind (task, job, run ...) and name. Never give it a secret."""
-    origin = _present()
+def record(session: Session, action: str, kind: str, name: str, by: Account | None = None, **detail: object) -> None:
+    """Add a line: this was done to the object of this kind (task, job, run ...) and name. Never give it a secret.
+
+    `by` is who did it, where the request does not know that yet, as at signing in.
+    """
+    origin = _acting(_present(), by) if by else _present()
     session.add(
         Audit(
             actor=origin.actor[:80],
@@ -83,6 +85,11 @@ def lines(session: Session, wanted: Wanted, limit: int) -> Sequence[Audit]:
 def kinds(session: Session) -> Sequence[str]:
     """The kinds of objects that there are lines of."""
     return session.scalars(select(Audit.kind).distinct().order_by(Audit.kind)).all()
+
+
+def _acting(origin: Origin, account: Account | None) -> Origin:
+    actor, account_id = (account.name, account.id) if account else (NOBODY, None)
+    return replace(origin, actor=actor, account_id=account_id)
 
 
 def _present() -> Origin:

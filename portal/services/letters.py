@@ -1,4 +1,4 @@
-"""The letter that tells a submitter of a batch's end: an outbox, so that a silent mail server delays and loses none.
+"""Letters, of a batch's end or about a password: an outbox, so that a silent mail server delays and loses none.
 
 A letter is sent at least once: twice only if this process or the database dies just after the server has taken it.
 """
@@ -18,7 +18,7 @@ from portal.database import away, is_postgresql, now, reading, transaction
 from portal.domain.errors import Unavailable
 from portal.domain.states import State
 from portal.models import Batch, Letter, Run, Submission
-from portal.services import logs, views
+from portal.services import allowance, logs, resets, views
 from portal.settings import settings
 
 AGAIN = 60.0
@@ -28,6 +28,7 @@ DAY = 86_400.0
 GIVEN_UP = 5 * DAY
 NEVER = 36_500 * DAY
 MARKING = 60.0
+MOST_TRIES = 60
 LAST_LINES = 20
 
 log = logging.getLogger(__name__)
@@ -59,18 +60,43 @@ def _take() -> int | None:
 
 def _send(letter_id: int) -> bool:
     """Whether it went out. Raises Unavailable when the mail server takes none."""
-    with reading() as session:
-        letter = session.get(Letter, letter_id)
-        if letter is None or letter.batch is None:
-            return False
-        to, subject, text = letter.batch.email, _subject(letter.batch), _text(session, letter.batch)
+    written = _written(letter_id)
+    if written is None:
+        return False
     try:
-        mail.send(to, subject, text)
+        mail.send(*written)
     except mail.Refused as refusal:
         _put_off(letter_id, refusal)
         return False
     _mark_sent(letter_id)
     return True
+
+
+def _written(letter_id: int) -> tuple[str, str, str] | None:
+    """To whom it goes, its subject and its text; None for a letter that is not to be sent."""
+    with reading() as session:
+        letter = session.get(Letter, letter_id)
+        batch, account = (letter.batch, letter.account) if letter else (None, None)
+        if account:
+            return account.email, resets.SUBJECT, resets.letter(account, resets.new_link(account.id))
+        if batch is None:
+            return None
+        if reason := allowance.refusal(session, batch):
+            _leave_out(letter_id, reason)
+            return None
+        return batch.email, _subject(batch), _text(session, batch)
+
+
+def _leave_out(letter_id: int, reason: str) -> None:
+    """A letter beyond what one address or one sender may have in a day: the story of its runs says so instead."""
+    with transaction() as session:
+        letter = session.get(Letter, letter_id)
+        if letter is None or letter.batch is None:
+            return
+        letter.failure = reason
+        _give_up(letter)
+        for submission in letter.batch.submissions:
+            submission.say(reason)
 
 
 def _mark_sent(letter_id: int) -> None:
@@ -113,6 +139,8 @@ def _all_wait(letter_id: int, silence: str) -> None:
 
 
 def _too_old(session: Session, letter: Letter) -> bool:
+    if letter.account_id:
+        return letter.tries >= MOST_TRIES
     ended = select(func.max(Submission.ended)).where(Submission.batch_id == letter.batch_id)
     return bool(session.scalar(select(ended.scalar_subquery() < now(-GIVEN_UP))))
 

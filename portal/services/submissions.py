@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, contains_eager
 
-from portal import storage, validators
+from portal import mail, storage, validators
 from portal.database import away, is_postgresql, transaction
 from portal.domain import admission
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from portal.domain.names import Priority, last_segment, normal_name, public_name
-from portal.domain.parameters import UNREADABLE, Argument, Kind, file_part, read
+from portal.domain.parameters import Argument, Kind, file_part, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
@@ -28,8 +27,6 @@ from portal.models import Account, Batch, Job, Parameter, Submission, Upload
 from portal.services import audit, jobs, nesting, progress, quotas
 from portal.services.freezing import freeze
 from portal.settings import settings
-
-SPECIAL_USE_DOMAIN_NAMES.clear()  # a house's own mail server may well deliver to @mail.local
 
 LONGEST_NAME = 64
 LONGEST_EMAIL = 256
@@ -319,12 +316,7 @@ def _email_fault(email: str) -> str | None:
         return "This field is required."
     if len(email) > LONGEST_EMAIL:
         return f"Ensure this value has at most {LONGEST_EMAIL} characters (it has {len(email)})."
-    try:
-        domain = validate_email(email, check_deliverability=False, globally_deliverable=False).domain
-    except EmailNotValidError:
-        return "Enter a valid email address."
-    reachable = "." in domain or domain == "localhost"
-    return None if reachable and UNREADABLE not in email else "Enter a valid email address."
+    return None if mail.is_address(email) else "Enter a valid email address."
 
 
 def _store(order: Order, arguments: Mapping[str, Argument]) -> list[Stored]:

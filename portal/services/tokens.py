@@ -18,7 +18,7 @@ from portal.domain.drafts import Fault
 from portal.domain.errors import Invalid, NotFound
 from portal.domain.scopes import ONE_JOB, SCOPES
 from portal.models import Account, Token
-from portal.services import jobs
+from portal.services import audit, jobs
 
 SECRET = re.compile(r"aa_[A-Za-z0-9_-]{43}")
 LONGEST_NAME = 80
@@ -61,6 +61,7 @@ def create(session: Session, account: Account, draft: TokenDraft) -> Made:
     )
     session.add(token)
     session.flush()
+    audit.record(session, "made", "token", token.name, by=account, scopes=token.scopes, days=draft.days)
     return Made(token, secret)
 
 
@@ -93,6 +94,7 @@ def revoke(session: Session, account: Account, token_id: int) -> None:
     if token is None:
         raise NotFound("There is no such token.")
     token.revoked = now()
+    audit.record(session, "revoked", "token", token.name, by=account)
 
 
 def possible_scopes(session: Session, account: Account) -> dict[str, str]:

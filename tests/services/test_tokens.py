@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from portal.database import now, transaction
 from portal.domain.errors import Invalid, NotFound
 from portal.domain.policy import Role
-from portal.models import Account, Token
+from portal.models import Account, Audit, Token
 from portal.services import accounts, tokens
 from portal.services.tokens import Made, TokenDraft
 from tests.conftest import PASSWORD
@@ -102,3 +102,17 @@ def test_it_can_be_for_one_job(session: Session, admin: Account) -> None:
 
     assert make(session, admin, "job:mine").token.scopes == ["job:mine"]
     assert "job:mine" in tokens.possible_scopes(session, admin)
+
+
+def test_it_stands_on_the_audit_trail_without_its_secret(session: Session, admin: Account) -> None:
+    made = make(session, admin, "read", name="nightly")
+    with transaction(session):
+        tokens.revoke(session, admin, made.token.id)
+
+    lines = session.scalars(select(Audit).order_by(Audit.id)).all()
+
+    assert [(line.actor, line.action, line.object) for line in lines] == [
+        ("admin", "made", "nightly"),
+        ("admin", "revoked", "nightly"),
+    ]
+    assert made.secret not in str([line.detail for line in lines])
