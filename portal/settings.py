@@ -73,6 +73,7 @@ class Settings(BaseSettings):
         default="", description="The proxies in front that are believed: their addresses, or their number."
     )
     portal_sign_in_limit: str = "10 per minute"
+    portal_anonymous_runs: bool = Field(default=True, description="Public jobs may be run without an account.")
     portal_cors_origins: str = Field(
         default="", description="Origins that may read the REST answers, with commas between."
     )

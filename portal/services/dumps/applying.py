@@ -70,7 +70,7 @@ class Applying:
         elif writing.same_task(tasks.draft_of(known.current), draft):
             self.report.kept(f"task {draft.name}")
         elif self.replacing:
-            number = tasks.save(self.session, draft, self.author, known).number
+            number = tasks.save(self.session, replace(draft, public=known.public), self.author, known).number
             self.report.change(f"task {draft.name}", f"replaced, by its revision {number}.")
         else:
             self._refuse_other(f"task {draft.name}")
