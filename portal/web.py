@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from flask import Flask, Response, abort, current_app, g, has_request_context, redirect, url_for
+from flask import Blueprint, Flask, Response, abort, current_app, g, has_request_context, redirect, url_for
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required
@@ -48,6 +49,7 @@ STATUS: dict[type[errors.PortalError], int] = {
 }
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 RETRY_SECONDS = 30
+GUESSES = "100 per minute"
 LONGEST_WAIT = 8.0
 
 
@@ -90,6 +92,21 @@ def only_for(action: Action) -> Callable[[View], View]:
         return guarded
 
     return guard
+
+
+@contextmanager
+def guess() -> Iterator[None]:
+    """What is asked for by its unguessable name. Who asks for what is not there may have guessed: it is counted."""
+    try:
+        yield
+    except errors.NotFound:
+        g.guessed = True
+        raise
+
+
+def limit_guesses(blueprint: Blueprint) -> None:
+    """Let an address guess only so many names of runs."""
+    limiter.shared_limit(GUESSES, "guesses", deduct_when=lambda response: bool(g.get("guessed")))(blueprint)
 
 
 def session() -> Session:

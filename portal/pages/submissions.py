@@ -23,9 +23,10 @@ from portal.pages import fragments, sheets
 from portal.pages.accounts import signed_in
 from portal.pages.run_form import VALUE_PREFIX
 from portal.services import access, jobs, keeping, logs, progress, results, resuming, sharing, submissions, views
-from portal.web import current_account, session
+from portal.web import current_account, guess, limit_guesses, session
 
 pages = Blueprint("submissions", __name__)
+limit_guesses(pages)
 
 PAGE = 50
 TWIN = 1000
@@ -219,7 +220,8 @@ def _row(submission: Submission) -> dict[str, Any]:
 
 def _submission(uuid: str) -> Submission:
     try:
-        return submissions.seen(session(), uuid, current_account())
+        with guess():
+            return submissions.seen(session(), uuid, current_account())
     except NotFound as refusal:
         raise NotFound(f"{refusal} It may have been deleted.") from None
 
@@ -282,7 +284,7 @@ def _kin(submission: Submission) -> dict[str, Any]:
 def _source(submission: Submission) -> Submission | None:
     """The submission that this one continues, as long as it is there to be seen."""
     try:
-        return _submission(submission.resumed_from) if submission.resumed_from else None
+        return submissions.seen(session(), submission.resumed_from or "", current_account())
     except NotFound:
         return None
 

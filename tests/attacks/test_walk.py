@@ -142,10 +142,12 @@ def built(directory: Path) -> Walk:
 
 
 @pytest.fixture(scope="module")
-def whole(directory: Path) -> Walk:
+def whole(directory: Path) -> Iterator[Walk]:
     walk = built(directory)
     walk.keep()
-    return walk
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web.limiter, "enabled", False)
+        yield walk
 
 
 @pytest.fixture

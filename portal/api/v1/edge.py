@@ -39,6 +39,7 @@ def operation_id(name: str, path: str, method: str) -> str:
 
 api = APIBlueprint("v1", __name__, url_prefix=ROOT, operation_id_callback=operation_id)
 refusals.register(api)
+web.limit_guesses(api)
 
 
 class Named(BaseModel):
