@@ -96,16 +96,16 @@ def only_for(action: Action) -> Callable[[View], View]:
 
 @contextmanager
 def guess() -> Iterator[None]:
-    """What is asked for by its unguessable name. Who asks for what is not there may have guessed: it is counted."""
+    """What is asked for by its unguessable name. Strangers who ask for what is not there may guess: it is counted."""
     try:
         yield
     except errors.NotFound:
-        g.guessed = True
+        g.guessed = not (g.get("account") or current_account())
         raise
 
 
 def limit_guesses(blueprint: Blueprint) -> None:
-    """Let an address guess only so many names of runs."""
+    """Let an address guess only so many names of runs without an account."""
     limiter.shared_limit(GUESSES, "guesses", deduct_when=lambda response: bool(g.get("guessed")))(blueprint)
 
 

@@ -80,7 +80,7 @@ def graph() -> str:
 def delete(name: str) -> Any:
     try:
         with transaction(web.session()) as session:
-            jobs.delete(session, jobs.to_change(session, name, web.current_account()))
+            jobs.delete(session, jobs.to_change(session, name, signed_in()), signed_in())
     except Conflict as refusal:
         flash(str(refusal), "error")
         return redirect(url_for("jobs.edit", name=name), 303)

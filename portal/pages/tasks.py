@@ -96,7 +96,7 @@ def revision(name: str, number: int) -> str:
 def delete(name: str) -> Any:
     try:
         with transaction(web.session()) as session:
-            tasks.delete(session, tasks.to_change(session, name, web.current_account()))
+            tasks.delete(session, tasks.to_change(session, name, signed_in()), signed_in())
     except Conflict as refusal:
         flash(str(refusal), "error")
         return redirect(url_for("tasks.edit", name=name), 303)

@@ -72,6 +72,12 @@ def shown(account: Account | None, thing: Seen | None, missing: str) -> Seen:
     return thing
 
 
+def names(account: Account | None, jobs: Sequence[Job]) -> str:
+    """What these jobs are called, for somebody (None: whoever has the machine); what they may not see has no name."""
+    seen = [job.name for job in jobs if account is None or may(account, Action.RUN_JOB, job)]
+    return ", ".join([*seen, *(["jobs of others"] if len(seen) < len(jobs) else [])])
+
+
 def where(account: Account | None, action: Action) -> ColumnElement[bool]:
     """The things that somebody may do this to, as a condition on their table."""
     return _tied(account, SUBJECTS[action], policy.ties(_role(account), action))

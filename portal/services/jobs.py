@@ -194,10 +194,10 @@ def _step(choice: Choice, draft: StepDraft) -> Step:
     )
 
 
-def delete(session: Session, job: Job) -> None:
+def delete(session: Session, job: Job, account: Account | None = None) -> None:
     """Its submissions stay, with the name it had, and as open. Raises Conflict while it is a step of another job."""
-    if using := [each.name for each in nesting.having(session, [job]) if each is not job]:
-        raise Conflict(f"The job {job.name} is a step of {', '.join(using)}: take it out there first.")
+    if using := [each for each in nesting.having(session, [job]) if each is not job]:
+        raise Conflict(f"The job {job.name} is a step of {access.names(account, using)}: take it out there first.")
     session.execute(update(Submission).where(Submission.job_id == job.id).values(open_link=job.open_links))
     session.delete(job)
 

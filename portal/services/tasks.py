@@ -89,11 +89,10 @@ def save(session: Session, draft: TaskDraft, author: Account | None, task: Task 
     return revision
 
 
-def delete(session: Session, task: Task) -> None:
-    """Raises Conflict while a job's current revision has a step of it."""
+def delete(session: Session, task: Task, account: Account | None = None) -> None:
+    """Raises Conflict while a job's current revision has a step of it; what the account may not see is not named."""
     if using := _jobs_using(session, task):
-        names = ", ".join(job.name for job in using)
-        raise Conflict(f"The task {task.name} is a step of {names}: take it out there first.")
+        raise Conflict(f"The task {task.name} is a step of {access.names(account, using)}: take it out there first.")
     session.delete(task)
 
 

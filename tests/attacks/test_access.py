@@ -236,6 +236,17 @@ def test_it_lists_and_counts_nothing_of_others(
 
 
 @pytest.mark.attack("AZ-04")
+@pytest.mark.parametrize("address", ["/", "/latest", "/runs", "/runs.json", "/runs.csv", f"{V1}/submissions"])
+def test_it_lists_no_run_that_only_its_link_opens(app: Flask, session: Session, scene: Scene, address: str) -> None:
+    open_run = finished(session, service(session, scene.ann, "open", True), scene.ann)
+    bob = browser(app, "bob")
+
+    assert bob.get(f"/runs/{open_run.uuid}").status_code == 200
+    assert open_run.uuid not in bob.get(address).text
+    assert open_run.uuid in browser(app, "ann").get(address).text
+
+
+@pytest.mark.attack("AZ-04")
 def test_it_pages_through_nothing_of_others(app: Flask, session: Session, scene: Scene) -> None:
     for _ in range(3):
         finished(session, scene.secret, scene.ann)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
-from portal.domain.errors import Invalid, NotAllowed, NotFound
+from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound
 from portal.domain.policy import Action, Role
 from portal.models import Account, Audit, Job, Share, Submission, Task
 from portal.services import access, accounts, groups, jobs, sharing, submissions, tasks
@@ -272,6 +272,15 @@ def test_it_writes_who_shared_what_with_whom_into_the_audit_trail(session: Sessi
         ("ann", "job", "open", {"public": True, "open_links": True, "groups": []}),
         ("sam", "run", submission.uuid, {"with_account": "tim"}),
     ]
+
+
+def test_it_names_no_job_of_others_that_has_a_task(session: Session, people: dict[str, Account]) -> None:
+    task = write(session, people["ann"], "work")
+    compose(session, people["ann"], "mine", "work")
+    compose(session, people["eve"], "hers", "work")
+
+    with pytest.raises(Conflict, match="is a step of mine, jobs of others: take it out"):
+        tasks.delete(session, task, people["ann"])
 
 
 def test_it_says_who_may_change_what_somebody_only_sees(session: Session, people: dict[str, Account]) -> None:

@@ -71,5 +71,5 @@ def delete_job(path: Named, header: IfMatch) -> tuple[str, int]:
     with transaction(web.session()) as session:
         job = jobs.to_change(session, path.name, author)
         check_match(JobShape.of(job, True))
-        jobs.delete(session, job)
+        jobs.delete(session, job, author)
     return "", 204

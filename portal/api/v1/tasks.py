@@ -85,5 +85,5 @@ def delete_task(path: Named, header: IfMatch) -> tuple[str, int]:
     with transaction(web.session()) as session:
         task = tasks.to_change(session, path.name, author)
         check_match(TaskShape.of(task, True))
-        tasks.delete(session, task)
+        tasks.delete(session, task, author)
     return "", 204
