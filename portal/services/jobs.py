@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import select, update
@@ -122,30 +123,39 @@ class Choice:
     job: Job | None = None
 
     def tasks(self) -> list[str]:
-        kept = {step.task.name for step in self._kept() if step.task}
+        kept = {step.task.name for step in self._kept if step.task}
         return sorted(kept | {each.name for each in tasks.seen_by(self.session, self.author)})
 
     def jobs(self) -> list[str]:
         """Those that have steps, but for the job itself."""
-        kept = {step.subjob.name for step in self._kept() if step.subjob}
+        kept = {step.subjob.name for step in self._kept if step.subjob}
         found = [each for each in seen_by(self.session, self.author) if each is not self.job and each.current.steps]
         return sorted(kept | {each.name for each in found})
 
     def task(self, name: str) -> Task | None:
         found = tasks.named(self.session, name) if name else None
-        kept = found in [step.task for step in self._kept()]
-        return found if found and (kept or self._may(Action.USE_TASK, found)) else None
+        return found if found and (self.author is None or found.id in self._usable_tasks) else None
 
     def subjob(self, name: str) -> Job | None:
         found = named(self.session, name) if name else None
-        kept = found in [step.subjob for step in self._kept()]
-        return found if found and (kept or self._may(Action.RUN_JOB, found)) else None
+        return found if found and (self.author is None or found.id in self._usable_jobs) else None
 
+    @cached_property
+    def _usable_tasks(self) -> set[int | None]:
+        usable = select(Task.id).where(access.where(self.author, Action.USE_TASK))
+        return {*self.session.scalars(usable), *(step.task_id for step in self._kept)}
+
+    @cached_property
+    def _usable_jobs(self) -> set[int | None]:
+        usable = select(Job.id).where(access.where(self.author, Action.RUN_JOB))
+        return {*self.session.scalars(usable), *(step.subjob_id for step in self._kept)}
+
+    @cached_property
     def _kept(self) -> Sequence[Step]:
-        return self.job.current.steps if self.job and self._may(Action.CHANGE_JOB, self.job) else []
-
-    def _may(self, action: Action, thing: Task | Job) -> bool:
-        return self.author is None or access.may(self.author, action, thing)
+        """What is in the job already, for who may change it."""
+        if self.job is None or not access.may(self.author, Action.CHANGE_JOB, self.job):
+            return []
+        return self.job.current.steps
 
 
 def save(session: Session, draft: JobDraft, author: Account | None, job: Job | None = None) -> JobRevision:
