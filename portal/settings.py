@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     portal_log_level: Literal["debug", "info", "warning", "error"] = "warning"
     portal_session_hours: float = Field(default=168, gt=0, description="Somebody stays signed in so long at most.")
     portal_idle_hours: float = Field(default=12, gt=0, description="And so long without opening a page.")
+    portal_anonymous_runs: bool = Field(default=True, description="Public jobs may be run without an account.")
     portal_cors_origins: str = Field(
         default="", description="Origins that may read the REST answers, with commas between."
     )

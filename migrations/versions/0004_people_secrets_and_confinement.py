@@ -17,6 +17,7 @@ NEW_COLUMNS = {
     ],
     "task": [sa.Column("public", sa.Boolean(), nullable=False, server_default=sa.true())],
     "job": [sa.Column("open_links", sa.Boolean(), nullable=False, server_default=sa.true())],
+    "submission": [sa.Column("open_link", sa.Boolean(), nullable=False, server_default=sa.true())],
     "variable": [sa.Column("secret", sa.String(length=120), nullable=False, server_default="")],
     "backend": [
         sa.Column("network", sa.Boolean(), nullable=False, server_default=sa.false()),

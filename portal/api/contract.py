@@ -17,15 +17,16 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from portal import downloads, web
+from portal import downloads, rates, web
 from portal.api import negotiation, order, origins, roots, sender, shapes
 from portal.api.negotiation import Refused, answer
 from portal.domain import errors
 from portal.domain.jobtimes import typical
+from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.journal import request_id
 from portal.models import Batch, Job, Letter, Submission
-from portal.services import jobs, results, submissions
+from portal.services import access, jobs, results, submissions
 
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 READ, SEND = "GET, HEAD, OPTIONS", "POST, OPTIONS"
@@ -47,7 +48,8 @@ def register(app: Flask) -> None:
     app.register_blueprint(files)
     web.csrf.exempt(contract)
     _refuse_unknown_addresses(app)
-    sender.limit_guessing(contract)
+    for blueprint in (contract, files):
+        sender.limit_guessing(blueprint)
 
 
 def _refuse_unknown_addresses(app: Flask) -> None:
@@ -100,21 +102,30 @@ def submit() -> Response:
 
 @route(READ, "/submission/<name>", "/submission/<name>/")
 def batch(name: str) -> Response:
-    found = submissions.batch(web.session(), name)
-    return answer(shapes.whole(found, _shown_email(found)))
+    found, seen = submissions.seen_of(web.session(), name, sender.account)
+    return answer(shapes.whole(found, seen, _shown_email(found)))
 
 
 @route(READ, "/submission/single/<name>", "/submission/single/<name>/")
 def single(name: str) -> Response:
-    found = submissions.get(web.session(), name)
+    found = sender.seen(name)
     return answer(shapes.single(found, _shown_email(found.batch)))
 
 
 @files.get("/submissions/<name>")
 def file(name: str) -> AnyResponse:
     """A file's bytes; never as something that a browser would run."""
-    stored = results.find(web.session(), _storable(name))
+    _check_seen(submissions.get(web.session(), results.owner_of(_storable(name))))
+    rates.no_guess()
+    stored = results.find(web.session(), name)
     return downloads.file(stored, as_attachment=not stored.image)
+
+
+def _check_seen(submission: Submission) -> None:
+    """What is open by its address needs no account, and asks for none. Raises NotFound, or Refused."""
+    if not access.may(None, Action.SEE_RUN, submission):
+        g.account = sender.account_of_header()
+        sender.seen(submission.uuid)
 
 
 files.record(lambda state: _add(state, file, ("/submissions/<name>",), ["GET"]))
@@ -163,8 +174,7 @@ def job_times() -> Response:
 
 def _jobs(session: Session) -> list[Job]:
     """The jobs that whoever asks may know of, in the order in which they were made."""
-    known = (job for job in jobs.every(session) if jobs.may_run(sender.account(), job))
-    return sorted(known, key=lambda job: job.id)
+    return sorted(jobs.seen_by(session, sender.account()), key=lambda job: job.id)
 
 
 def _run_times(session: Session, job: Job) -> list[float]:
@@ -293,6 +303,10 @@ def _unexpected(error: Exception) -> Response:
 
 
 @files.errorhandler(Refused)
+def _wrong_secret(refusal: Refused) -> Response:
+    return Response(f"{refusal.body['detail']}\n", refusal.status, mimetype="text/plain")
+
+
 @files.errorhandler(errors.NotFound)
 def _no_file(error: Exception) -> Response:
     return Response("Not found.\n", 404, mimetype="text/plain")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from portal import bodies
 from portal.api import parts, roots, sender
 from portal.api.negotiation import Refused, not_found
-from portal.domain.errors import Invalid
+from portal.domain.errors import Invalid, NotFound
 from portal.domain.names import OWN_FIELDS, normal_name
 from portal.domain.parameters import UNREADABLE
 from portal.models import Account, Batch, Job
@@ -47,10 +47,10 @@ def place(session: Session, account: Account | None) -> Batch:
 
 def job_for(session: Session, name: str, account: Account | None) -> Job:
     """The job of this name, if the account may know of it."""
-    job = jobs.named(session, name)
-    if job is None or not jobs.may_run(account, job):
-        raise not_found()
-    return job
+    try:
+        return jobs.seen(session, name, account)
+    except NotFound:
+        raise not_found() from None
 
 
 def _check_media_type() -> None:

@@ -10,8 +10,8 @@ from portal import web
 from portal.api.negotiation import Refused
 from portal.domain.errors import NotAllowed
 from portal.domain.scopes import WHOLE, Grant
-from portal.models import Account
-from portal.services import audit, signing, tokens
+from portal.models import Account, Submission
+from portal.services import access, audit, signing, submissions, tokens
 
 
 def account(job: str | None = None) -> Account | None:
@@ -23,7 +23,7 @@ def account(job: str | None = None) -> Account | None:
 
 def signed_in() -> Account | None:
     """Who asks, where the CSRF token was asked for already."""
-    return g.account or web.current_account()
+    return g.get("account") or web.current_account()
 
 
 def of_submission() -> Account | None:
@@ -35,6 +35,12 @@ def grant() -> Grant:
     """What may be done in the account's name."""
     given: Grant = g.get("grant", WHOLE)
     return given
+
+
+def seen(uuid: str) -> Submission:
+    """The submission of this UUID. Raises NotFound, the same for one that whoever asks may not see."""
+    found = submissions.get(web.session(), uuid)
+    return access.shown(account(found.job_name), found, submissions.NO_RUN)
 
 
 def check_may_run(job: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from portal.domain.names import fits
@@ -31,12 +31,12 @@ def accepted(batch: Batch) -> Shape:
     return {"UUID": batch.uuid, "submission_name": batch.name}
 
 
-def whole(batch: Batch, email: str) -> Shape:
+def whole(batch: Batch, submissions: Sequence[Submission], email: str) -> Shape:
     """Its state is that of the submissions beside it, which may have ended since the batch was read."""
     return {
         "UUID": batch.uuid,
-        "state": STATES[batch_summary(submission.state for submission in batch.submissions)],
-        "submissions": [single(submission, email) for submission in batch.submissions],
+        "state": STATES[batch_summary(submission.state for submission in submissions)],
+        "submissions": [single(submission, email) for submission in submissions],
     }
 
 

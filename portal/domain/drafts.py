@@ -65,7 +65,7 @@ class ConfigurationDraft:
 
 @dataclass(frozen=True)
 class TaskDraft:
-    """What a task is to be."""
+    """What a task is to be. Any analyst may use a public one; `groups` None: shared as it is."""
 
     name: str
     language: str
@@ -83,6 +83,8 @@ class TaskDraft:
     parameters: tuple[ParameterDraft, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     configurations: tuple[ConfigurationDraft, ...] = field(default=())
+    public: bool = True
+    groups: tuple[str, ...] | None = None
 
 
 def normal_endings(endings: Sequence[str]) -> tuple[str, ...]:

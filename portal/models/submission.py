@@ -62,6 +62,7 @@ class Submission(Base):
 
     At `expires` its results and logs are due to be removed, at `removed` they were. `resumed_from` is the UUID of the
     submission whose finished steps it took over. `delete_asked`: nothing of it shall stay, once nothing of it runs.
+    `open_link` is what its job said of open links, and counts when the job is gone.
     """
 
     __tablename__ = "submission"
@@ -76,6 +77,7 @@ class Submission(Base):
     state: Mapped[State] = mapped_column(state_type, default=State.QUEUED, index=True)
     stop_asked: Mapped[bool] = mapped_column(default=False)
     delete_asked: Mapped[bool] = mapped_column(default=False, index=True)
+    open_link: Mapped[bool] = mapped_column(default=True)
     resumed_from: Mapped[str | None] = mapped_column(String(36), index=True)
     created: Mapped[datetime] = mapped_column(Moment, default=now(), index=True)
     started: Mapped[datetime | None] = mapped_column(Moment)

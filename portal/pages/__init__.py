@@ -10,6 +10,7 @@ from portal.pages import (
     backends,
     batches,
     errors,
+    groups,
     health,
     home,
     imports,
@@ -22,7 +23,8 @@ from portal.pages import (
 )
 
 PAGES = (
-    health, home, accounts, passwords, roster, backends, tasks, jobs, submissions, batches, imports, tokens, audit,
+    health, home, accounts, passwords, roster, groups, backends, tasks, jobs, submissions, batches, imports, tokens,
+    audit,
 )  # fmt: skip
 
 

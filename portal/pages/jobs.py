@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +18,17 @@ from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Batch, Job, JobRevision
 from portal.pages import sheets, snippets
+from portal.pages.accounts import signed_in
 from portal.pages.forms import blame
 from portal.pages.run_form import RunForm
 from portal.pages.task_forms import JobForm
-from portal.services import jobs, submissions, tasks
+from portal.services import access, jobs, sharing, submissions
 
 pages = Blueprint("jobs", __name__)
-COLUMNS = ("name", "description", "public", "enabled", "steps", "validators", "keep_days", "revision", "changed")
+COLUMNS = (
+    "name", "description", "owner", "public", "open_links", "shared", "enabled", "steps", "validators", "keep_days",
+    "revision", "changed",
+)  # fmt: skip
 
 
 @pages.get("/jobs")
@@ -53,11 +59,12 @@ def new() -> Any:
 @web.only_for(Action.EDIT_TASKS)
 def edit(name: str) -> Any:
     """?revision=2 opens an old revision, to save it as a new one."""
-    job = jobs.get(web.session(), name)
+    job = jobs.to_change(web.session(), name, web.current_account())
     if request.method == "POST":
         return _save(job)
     chosen = _revision(job, request.args.get("revision", job.current.number, type=int))
-    return _show(JobForm.showing(jobs.draft_from(chosen), job.current.number), job)
+    draft = replace(jobs.draft_from(chosen), groups=sharing.groups_of(web.session(), job))
+    return _show(JobForm.showing(draft, job.current.number), job)
 
 
 @pages.post("/jobs/graph")
@@ -74,7 +81,7 @@ def graph() -> str:
 def delete(name: str) -> Any:
     try:
         with jobs.changing(web.session()) as session:
-            jobs.delete(session, jobs.get(session, name))
+            jobs.delete(session, jobs.to_change(session, name, signed_in()), signed_in())
     except Conflict as refusal:
         flash(str(refusal), "error")
         return redirect(url_for("jobs.edit", name=name), 303)
@@ -115,12 +122,12 @@ def _address(batch: Batch) -> str:
 def _job_to_run(name: str) -> Job:
     """Whoever is not signed in does not learn which private jobs exist."""
     account = web.current_account()
-    job = jobs.named(web.session(), name)
-    if job and jobs.may_run(account, job):
-        return job
-    if account is None:
-        abort(web.login.unauthorized())
-    raise NotFound(f"There is no job {name}.")
+    try:
+        return jobs.seen(web.session(), name, account)
+    except NotFound:
+        if account is None:
+            abort(web.login.unauthorized())
+        raise
 
 
 def _first_values(job: Job) -> dict[str, str]:
@@ -144,7 +151,7 @@ def _show_run(form: RunForm, job: Job) -> str:
         kept=_days(job.keep_days or current_app.config["PORTAL"].portal_keep_days),
         snippets={"curl": snippets.curl(asked), "Python": snippets.python(asked), "R": snippets.r(asked)},
         drawing=jobs.drawing(web.session(), jobs.draft_of(job)),
-        may_edit=web.may(Action.EDIT_TASKS),
+        may_edit=access.may(web.current_account(), Action.CHANGE_JOB, job),
     )
 
 
@@ -182,7 +189,7 @@ def _asked(form: RunForm, job: Job) -> snippets.Request:
         fields={"job": job.name, "submission_name": name, "email": email, **_example_values(form, job)},
         file=f"input{_input_ending(job)}",
         files=_example_files(job),
-        account=account.name if account and not job.public else "",
+        account=account.name if account and not access.may(None, Action.RUN_JOB, job) else "",
     )
 
 
@@ -242,7 +249,9 @@ def _write(form: JobForm, job: Job | None) -> JobRevision:
 def _show(form: JobForm, job: Job | None) -> str:
     picture = _picture(form)
     form.add_spare_rows()
-    form.offer([each.name for each in tasks.every(web.session())], _others(job))
+    account = signed_in()
+    choice = jobs.Choice(web.session(), account, job)
+    form.offer(choice.tasks(), choice.jobs(), [each.name for each in sharing.groups_for(web.session(), account)])
     form.keep_days.description = _about_keeping()
     return render_template("jobs/edit.html", form=form, job=job, **picture)
 
@@ -254,27 +263,31 @@ def _revision(job: Job, number: int) -> JobRevision:
     raise NotFound(f"The job {job.name} has no revision {number}.")
 
 
-def _others(job: Job | None) -> list[str]:
-    """The jobs that can be a step of this one."""
-    return [each.name for each in jobs.every(web.session()) if each is not job and each.current.steps]
-
-
 def _picture(form: JobForm) -> dict[str, Any]:
     draft = form.draft()
     session = web.session()
-    return {"drawing": jobs.drawing(session, draft), "warnings": jobs.warnings(session, draft)}
+    account = signed_in()
+    return {"drawing": jobs.drawing(session, draft, account), "warnings": jobs.warnings(session, draft, account)}
 
 
 def _rows() -> list[dict[str, Any]]:
-    return [_row(job) for job in jobs.every(web.session())]
+    session, account = web.session(), signed_in()
+    seen = jobs.seen_by(session, account)
+    shared = sharing.shown_groups(session, seen, account)
+    mine = access.among(session, account, Action.CHANGE_JOB, seen)
+    return [_row(job, shared[job.id], job.id in mine) for job in seen]
 
 
-def _row(job: Job) -> dict[str, Any]:
+def _row(job: Job, shared: Sequence[str], mine: bool) -> dict[str, Any]:
     current = job.current
     return {
         "name": job.name,
         "description": current.description,
+        "owner": job.owner.name if job.owner else "",
         "public": job.public,
+        "open_links": job.open_links,
+        "shared": shared,
+        "may_edit": mine,
         "enabled": job.enabled,
         "steps": jobs.stages(job),
         "validators": current.validators,
@@ -286,4 +299,5 @@ def _row(job: Job) -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
     steps = " > ".join(" + ".join(stage) for stage in row["steps"])
-    return {**row, "steps": steps, "validators": "; ".join(row["validators"])}
+    shared = ", ".join(row["shared"])
+    return {**row, "shared": shared, "steps": steps, "validators": "; ".join(row["validators"])}

@@ -13,15 +13,16 @@ from htmx_flask import request
 
 from portal import downloads
 from portal.database import transaction
-from portal.domain.errors import NotAllowed, NotFound, PortalError
+from portal.domain.errors import Invalid, NotFound, PortalError
 from portal.domain.names import public_name
 from portal.domain.parameters import Kind
+from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.models import Message, Result, Run, Submission
 from portal.pages import fragments, sheets
 from portal.pages.accounts import signed_in
 from portal.pages.run_form import VALUE_PREFIX
-from portal.services import jobs, keeping, logs, progress, results, resuming, submissions, views
+from portal.services import access, jobs, keeping, logs, progress, results, resuming, sharing, submissions, views
 from portal.web import current_account, session
 
 pages = Blueprint("submissions", __name__)
@@ -68,7 +69,7 @@ def index() -> str:
         filters=filters,
         found=found[:PAGE],
         more=len(found) > PAGE,
-        jobs=[job.name for job in jobs.every(session())],
+        jobs=[job.name for job in jobs.seen_by(session(), signed_in())],
         states=State,
     )
 
@@ -87,7 +88,8 @@ def index_csv() -> Response:
 
 @pages.get("/runs/<uuid>")
 def show(uuid: str) -> str:
-    return render_template("submissions/show.html", **_shown(_submission(uuid)))
+    submission = _submission(uuid)
+    return render_template("submissions/show.html", **_shown(submission), **_sharing(submission))
 
 
 @pages.get("/runs/<uuid>/progress", endpoint="progress")
@@ -101,9 +103,33 @@ def follow(uuid: str) -> Response:
         raise
 
 
+@pages.post("/runs/<uuid>/share")
+def share(uuid: str) -> Any:
+    """With the account of this name, or with the group."""
+    _own(uuid)
+    name, group = (request.form.get(each, "").strip() for each in ("account", "group"))
+    try:
+        with transaction(session()) as writing:
+            whom = sharing.share_run(writing, submissions.get(writing, uuid), name, group, signed_in())
+    except Invalid as wrong:
+        flash(" ".join(wrong.fields.values()), "error")
+    else:
+        flash(f"{whom} may see this run now.")
+    return redirect(url_for("submissions.show", uuid=uuid), 303)
+
+
+@pages.post("/runs/<uuid>/shares/<int:share_id>/delete")
+def unshare(uuid: str, share_id: int) -> Any:
+    _own(uuid)
+    with transaction(session()) as writing:
+        whom = sharing.unshare_run(writing, submissions.get(writing, uuid), share_id, signed_in())
+    flash(f"The run is not shared with {whom} any more.")
+    return redirect(url_for("submissions.show", uuid=uuid), 303)
+
+
 @pages.post("/runs/<uuid>/stop")
 def stop(uuid: str) -> Any:
-    over = _own(uuid, "stop").state.final
+    over = _own(uuid).state.final
     with transaction(session()) as writing:
         progress.stop(writing, submissions.get(writing, uuid))
     flash("This run had ended already." if over else "The run is asked to stop.")
@@ -112,7 +138,7 @@ def stop(uuid: str) -> Any:
 
 @pages.post("/runs/<uuid>/delete")
 def delete(uuid: str) -> Any:
-    name = _own(uuid, "delete").batch.name
+    name = _own(uuid).batch.name
     with transaction(session()) as writing:
         keeping.delete(writing, submissions.get(writing, uuid))
     flash(f"The run {name} is being deleted.")
@@ -121,7 +147,7 @@ def delete(uuid: str) -> Any:
 
 @pages.post("/runs/<uuid>/resume")
 def resume(uuid: str) -> Any:
-    _own(uuid, "resume")
+    _own(uuid)
     order = resuming.Resumption(
         uuid,
         current_account(),
@@ -193,22 +219,21 @@ def _row(submission: Submission) -> dict[str, Any]:
 
 def _submission(uuid: str) -> Submission:
     try:
-        return submissions.get(session(), uuid)
+        return submissions.seen(session(), uuid, current_account())
     except NotFound as refusal:
         raise NotFound(f"{refusal} It may have been deleted.") from None
 
 
-def _own(uuid: str, action: str) -> Submission:
-    """The submission, if whoever asks may do this to it."""
+def _own(uuid: str) -> Submission:
+    """The submission, if whoever asks may change it."""
     submission = _submission(uuid)
-    if not submissions.may_stop(current_account(), submission):
-        raise NotAllowed(f"Only who started this run, or an administrator, may {action} it.")
+    access.check(current_account(), Action.CHANGE_RUN, submission)
     return submission
 
 
 def _shown(submission: Submission) -> dict[str, Any]:
     present = datetime.now(UTC)
-    mine = submissions.may_stop(current_account(), submission)
+    mine = access.may(current_account(), Action.CHANGE_RUN, submission)
     return {
         "submission": submission,
         "steps": views.steps(session(), submission, present),
@@ -227,10 +252,25 @@ def _shown(submission: Submission) -> dict[str, Any]:
     }
 
 
+def _sharing(submission: Submission) -> dict[str, Any]:
+    """Whom it is shared with, and with whom it can be: for who may change it."""
+    account, job = current_account(), submission.job
+    runs_again = job is not None and job.enabled and access.may(account, Action.RUN_JOB, job)
+    if account is None or not access.may(account, Action.CHANGE_RUN, submission):
+        return {"may_run_again": runs_again}
+    return {
+        "may_run_again": runs_again,
+        "shares": sharing.of_run(session(), submission),
+        "groups": sharing.groups_for(session(), account),
+        "open_link": access.may(None, Action.SEE_RUN, submission),
+    }
+
+
 def _kin(submission: Submission) -> dict[str, Any]:
     """What it continues, what continues it, and where it could be resumed. The key makes of two presses one run."""
     offered = resuming.may_resume(current_account(), submission)
-    later = resuming.continuations(session(), submission) if submission.state.final else []
+    known = resuming.continuations(session(), submission) if submission.state.final else []
+    later = [each for each in known if access.may(current_account(), Action.SEE_RUN, each)]
     return {
         "source": _source(submission),
         "continuations": later,
@@ -240,9 +280,9 @@ def _kin(submission: Submission) -> dict[str, Any]:
 
 
 def _source(submission: Submission) -> Submission | None:
-    """The submission that this one continues, as long as it is there."""
+    """The submission that this one continues, as long as it is there to be seen."""
     try:
-        return submissions.get(session(), submission.resumed_from) if submission.resumed_from else None
+        return submissions.seen(session(), submission.resumed_from or "", current_account())
     except NotFound:
         return None
 

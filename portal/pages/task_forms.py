@@ -36,7 +36,7 @@ from portal.domain.sizes import TIME
 from portal.domain.verdict import Then
 from portal.domain.work import VALUE_FLAG
 from portal.models import Backend
-from portal.pages.forms import Amount, LimitsForm
+from portal.pages.forms import Amount, Checkboxes, LimitsForm
 from portal.services import jobs
 
 SPARE_ROWS = 3
@@ -278,6 +278,8 @@ class TaskForm(FormWithRows, LimitsForm):
 
     name = StringField("Name", description="Jobs, parameters and REST clients use it.")
     description = TextAreaField("Description")
+    public = BooleanField("Public", default=True, description="Every analyst may see it and use it in jobs.")
+    groups = Checkboxes("Shared with", validate_choice=False, description="Analysts in these groups may, too.")
     language = SelectField("Language", validate_choice=False)
     backend = SelectField("Backend", validate_choice=False)
     code = TextAreaField("Code")
@@ -353,6 +355,8 @@ class TaskForm(FormWithRows, LimitsForm):
             parameters=tuple(row.form.draft() for row in self.parameters),
             variables=tuple((_text(row.form["name"]), row.form["value"].data or "") for row in self.variables),
             configurations=tuple(row.form.draft() for row in self.configurations),
+            public=self.public.data,
+            groups=tuple(self.groups.data or ()),
         )
 
     def _retries(self) -> Retries:
@@ -546,12 +550,32 @@ def _about(validator: Plugin) -> str:
     return " ".join(each for each in said if each)
 
 
+OPEN_LINKS = [
+    SelectChoice("None", "as usual: of a public job only"),
+    SelectChoice("True", "to everybody who has it"),
+    SelectChoice("False", "only to whom it belongs or is shared with"),
+]
+
+
+def _chosen_links(word: str | bool | None) -> bool | None:
+    return {"True": True, "False": False}.get(str(word))
+
+
 class JobForm(FormWithRows):
     """A job, as an analyst composes it."""
 
     name = StringField("Name", description="REST clients name the job by it.")
     description = TextAreaField("Description")
-    public = BooleanField("Public", description="Anybody may run it, without an account.")
+    public = BooleanField("Public", description="Everybody may run it.")
+    open_links = SelectField(
+        "A run’s address opens it",
+        choices=OPEN_LINKS,
+        coerce=_chosen_links,
+        default=None,
+        validate_choice=False,
+        description="Who has no account finds a run by it only.",
+    )
+    groups = Checkboxes("Shared with", validate_choice=False, description="Accounts in these groups may run it, too.")
     enabled = BooleanField("Enabled", default=True, description="Switched off, it takes no new runs.")
     keep_days = WholeNumber("Keep results for … days", widget=NumberInput(min=1))
     validators = Rows(ValidatorRow, "Validators")
@@ -563,8 +587,9 @@ class JobForm(FormWithRows):
         steps = [StepRow.showing(step) for step in draft.steps]
         return cls(data={**asdict(draft), "validators": rows, "steps": steps, "revision": str(number)})
 
-    def offer(self, tasks: Sequence[str], others: Sequence[str]) -> None:
+    def offer(self, tasks: Sequence[str], others: Sequence[str], groups: Sequence[str]) -> None:
         """Fill the lists to choose from, after the spare rows are there."""
+        self.groups.choices = groups
         self.validator_pattern = self.validators.pattern()
         for row in (*self.validators, self.validator_pattern):
             row.form.offer()
@@ -593,4 +618,6 @@ class JobForm(FormWithRows):
             keep_days=self.keep_days.data,
             validators=tuple(row.form.entry() for row in self.validators),
             steps=tuple(row.form.draft() for row in self.steps if row.form.order.data is not None),
+            open_links=self.open_links.data,
+            groups=tuple(self.groups.data or ()),
         )

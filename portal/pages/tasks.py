@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
-from flask_login import login_required
 
 from portal import web
 from portal.database import transaction
@@ -16,29 +15,33 @@ from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Task, TaskRevision
 from portal.pages import sheets
+from portal.pages.accounts import signed_in
 from portal.pages.forms import blame
 from portal.pages.run_form import drawn_parameters
 from portal.pages.task_forms import TaskForm
-from portal.services import backends, jobs, tasks
+from portal.services import access, backends, jobs, sharing, tasks
 
 pages = Blueprint("tasks", __name__)
-COLUMNS = ("name", "description", "language", "backend", "inputs", "outputs", "revision", "changed", "jobs")
+COLUMNS = (
+    "name", "description", "owner", "public", "shared", "language", "backend", "inputs", "outputs", "revision",
+    "changed", "jobs",
+)  # fmt: skip
 
 
 @pages.get("/tasks")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def index() -> str:
-    return render_template("tasks/index.html", tasks=_rows(), may_edit=web.may(Action.EDIT_TASKS))
+    return render_template("tasks/index.html", tasks=_rows())
 
 
 @pages.get("/tasks.json")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def index_json() -> Response:
     return jsonify(tasks=_rows())
 
 
 @pages.get("/tasks.csv")
-@login_required
+@web.only_for(Action.EDIT_TASKS)
 def index_csv() -> Response:
     return sheets.csv_of("tasks.csv", [_cells(row) for row in _rows()], COLUMNS)
 
@@ -56,11 +59,12 @@ def new() -> Any:
 @web.only_for(Action.EDIT_TASKS)
 def edit(name: str) -> Any:
     """?revision=2 opens an old revision, to save it as a new one."""
-    task = tasks.get(web.session(), name)
+    task = tasks.to_change(web.session(), name, web.current_account())
     if request.method == "POST":
         return _save(task)
     chosen = _revision(task, request.args.get("revision", task.current.number, type=int))
-    return _show(TaskForm.showing(tasks.draft_of(chosen), task.current.number), task)
+    draft = replace(tasks.draft_of(chosen), groups=sharing.groups_of(web.session(), task))
+    return _show(TaskForm.showing(draft, task.current.number), task)
 
 
 @pages.post("/tasks/preview")
@@ -75,7 +79,7 @@ def preview() -> str:
 @pages.get("/tasks/<name>/revisions/<int:number>")
 @web.only_for(Action.EDIT_TASKS)
 def revision(name: str, number: int) -> str:
-    found = _revision(tasks.get(web.session(), name), number)
+    found = _revision(tasks.seen(web.session(), name, web.current_account()), number)
     draft = tasks.draft_of(found)
     return render_template(
         "tasks/revision.html",
@@ -83,6 +87,7 @@ def revision(name: str, number: int) -> str:
         language=plugins("languages").get(found.language),
         limits=_told(draft.limits, draft.limits),
         retries=draft.retries.words(),
+        may_edit=access.may(web.current_account(), Action.CHANGE_TASK, found.task),
     )
 
 
@@ -91,7 +96,7 @@ def revision(name: str, number: int) -> str:
 def delete(name: str) -> Any:
     try:
         with transaction(web.session()) as session:
-            tasks.delete(session, tasks.get(session, name))
+            tasks.delete(session, tasks.to_change(session, name, signed_in()), signed_in())
     except Conflict as refusal:
         flash(str(refusal), "error")
         return redirect(url_for("tasks.edit", name=name), 303)
@@ -124,6 +129,7 @@ def _write(form: TaskForm, task: Task | None) -> TaskRevision:
 
 def _show(form: TaskForm, task: Task | None) -> str:
     form.offer(backends.every(web.session()))
+    form.groups.choices = [each.name for each in sharing.groups_for(web.session(), signed_in())]
     shown = _preview(form)
     form.add_spare_rows()
     return render_template("tasks/edit.html", form=form, task=task, **shown)
@@ -165,17 +171,26 @@ def _revision(task: Task, number: int) -> TaskRevision:
 
 
 def _rows() -> list[dict[str, Any]]:
+    session, account = web.session(), signed_in()
     users: dict[str, list[str]] = {}
-    for job in jobs.every(web.session()):
+    for job in jobs.seen_by(session, account):
         for name in dict.fromkeys(step.task.name for step in job.current.steps if step.task):
             users.setdefault(name, []).append(job.name)
-    return [_row(task.current, users.get(task.name, [])) for task in tasks.every(web.session())]
+    seen = tasks.seen_by(session, account)
+    shared = sharing.shown_groups(session, seen, account)
+    mine = access.among(session, account, Action.CHANGE_TASK, seen)
+    return [
+        {**_row(task.current), "shared": shared[task.id], "may_edit": task.id in mine, "jobs": users.get(task.name, [])}
+        for task in seen
+    ]
 
 
-def _row(current: TaskRevision, users: list[str]) -> dict[str, Any]:
+def _row(current: TaskRevision) -> dict[str, Any]:
     language = plugins("languages").get(current.language)
     return {
         "name": current.task.name,
+        "owner": current.task.owner.name if current.task.owner else "",
+        "public": current.task.public,
         "description": current.description,
         "language": language.label if language else current.language,
         "backend": current.backend.name,
@@ -183,7 +198,6 @@ def _row(current: TaskRevision, users: list[str]) -> dict[str, Any]:
         "outputs": [*current.outputs, *([current.stdout] if current.stdout else [])],
         "revision": current.number,
         "changed": current.created.isoformat(timespec="seconds"),
-        "jobs": users,
     }
 
 

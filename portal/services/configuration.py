@@ -226,6 +226,7 @@ TASK: dict[str, Reader] = {
     "parameters": list_of(_parameter, ", such as [{name: alpha, type: decimal}]"),
     "variables": texts_by_name,
     "configurations": list_of(_configuration, ", such as [{kind: Software, name: R}]"),
+    "public": truth,
 }
 STEP: dict[str, Reader] = {
     "name": text,
@@ -239,6 +240,7 @@ JOB: dict[str, Reader] = {
     "name": text,
     "description": text,
     "public": truth,
+    "open_links": truth,
     "enabled": truth,
     "keep_days": days,
     "validators": list_of(text, " of texts, such as [csv]"),

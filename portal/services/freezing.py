@@ -25,7 +25,12 @@ def freeze(job: Job, position: int, arguments: Mapping[str, Argument], priority:
     """A submission of the job as it is now, with a run for each step; the steps of jobs in it are among them."""
     current = job.current
     submission = Submission(
-        uuid=str(uuid4()), position=position, job=job, job_name=job.name, job_revision=current.number
+        uuid=str(uuid4()),
+        position=position,
+        job=job,
+        job_name=job.name,
+        job_revision=current.number,
+        open_link=job.open_links,
     )
     runs = [
         _run(leaf, place, submission.uuid, arguments, priority)

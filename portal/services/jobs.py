@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from portal import validators
@@ -21,8 +22,8 @@ from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.domain.steps import Leaf, Part
 from portal.domain.texts import check_text, storable
-from portal.models import Account, Job, JobRevision, Step, TaskRevision
-from portal.services import audit, backends, composing, nesting, tasks
+from portal.models import Account, Job, JobRevision, Step, Submission, Task, TaskRevision
+from portal.services import access, audit, backends, composing, nesting, sharing, tasks
 from portal.services.composing import MOST_STEPS
 
 LONGEST_KEPT_DAYS = 36_500
@@ -47,7 +48,7 @@ class StepDraft:
 
 @dataclass(frozen=True)
 class JobDraft:
-    """What a job is to be."""
+    """What a job is to be. `open_links` None: open where it is public; `groups` None: shared as it is."""
 
     name: str
     description: str = ""
@@ -56,6 +57,12 @@ class JobDraft:
     validators: tuple[str, ...] = ()
     steps: tuple[StepDraft, ...] = ()
     keep_days: int | None = None
+    open_links: bool | None = None
+    groups: tuple[str, ...] | None = None
+
+    @property
+    def links(self) -> bool:
+        return self.public if self.open_links is None else self.open_links
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,22 @@ def every(session: Session) -> Sequence[Job]:
     return session.scalars(select(Job).order_by(Job.name)).all()
 
 
-def page(session: Session, account: Account | None, after: str, limit: int) -> Sequence[Job]:
-    """The first jobs by name, of those after this one, that somebody may see."""
-    seen = select(Job).where(Job.name > after)
-    if account is None or not account.may(Action.RUN_PRIVATE_JOBS):
-        seen = seen.where(Job.public)
+def seen_by(session: Session, account: Account | None, after: str = "", limit: int | None = None) -> Sequence[Job]:
+    """The jobs that somebody may see and run, by name: those after this name, so many of them."""
+    seen = select(Job).where(Job.name > after, access.where(account, Action.RUN_JOB))
     return session.scalars(seen.order_by(Job.name).limit(limit)).all()
+
+
+def seen(session: Session, name: str, account: Account | None) -> Job:
+    """The job of this name. Raises NotFound, the same for one that somebody may not see."""
+    return access.shown(account, named(session, name), f"There is no job {name}.")
+
+
+def to_change(session: Session, name: str, account: Account | None) -> Job:
+    """The same, for who changes it. Raises NotFound or NotAllowed."""
+    job = seen(session, name, account)
+    access.check(account, Action.CHANGE_JOB, job)
+    return job
 
 
 def get(session: Session, name: str) -> Job:
@@ -93,13 +110,55 @@ def named(session: Session, name: str) -> Job | None:
     return session.scalar(select(Job).where(Job.name == normal_name(name))) if storable(name) else None
 
 
-def may_run(account: Account | None, job: Job) -> bool:
-    """Whether somebody may see and submit the job: a public one anybody, others who have an account."""
-    return job.public or (account is not None and account.may(Action.RUN_PRIVATE_JOBS))
-
-
 def runnable_by(session: Session, account: Account | None) -> list[Job]:
-    return [job for job in every(session) if job.enabled and job.current.steps and may_run(account, job)]
+    return [job for job in seen_by(session, account) if job.enabled and job.current.steps]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the author of a job may make it of: what they may use, and what is in their job already.
+
+    Where there is no author, whoever has the machine writes, and may use everything.
+    """
+
+    session: Session
+    author: Account | None = None
+    job: Job | None = None
+
+    def tasks(self) -> list[str]:
+        kept = {step.task.name for step in self._kept if step.task}
+        return sorted(kept | {each.name for each in tasks.seen_by(self.session, self.author)})
+
+    def jobs(self) -> list[str]:
+        """Those that have steps, but for the job itself."""
+        kept = {step.subjob.name for step in self._kept if step.subjob}
+        found = [each for each in seen_by(self.session, self.author) if each is not self.job and each.current.steps]
+        return sorted(kept | {each.name for each in found})
+
+    def task(self, name: str) -> Task | None:
+        found = tasks.named(self.session, name) if name else None
+        return found if found and (self.author is None or found.id in self._usable_tasks) else None
+
+    def subjob(self, name: str) -> Job | None:
+        found = named(self.session, name) if name else None
+        return found if found and (self.author is None or found.id in self._usable_jobs) else None
+
+    @cached_property
+    def _usable_tasks(self) -> set[int | None]:
+        usable = select(Task.id).where(access.where(self.author, Action.USE_TASK))
+        return {*self.session.scalars(usable), *(step.task_id for step in self._kept)}
+
+    @cached_property
+    def _usable_jobs(self) -> set[int | None]:
+        usable = select(Job.id).where(access.where(self.author, Action.RUN_JOB))
+        return {*self.session.scalars(usable), *(step.subjob_id for step in self._kept)}
+
+    @cached_property
+    def _kept(self) -> Sequence[Step]:
+        """What is in the job already, for who may change it."""
+        if self.job is None or not access.may(self.author, Action.CHANGE_JOB, self.job):
+            return []
+        return self.job.current.steps
 
 
 @contextmanager
@@ -114,23 +173,27 @@ def changing(session: Session) -> Iterator[Session]:
 def save(session: Session, draft: JobDraft, author: Account | None, job: Job | None = None) -> JobRevision:
     """Add a revision to a job, or make one. Raises Invalid naming every field that is wrong."""
     draft = replace(draft, name=normal_name(draft.name), steps=tuple(map(_normal, draft.steps)))
-    wrong = dict(_faults(session, draft, job))
+    choice = Choice(session, author, job)
+    wrong = dict(_faults(choice, draft))
     if wrong:
         raise Invalid(**wrong)
+    before = sharing.told(session, job) if job else {}
     job = job or Job(owner=author)
     job.name, job.public, job.enabled = draft.name, draft.public, draft.enabled
-    job.keep_days = draft.keep_days
+    job.open_links, job.keep_days = draft.links, draft.keep_days
     session.add(job)
     revision = JobRevision(
         number=job.revisions[-1].number + 1 if job.revisions else 1,
         author=author,
         description=draft.description,
         validators=list(draft.validators),
-        steps=[step(session, each) for each in draft.steps],
+        steps=[_step(choice, each) for each in draft.steps],
     )
     job.revisions.append(revision)
     audit.record(session, "saved", "job", job.name, revision=revision.number, public=job.public, enabled=job.enabled)
     session.flush()
+    sharing.with_groups(session, job, draft.groups)
+    sharing.record(session, job, before, author)
     return revision
 
 
@@ -145,20 +208,25 @@ def _normal(step: StepDraft) -> StepDraft:
 
 def step(session: Session, draft: StepDraft) -> Step:
     """A row for the draft, whether or not it can be saved."""
+    return _step(Choice(session), draft)
+
+
+def _step(choice: Choice, draft: StepDraft) -> Step:
     return Step(
         order=draft.order,
-        task=tasks.named(session, draft.task) if draft.task else None,
-        subjob=named(session, draft.job) if draft.job else None,
+        task=choice.task(draft.task),
+        subjob=choice.subjob(draft.job),
         name=draft.name,
         needs=list(draft.needs) if draft.needs else None,
         condition=dict(draft.condition) if draft.condition else None,
     )
 
 
-def delete(session: Session, job: Job) -> None:
-    """Its submissions stay, with the name it had. Raises Conflict while it is a step of another job."""
-    if using := [each.name for each in nesting.having(session, [job]) if each is not job]:
-        raise Conflict(f"The job {job.name} is a step of {', '.join(using)}: take it out there first.")
+def delete(session: Session, job: Job, account: Account | None = None) -> None:
+    """Its submissions stay, with the name it had, and as open. Raises Conflict while it is a step of another job."""
+    if using := [each for each in nesting.having(session, [job]) if each is not job]:
+        raise Conflict(f"The job {job.name} is a step of {access.names(account, using)}: take it out there first.")
+    session.execute(update(Submission).where(Submission.job_id == job.id).values(open_link=job.open_links))
     audit.record(session, "deleted", "job", job.name)
     session.delete(job)
 
@@ -178,6 +246,7 @@ def draft_from(revision: JobRevision) -> JobDraft:
         keep_days=job.keep_days,
         validators=tuple(revision.validators),
         steps=tuple(_draft_of(each) for each in revision.steps),
+        open_links=None if job.open_links == job.public else job.open_links,
     )
 
 
@@ -247,14 +316,15 @@ def _obstacles(session: Session, step: Step) -> list[str]:
     return [f"Step {step.task.name}: {reason}"] if reason else []
 
 
-def warnings(session: Session, draft: JobDraft) -> list[str]:
+def warnings(session: Session, draft: JobDraft, author: Account | None = None) -> list[str]:
     """What its author must mend before the job can be saved, as far as its steps are chosen already."""
-    return [sentence for _, sentence in composing.faults(_parts(session, _at_most(draft), named(session, draft.name)))]
+    choice = Choice(session, author, named(session, draft.name))
+    return [sentence for _, sentence in composing.faults(_parts(choice, _at_most(draft)))]
 
 
-def drawing(session: Session, draft: JobDraft) -> graph.Drawing:
+def drawing(session: Session, draft: JobDraft, author: Account | None = None) -> graph.Drawing:
     """The picture of a job as it would run, of no more steps than a job may have."""
-    parts = _drawable(_parts(session, _at_most(draft), named(session, draft.name)))
+    parts = _drawable(_parts(Choice(session, author, named(session, draft.name)), _at_most(draft)))
     return graph.draw([_node(place, leaf) for place, leaf in enumerate(steps.lay_out(parts))])
 
 
@@ -281,28 +351,28 @@ def _node(place: int, leaf: Leaf) -> graph.Node:
     )
 
 
-def _parts(session: Session, drafts: Sequence[StepDraft], job: Job | None) -> list[Part]:
+def _parts(choice: Choice, drafts: Sequence[StepDraft]) -> list[Part]:
     """The steps for the rules, as far as they can be understood."""
     names = steps.names([(each.name, each.thing) for each in drafts])
-    return [_part(session, each, name, job) for each, name in zip(drafts, names, strict=True)]
+    return [_part(choice, each, name) for each, name in zip(drafts, names, strict=True)]
 
 
-def _part(session: Session, draft: StepDraft, name: str, job: Job | None) -> Part:
-    task = tasks.named(session, draft.task) if draft.task else None
+def _part(choice: Choice, draft: StepDraft, name: str) -> Part:
+    task = choice.task(draft.task)
     return Part(
         name,
         draft.order,
         task.current if task else None,
-        _inner(session, draft, job),
+        _inner(choice, draft),
         draft.needs,
         None if conditions.fault(draft.condition) else draft.condition,
     )
 
 
-def _inner(session: Session, draft: StepDraft, job: Job | None) -> tuple[Part, ...] | None:
-    subjob = named(session, draft.job) if draft.job else None
+def _inner(choice: Choice, draft: StepDraft) -> tuple[Part, ...] | None:
+    subjob = choice.subjob(draft.job)
     try:
-        return nesting.parts(subjob, (job,) if job else ()) if subjob else None
+        return nesting.parts(subjob, (choice.job,) if choice.job else ()) if subjob else None
     except Conflict:
         return None
 
@@ -312,20 +382,22 @@ def _language_label(revision: TaskRevision | None) -> str:
     return known.label if known else ""
 
 
-def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Fault]:
+def _faults(choice: Choice, draft: JobDraft) -> Iterator[Fault]:
     if reason := check_name(draft.name):
         yield "name", reason
-    elif (other := named(session, draft.name)) and other is not job:
+    elif (other := named(choice.session, draft.name)) and other is not choice.job:
         yield "name", "A job of this name exists: choose another."
     if reason := check_text("description", draft.description):
         yield "description", reason
     if draft.keep_days is not None and not 1 <= draft.keep_days <= LONGEST_KEPT_DAYS:
         yield "keep_days", f"Keep results for 1 to {LONGEST_KEPT_DAYS:,} days, or leave it empty."
+    if reason := sharing.fault(choice.session, draft.groups):
+        yield "groups", reason
     yield from _validator_faults(draft.validators)
     if len(draft.steps) > MOST_STEPS:
         yield "steps", f"A job has at most {MOST_STEPS} steps, this has {len(draft.steps)}: make two jobs of it."
     else:
-        yield from _step_faults(session, draft.steps, job)
+        yield from _step_faults(choice, draft.steps)
 
 
 def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
@@ -337,12 +409,12 @@ def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
             yield f"validators-{index}-options", reason
 
 
-def _step_faults(session: Session, drafts: Sequence[StepDraft], job: Job | None) -> Iterator[Fault]:
-    own = [fault for index, each in enumerate(drafts) for fault in _own_faults(session, index, each, job)]
-    parts = _parts(session, drafts, job)
+def _step_faults(choice: Choice, drafts: Sequence[StepDraft]) -> Iterator[Fault]:
+    own = [fault for index, each in enumerate(drafts) for fault in _own_faults(choice, index, each)]
+    parts = _parts(choice, drafts)
     yield from own or composing.faults(parts)
-    if job and not own:
-        yield from _outer_faults(session, job, sum(part.size for part in parts))
+    if choice.job and not own:
+        yield from _outer_faults(choice.session, choice.job, sum(part.size for part in parts))
 
 
 def _outer_faults(session: Session, job: Job, size: int) -> Iterator[Fault]:
@@ -352,8 +424,8 @@ def _outer_faults(session: Session, job: Job, size: int) -> Iterator[Fault]:
             yield "steps", f"The job {outer.name} has this one as a step: it would have {total}, at most {MOST_STEPS}."
 
 
-def _own_faults(session: Session, index: int, draft: StepDraft, job: Job | None) -> Iterator[Fault]:
-    if reason := _fault_of_thing(session, draft, job):
+def _own_faults(choice: Choice, index: int, draft: StepDraft) -> Iterator[Fault]:
+    if reason := _fault_of_thing(choice, draft):
         yield f"steps-{index}-task", reason
     if not 0 <= draft.order <= LARGEST_ORDER:
         yield f"steps-{index}-order", f"{draft.order} is no order number: give one from 0 to {LARGEST_ORDER}."
@@ -367,16 +439,16 @@ def _unknown_task(name: str) -> str:
     return f"Choose one of the tasks{f': there is no {name[:40]}' if name else ''}."
 
 
-def _fault_of_thing(session: Session, draft: StepDraft, job: Job | None) -> str | None:
+def _fault_of_thing(choice: Choice, draft: StepDraft) -> str | None:
     if draft.task and draft.job:
         return "A step is a task or a job, not both: take one of them out."
     if not draft.job:
-        return None if tasks.named(session, draft.task) else _unknown_task(draft.task)
-    subjob = named(session, draft.job)
+        return None if choice.task(draft.task) else _unknown_task(draft.task)
+    subjob = choice.subjob(draft.job)
     if subjob is None:
         return f"There is no job {draft.job}: choose one of the jobs, or a task."
     try:
-        nesting.parts(subjob, (job,) if job else ())
+        nesting.parts(subjob, (choice.job,) if choice.job else ())
     except Conflict as circle:
         return str(circle)
     return None

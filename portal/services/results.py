@@ -19,6 +19,7 @@ from portal.domain.errors import NotFound
 from portal.domain.names import file_for
 from portal.models import Result, Submission, Upload
 
+LENGTH_OF_UUID = 36
 PREVIEW_BYTES = 200_000
 PREVIEW_ROWS = 200
 PREVIEW_COLUMNS = 50
@@ -83,6 +84,11 @@ def inputs(submission: Submission) -> list[tuple[str, Upload]]:
     uploads = submission.batch.uploads
     further = [(f"{submission.uuid}_input_{at}{each.ending}", each) for at, each in enumerate(uploads[1:], 2)]
     return [*((input_name(submission), each) for each in uploads[:1]), *further]
+
+
+def owner_of(name: str) -> str:
+    """The UUID of the submission that a public name is of: each begins with it."""
+    return name[:LENGTH_OF_UUID]
 
 
 def find(session: Session, name: str) -> Stored:

@@ -20,11 +20,12 @@ from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavai
 from portal.domain.limits import UNLIMITED, Limits, in_force
 from portal.domain.names import Priority, fits
 from portal.domain.parameters import Argument, Kind, read
+from portal.domain.policy import Action
 from portal.domain.states import WORST_FIRST, State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
 from portal.models import Account, Batch, Job, Parameter, Result, Run, Submission, Task, TaskRevision, Upload
-from portal.services import audit, backends, freezing, jobs, progress, quotas, submissions
+from portal.services import access, audit, backends, freezing, progress, quotas, submissions
 from portal.services.submissions import LONGEST_KEY
 
 FROM_THE_START = "Run the job again from its start."
@@ -77,9 +78,9 @@ def resume(session: Session, order: Resumption) -> Submission:
 def may_resume(account: Account | None, submission: Submission) -> bool:
     """Whether somebody may go on with a submission, if its state allows it: who may stop it, and may run its job."""
     job = submission.job
-    if job is None or not job.enabled or not jobs.may_run(account, job):
+    if job is None or not job.enabled or submission.removed or submission.delete_asked:
         return False
-    return submissions.may_stop(account, submission) and not (submission.removed or submission.delete_asked)
+    return access.may(account, Action.CHANGE_RUN, submission) and access.may(account, Action.RUN_JOB, job)
 
 
 def starts(submission: Submission) -> list[Run]:
@@ -170,8 +171,8 @@ def _job(order: Resumption, source: Submission) -> Job:
     job = source.job
     if job is None:
         raise Conflict(f"The job {source.job_name} was deleted, so nothing of it can go on.")
-    if not jobs.may_run(order.account, job):
-        raise NotAllowed(f"Your account may not run {job.name}: ask an administrator for another role.")
+    if not access.may(order.account, Action.RUN_JOB, job):
+        raise NotAllowed(f"The job {job.name} is not shared with you any more: ask its owner, or an administrator.")
     if not job.enabled:
         raise NotAllowed(f"{job.name} is present but currently disabled.")
     return job
@@ -203,6 +204,7 @@ def _successor(job: Job, source: Submission) -> Submission:
         job=job,
         job_name=job.name,
         job_revision=source.job_revision,
+        open_link=job.open_links,
         resumed_from=source.uuid,
     )
 

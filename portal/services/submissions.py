@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
@@ -24,7 +24,7 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Submission, Upload
-from portal.services import audit, jobs, nesting, progress, quotas
+from portal.services import access, audit, jobs, nesting, progress, quotas
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -32,6 +32,7 @@ LONGEST_NAME = 64
 LONGEST_EMAIL = 256
 LONGEST_KEY = 200
 MOST_JOBS = 100
+NO_RUN, NO_BATCH = "There is no such run.", "There is no such batch."
 PATIENCE = 5.0
 PAUSE = 0.25
 
@@ -111,15 +112,30 @@ def earlier(session: Session, order: Order) -> Batch | None:
 def get(session: Session, uuid: str) -> Submission:
     submission = session.scalar(select(Submission).where(Submission.uuid == uuid))
     if submission is None:
-        raise NotFound("There is no such run.")
+        raise NotFound(NO_RUN)
     return submission
+
+
+def seen(session: Session, uuid: str, account: Account | None) -> Submission:
+    """The submission of this UUID. Raises NotFound, the same for one that somebody may not see."""
+    found = session.scalar(select(Submission).where(Submission.uuid == uuid))
+    return access.shown(account, found, NO_RUN)
 
 
 def batch(session: Session, uuid: str) -> Batch:
     found = session.scalar(select(Batch).where(Batch.uuid == uuid))
     if found is None:
-        raise NotFound("There is no such batch.")
+        raise NotFound(NO_BATCH)
     return found
+
+
+def seen_of(session: Session, uuid: str, asking: Callable[[str], Account | None]) -> tuple[Batch, list[Submission]]:
+    """A batch, and those of its submissions that whoever asks for their job may see. Raises NotFound if it is none."""
+    found = batch(session, uuid)
+    seen = [each for each in found.submissions if access.may(asking(each.job_name), Action.SEE_RUN, each)]
+    if not seen:
+        raise NotFound(NO_BATCH)
+    return found, seen
 
 
 @dataclass(frozen=True)
@@ -142,8 +158,7 @@ def listing(session: Session, account: Account, wanted: Wanted) -> Sequence[Subm
 
 
 def _conditions(account: Account, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
-    if wanted.own or not account.may(Action.SEE_ALL_RUNS):
-        yield Batch.account_id == account.id
+    yield Batch.account_id == account.id if wanted.own else access.listed_runs(account)
     if wanted.job:
         yield Submission.job_name == wanted.job
     if wanted.state:
@@ -152,12 +167,6 @@ def _conditions(account: Account, wanted: Wanted) -> Iterator[ColumnElement[bool
         yield Batch.name.icontains(wanted.text, autoescape=True)
     if wanted.before is not None:
         yield Submission.id < wanted.before
-
-
-def may_stop(account: Account | None, submission: Submission) -> bool:
-    if account is None:
-        return False
-    return account.may(Action.SEE_ALL_RUNS) or submission.batch.account_id == account.id
 
 
 def active(session: Session, order: Order) -> int:
@@ -223,8 +232,7 @@ def _is_of(incoming: Incoming, sha256: str) -> bool:
 
 def _job(session: Session, order: Order, name: str) -> Job:
     job = jobs.named(session, name)
-    if job is None or not jobs.may_run(order.account, job):
-        raise NotFound(f"There is no job {name}.")
+    job = access.shown(order.account, job, f"There is no job {name}.")
     if not job.enabled:
         raise NotAllowed(f"{job.name} is present but currently disabled.")
     return job

@@ -15,6 +15,7 @@ from portal.domain.limits import Limits
 from portal.domain.names import namesakes, normal_ending, normal_name
 from portal.domain.parameters import Argument, Kind, file_part
 from portal.domain.plugins import plugins
+from portal.domain.policy import Action
 from portal.domain.retries import Retries
 from portal.domain.texts import storable
 from portal.domain.work import Placement, Work, bindings
@@ -30,7 +31,7 @@ from portal.models import (
     TaskRevision,
     Variable,
 )
-from portal.services import audit, backends, nesting
+from portal.services import access, audit, backends, nesting, sharing
 
 NO_BACKEND = "Choose a backend."
 
@@ -39,9 +40,22 @@ def every(session: Session) -> Sequence[Task]:
     return session.scalars(select(Task).order_by(Task.name)).all()
 
 
-def page(session: Session, after: str, limit: int) -> Sequence[Task]:
-    """The first tasks by name, of those after this one."""
-    return session.scalars(select(Task).where(Task.name > after).order_by(Task.name).limit(limit)).all()
+def seen_by(session: Session, account: Account | None, after: str = "", limit: int | None = None) -> Sequence[Task]:
+    """The tasks that somebody may see, by name: those after this name, so many of them."""
+    seen = select(Task).where(Task.name > after, access.where(account, Action.USE_TASK))
+    return session.scalars(seen.order_by(Task.name).limit(limit)).all()
+
+
+def seen(session: Session, name: str, account: Account | None) -> Task:
+    """The task of this name. Raises NotFound, the same for one that somebody may not see."""
+    return access.shown(account, named(session, name), f"There is no task {name}.")
+
+
+def to_change(session: Session, name: str, account: Account | None) -> Task:
+    """The same, for who changes it. Raises NotFound or NotAllowed."""
+    task = seen(session, name, account)
+    access.check(account, Action.CHANGE_TASK, task)
+    return task
 
 
 def get(session: Session, name: str) -> Task:
@@ -62,22 +76,24 @@ def save(session: Session, draft: TaskDraft, author: Account | None, task: Task 
     wrong = dict(_faults(session, draft, task))
     if wrong:
         raise Invalid(**wrong)
+    before = sharing.told(session, task) if task else {}
     task = task or Task(owner=author)
-    task.name = draft.name
+    task.name, task.public = draft.name, draft.public
     session.add(task)
     revision = _revision(draft, backends.named(session, draft.backend), author)
     revision.number = task.revisions[-1].number + 1 if task.revisions else 1
     task.revisions.append(revision)
     audit.record(session, "saved", "task", task.name, revision=revision.number)
     session.flush()
+    sharing.with_groups(session, task, draft.groups)
+    sharing.record(session, task, before, author)
     return revision
 
 
-def delete(session: Session, task: Task) -> None:
-    """Raises Conflict while a job's current revision has a step of it."""
+def delete(session: Session, task: Task, account: Account | None = None) -> None:
+    """Raises Conflict while a job's current revision has a step of it; what the account may not see is not named."""
     if using := _jobs_using(session, task):
-        names = ", ".join(job.name for job in using)
-        raise Conflict(f"The task {task.name} is a step of {names}: take it out there first.")
+        raise Conflict(f"The task {task.name} is a step of {access.names(account, using)}: take it out there first.")
     audit.record(session, "deleted", "task", task.name)
     session.delete(task)
 
@@ -109,6 +125,7 @@ def draft_of(revision: TaskRevision) -> TaskDraft:
         configurations=tuple(
             ConfigurationDraft(each.kind, each.name, each.parameters, each.version) for each in revision.configurations
         ),
+        public=revision.task.public,
     )
 
 
@@ -182,6 +199,8 @@ def _parameter(position: int, draft: ParameterDraft) -> Parameter:
 def _faults(session: Session, draft: TaskDraft, task: Task | None) -> Iterator[Fault]:
     """(field, sentence) for everything that is wrong with a draft, by itself or beside what is there."""
     yield from faults(draft)
+    if reason := sharing.fault(session, draft.groups):
+        yield "groups", reason
     if (other := named(session, draft.name)) and other is not task:
         yield "name", "A task of this name exists: choose another."
     if task:

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from portal.database import now, transaction
 from portal.domain.drafts import Fault
 from portal.domain.errors import Invalid, NotFound
+from portal.domain.policy import Action
 from portal.domain.scopes import ONE_JOB, SCOPES
 from portal.models import Account, Token
-from portal.services import audit, jobs
+from portal.services import access, audit, jobs
 
 SECRET = re.compile(r"aa_[A-Za-z0-9_-]{43}")
 LONGEST_NAME = 80
@@ -99,7 +100,7 @@ def revoke(session: Session, account: Account, token_id: int) -> None:
 
 def possible_scopes(session: Session, account: Account) -> dict[str, str]:
     """Every scope that a token of the account can have, with what it says."""
-    own = {f"{ONE_JOB}{job.name}": f"Only run {job.name}" for job in jobs.every(session) if jobs.may_run(account, job)}
+    own = {f"{ONE_JOB}{job.name}": f"Only run {job.name}" for job in jobs.seen_by(session, account)}
     return {**SCOPES, **own}
 
 
@@ -137,4 +138,4 @@ def _known(session: Session, account: Account, scope: str) -> bool:
     if not scope.startswith(ONE_JOB):
         return scope in SCOPES
     job = jobs.named(session, scope.removeprefix(ONE_JOB))
-    return job is not None and scope == f"{ONE_JOB}{job.name}" and jobs.may_run(account, job)
+    return job is not None and scope == f"{ONE_JOB}{job.name}" and access.may(account, Action.RUN_JOB, job)

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from portal.database import engine, transaction
 from portal.domain.drafts import ParameterDraft
 from portal.domain.policy import Role
-from portal.models import Account, Batch, Submission
-from portal.services import accounts
+from portal.models import Account, Batch, Share, Submission
+from portal.services import accounts, jobs
 from portal.settings import settings
 from tests.api.service import A, MakeJob, Send, finish_step, submission_of, upload
 
@@ -171,7 +171,8 @@ def test_a_password_opens_private_jobs(client: FlaskClient, send: Send, make_job
 
 def _with_account(app: Flask) -> dict[str, str]:
     with Session(engine()) as session, transaction(session):
-        accounts.create(session, "carol", "a long password of hers", Role.SUBMITTER)
+        carol = accounts.create(session, "carol", "a long password of hers", Role.SUBMITTER)
+        session.add(Share(job_id=jobs.get(session, "private").id, account_id=carol.id))
     return {"Authorization": "Basic " + base64.b64encode(b"carol:a long password of hers").decode()}
 
 

@@ -144,7 +144,7 @@ def test_a_configured_origin_may_read_refusals_and_faults_too(
     client: FlaskClient, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from_react = {"Origin": REACT}
-    monkeypatch.setattr("portal.services.jobs.every", lambda session: 1 / 0)
+    monkeypatch.setattr("portal.services.jobs.seen_by", lambda *_: 1 / 0)
     wrong = {**from_react, "Authorization": "Basic eDp5"}
     answers = {
         400: send(headers=from_react, email=None),

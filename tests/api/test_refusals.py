@@ -187,7 +187,7 @@ def test_it_tells_nothing_of_an_unexpected_error_but_its_id(
     def break_down(*_: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr("portal.services.jobs.every", break_down)
+    monkeypatch.setattr("portal.services.jobs.seen_by", break_down)
     answer = client.get(f"{A}/endpoints.json")
     assert answer.status_code == 500
     identity = answer.get_json()["error"].split()[-1].rstrip(".")

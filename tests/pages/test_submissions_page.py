@@ -278,7 +278,7 @@ def test_it_shows_what_was_taken_over(signed_in: FlaskClient, session: Session, 
     assert f'<a href="/runs/{again.uuid}#step-{again.runs[0].uuid}">taken over</a>' in page
     with transaction(session):
         session.delete(session.merge(again.batch))
-    assert "which was deleted" in signed_in.get(where).text
+    assert "which is gone" in signed_in.get(where).text
 
 
 def test_it_says_when_a_step_is_tried_again(client: FlaskClient, session: Session) -> None:

@@ -64,7 +64,7 @@ def test_it_lists_each_task_with_what_it_takes_and_gives(signed_in: FlaskClient,
     page = text_of(signed_in.get("/tasks"))
     assert "bill_length" in page
     assert ".anova.csv" in page
-    assert 'href="/jobs/penguins"' in page
+    assert 'href="/jobs/penguins/run"' in page
 
 
 def test_it_gives_the_list_as_json_and_csv(signed_in: FlaskClient, examples: object) -> None:
@@ -318,11 +318,12 @@ def test_it_asks_to_sign_in(client: FlaskClient, examples: object) -> None:
         assert answer.location.startswith("/sign-in")
 
 
-def test_it_lets_a_submitter_read_the_list_only(client: FlaskClient, examples: object, session: Session) -> None:
+def test_it_shows_a_submitter_nothing_of_tasks(client: FlaskClient, examples: object, session: Session) -> None:
     with transaction(session):
         accounts.create(session, "sam", "a long password", Role.SUBMITTER)
     client.post("/sign-in", data={"name": "sam", "password": "a long password"})
-    assert client.get("/tasks").status_code == 200
+    assert client.get("/tasks").status_code == 403
     assert client.get("/tasks/clean").status_code == 403
+    assert 'href="/tasks"' not in client.get("/").text
     assert client.post("/tasks/new", data=NEW).status_code == 403
     assert client.post("/tasks/clean/delete").status_code == 403

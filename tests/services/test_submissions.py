@@ -20,11 +20,12 @@ from portal.database import transaction
 from portal.domain.drafts import ParameterDraft
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooMany, Unavailable
 from portal.domain.parameters import Kind
-from portal.domain.policy import Role
+from portal.domain.policy import Action, Role
 from portal.domain.states import State
 from portal.domain.work import Work
 from portal.models import Account, Batch, Submission, Worker
-from portal.services import backends, jobs, submissions
+from portal.services import access, backends, groups, jobs, submissions
+from portal.services.groups import GroupDraft
 from portal.services.submissions import Incoming, Wanted
 from portal.settings import settings
 from tests.making import make_job, make_task, order
@@ -158,12 +159,16 @@ def test_it_refuses_no_job_and_a_job_that_does_not_exist(session: Session, data:
 
 
 def test_it_hides_a_private_job_from_strangers(session: Session, service: None) -> None:
+    ann, bob = (account(session, name, Role.SUBMITTER) for name in ("ann", "bob"))
     with transaction(session):
-        jobs.save(session, replace(jobs.draft_of(jobs.get(session, "service")), name="private", public=False), None)
+        groups.save(session, GroupDraft("friends", ("ann",)), bob)
+        draft = replace(jobs.draft_of(jobs.get(session, "service")), name="private", public=False, groups=("friends",))
+        jobs.save(session, draft, None)
 
-    with pytest.raises(NotFound, match="There is no job private"):
-        submissions.submit(session, asked("private"))
-    assert submissions.submit(session, asked("private", account=account(session, "ann", Role.SUBMITTER)))
+    for stranger in (None, bob):
+        with pytest.raises(NotFound, match="There is no job private"):
+            submissions.submit(session, asked("private", account=stranger))
+    assert submissions.submit(session, asked("private", account=ann))
 
 
 def test_it_refuses_a_job_that_is_switched_off(session: Session, data: Path, service: None) -> None:
@@ -380,10 +385,10 @@ def test_it_lets_its_owner_and_an_administrator_stop_a_submission(session: Sessi
     chief = account(session, "chief", Role.ADMINISTRATOR)
     [submission] = submissions.submit(session, asked(account=ann)).submissions
 
-    allowed = [who.name for who in (ann, bob, chief) if submissions.may_stop(who, submission)]
+    allowed = [who.name for who in (ann, bob, chief) if access.may(who, Action.CHANGE_RUN, submission)]
 
     assert allowed == ["ann", "chief"]
-    assert not submissions.may_stop(None, submission)
+    assert not access.may(None, Action.CHANGE_RUN, submission)
 
 
 def test_it_keeps_the_upload_of_a_commit_that_may_land_yet(session: Session, data: Path, service: None) -> None:

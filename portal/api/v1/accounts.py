@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from portal import web
 from portal.api import sender
 from portal.api.v1.drafts import TokenBody, draft_of
-from portal.api.v1.edge import account, api, person, reader
+from portal.api.v1.edge import account, api, only, person, reader
 from portal.api.v1.reading import checked
 from portal.api.v1.shapes import Me, NewToken, Tokens, TokenShape
 from portal.api.v1.specification import ACCOUNT, PERSON, answers
@@ -45,6 +45,7 @@ def list_tokens() -> Response:
 
 
 @api.post("/tokens", responses=answers(201, NewToken, 413, 415, 422), security=PERSON)
+@only(person)
 @checked
 def create_token(body: TokenBody) -> tuple[Response, int]:  # type: ignore[valid-type]
     """Make a token. The answer is the only one with its secret."""

@@ -5,7 +5,8 @@ A password or a token sent along says who asks. So does a browser's session, wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 from flask import Response, abort, current_app, g, jsonify, request, url_for
@@ -22,6 +23,8 @@ from portal.domain.errors import Invalid, NotAllowed
 from portal.domain.policy import Action
 from portal.models import Account
 from portal.services.submissions import LONGEST_KEY
+
+View = Callable[..., Any]
 
 ROOT = "/api/v1"
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -104,6 +107,20 @@ def person() -> Account:
     if not sender.grant().whole:
         raise NotAllowed("A token may not do this: sign in with the name and the password of the account.")
     return asking
+
+
+def only(guard: Callable[[], Account]) -> Callable[[View], View]:
+    """A view for those whom the guard lets pass: it looks before anything of the body is read."""
+
+    def give(view: View) -> View:
+        @wraps(view)
+        def guarded(**parts: Any) -> Any:
+            guard()
+            return view(**parts)
+
+        return guarded
+
+    return give
 
 
 def check_may_run(job: str) -> None:

@@ -8,6 +8,7 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from portal import downloads, web
+from portal.api import sender
 from portal.api.v1.edge import api, conditional
 from portal.api.v1.reading import checked
 from portal.api.v1.shapes import Results
@@ -15,7 +16,7 @@ from portal.api.v1.specification import ANYBODY, answers
 from portal.api.v1.submissions import Uuid
 from portal.domain.errors import NotFound
 from portal.models import Run, Submission
-from portal.services import logs, results, submissions
+from portal.services import logs, results
 
 ANY_FILE = "*/*"
 
@@ -44,7 +45,7 @@ class Conditional(BaseModel):
 @checked
 def list_results(path: Uuid) -> Response:
     """The files that a submission gave so far."""
-    return conditional(Results.of(submissions.get(web.session(), path.uuid)))
+    return conditional(Results.of(sender.seen(path.uuid)))
 
 
 @api.get(
@@ -62,7 +63,7 @@ def download_result(path: ResultPath, header: Conditional) -> Response:
 @checked
 def download_results(path: Uuid) -> Response:
     """All results in one zip, made while it is sent."""
-    found = submissions.get(web.session(), path.uuid)
+    found = sender.seen(path.uuid)
     every = [results.find(web.session(), each.name) for each in results.of_submission(found)]
     return downloads.archive(f"{found.uuid}.zip", every)
 
@@ -75,14 +76,14 @@ def download_results(path: Uuid) -> Response:
 @checked
 def show_log(path: LogPath, header: Conditional) -> Response:
     """What a step's last attempt wrote so far, or a range of it."""
-    run = _run(submissions.get(web.session(), path.uuid), path.run)
+    run = _run(sender.seen(path.uuid), path.run)
     log = logs.Log(logs.Written(run.id, run.attempt, path.stream), logs.size_of(web.session(), run, path.stream))
     return downloads.log(f"{run.task_name}.{path.stream}.txt", log, f"{run.uuid}.{run.attempt}.{log.size}")
 
 
 def _stored(uuid: str, name: str) -> results.Stored:
     """A file of this very submission."""
-    if not name.startswith(submissions.get(web.session(), uuid).uuid):
+    if not name.startswith(sender.seen(uuid).uuid):
         raise NotFound("There is no such file, or not yet.")
     return results.find(web.session(), name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from portal.api.v1.drafts import JobBody, TaskBody
 from portal.domain.parameters import Rule
 from portal.domain.states import State
 from portal.models import Job, Result, Run, Submission, Task, Token
-from portal.services import jobs, queues, results, tasks
+from portal.services import jobs, queues, results, sharing, tasks
 
 
 class ResultShape(BaseModel):
@@ -161,10 +162,13 @@ class JobShape(BaseModel):
     parameters: list[FieldShape]
 
     @classmethod
-    def of(cls, job: Job) -> JobShape:
+    def of(cls, job: Job, whole: bool) -> JobShape:
+        """`whole`: with the groups that it is shared with, which are told to who may change it."""
         current = job.current
+        groups = (whole and sharing.groups_of(web.session(), job)) or None
         return cls(
-            name=job.name, revision=current.number, changed=current.created, draft=_body(JobBody, jobs.draft_of(job)),
+            name=job.name, revision=current.number, changed=current.created,
+            draft=_body(JobBody, replace(jobs.draft_of(job), groups=groups)),
             parameters=[FieldShape.of(field) for field in jobs.fields(job)],
         )  # fmt: skip
 
@@ -200,9 +204,11 @@ class TaskShape(BaseModel):
     draft: TaskBody = Field(description="What a PUT takes, changed or not.")  # type: ignore[valid-type]
 
     @classmethod
-    def of(cls, task: Task) -> TaskShape:
+    def of(cls, task: Task, whole: bool) -> TaskShape:
+        """`whole`: with the groups that it is shared with, which are told to who may change it."""
         current = task.current
-        draft = _body(TaskBody, tasks.draft_of(current))
+        groups = (whole and sharing.groups_of(web.session(), task)) or None
+        draft = _body(TaskBody, replace(tasks.draft_of(current), groups=groups))
         return cls(name=task.name, revision=current.number, changed=current.created, draft=draft)
 
 

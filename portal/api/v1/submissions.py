@@ -26,9 +26,10 @@ from portal.api.v1.shapes import Deleting, SubmissionRow, Submissions, Submissio
 from portal.api.v1.specification import ACCOUNT, ANYBODY, answers
 from portal.database import transaction
 from portal.domain.errors import NotAllowed
+from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.models import Submission
-from portal.services import keeping, progress, rerunning, resuming, submissions, waiting
+from portal.services import access, keeping, progress, rerunning, resuming, submissions, waiting
 
 PLACED = ("Location", "Retry-After")
 
@@ -89,8 +90,9 @@ def list_submissions(query: Wanted) -> Response:
 @checked
 def show(path: Uuid, query: Patience) -> Response:
     """A submission, at once, or with `wait` when it has ended or the time is over."""
+    sender.seen(path.uuid)
     waiting.for_end(web.session(), path.uuid, query.wait)
-    found = submissions.get(web.session(), path.uuid)
+    found = sender.seen(path.uuid)
     return conditional(SubmissionShape.of(found), {} if found.state.final else SOON)
 
 
@@ -143,10 +145,9 @@ def rerun(path: Uuid, header: IdempotencyKey) -> tuple[Response, int]:
 def own(uuid: str) -> Submission:
     """The submission, if whoever asks may change it."""
     asking = account()
-    found = submissions.get(web.session(), uuid)
-    if not submissions.may_stop(asking, found):
-        raise NotAllowed("Only who started this run, or an administrator, may do this.")
+    found = sender.seen(uuid)
     check_may_run(found.job_name)
+    access.check(asking, Action.CHANGE_RUN, found)
     return found
 
 

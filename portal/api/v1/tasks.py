@@ -1,4 +1,4 @@
-"""Tasks: read and changed by who writes them, as their code and variables are nobody else's."""
+"""Tasks: read by those analysts who may use them, changed by whom they belong to."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from portal.api.v1.edge import (
     conditional,
     editor,
     may_edit,
+    only,
     page,
     reader,
 )
@@ -24,15 +25,15 @@ from portal.api.v1.shapes import TaskRow, Tasks, TaskShape
 from portal.api.v1.specification import ACCOUNT, answers
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
-from portal.services import tasks
+from portal.domain.policy import Action
+from portal.services import access, tasks
 
 
 @api.get("/tasks", responses=answers(200, Tasks, 422, headers=("Link",)), security=ACCOUNT)
 @checked
 def list_tasks(query: AfterName) -> Response:
-    """The tasks, by name."""
-    may_edit(reader())
-    found = tasks.page(web.session(), query.after, query.limit + 1)
+    """The tasks that may be seen, by name."""
+    found = tasks.seen_by(web.session(), may_edit(reader()), query.after, query.limit + 1)
     shown = found[: query.limit]
     return page(Tasks(tasks=[TaskRow.of(task) for task in shown]), found, query.limit, shown[-1].name if shown else "")
 
@@ -40,21 +41,23 @@ def list_tasks(query: AfterName) -> Response:
 @api.post(
     "/tasks", responses=answers(201, TaskShape, 409, 413, 415, 422, headers=("Location", "ETag")), security=ACCOUNT
 )
+@only(editor)
 @checked
 def create_task(body: TaskBody) -> tuple[Response, int]:  # type: ignore[valid-type]
     """Make a task."""
     author = editor()
     with transaction(web.session()) as session:
         made = tasks.save(session, draft_of(body, TaskDraft), author).task
-    return changed(TaskShape.of(made), "v1.show_task"), 201
+    return changed(TaskShape.of(made, True), "v1.show_task"), 201
 
 
 @api.get("/tasks/<name>", responses=answers(200, TaskShape, 304, 404, headers=("ETag",)), security=ACCOUNT)
 @checked
 def show_task(path: Named) -> Response:
     """A task as it is now."""
-    may_edit(reader())
-    return conditional(TaskShape.of(tasks.get(web.session(), path.name)))
+    asking = may_edit(reader())
+    task = tasks.seen(web.session(), path.name, asking)
+    return conditional(TaskShape.of(task, access.may(asking, Action.CHANGE_TASK, task)))
 
 
 @api.put(
@@ -62,24 +65,25 @@ def show_task(path: Named) -> Response:
     responses=answers(200, TaskShape, 404, 409, 412, 413, 415, 422, 428, headers=("Location", "ETag")),
     security=ACCOUNT,
 )
+@only(editor)
 @checked
 def change_task(path: Named, header: IfMatch, body: TaskBody) -> Response:  # type: ignore[valid-type]
     """Save a revision of a task."""
     author = editor()
     with transaction(web.session()) as session:
-        task = tasks.get(session, path.name)
-        check_match(TaskShape.of(task))
+        task = tasks.to_change(session, path.name, author)
+        check_match(TaskShape.of(task, True))
         tasks.save(session, draft_of(body, TaskDraft), author, task)
-    return changed(TaskShape.of(task), "v1.show_task")
+    return changed(TaskShape.of(task, True), "v1.show_task")
 
 
 @api.delete("/tasks/<name>", responses=answers(204, None, 404, 409, 412, 428), security=ACCOUNT)
 @checked
 def delete_task(path: Named, header: IfMatch) -> tuple[str, int]:
     """Delete a task that is a step of no job."""
-    editor()
+    author = editor()
     with transaction(web.session()) as session:
-        task = tasks.get(session, path.name)
-        check_match(TaskShape.of(task))
-        tasks.delete(session, task)
+        task = tasks.to_change(session, path.name, author)
+        check_match(TaskShape.of(task, True))
+        tasks.delete(session, task, author)
     return "", 204

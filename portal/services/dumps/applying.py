@@ -73,7 +73,8 @@ class Applying:
         elif writing.same_task(tasks.draft_of(known.current), draft):
             self.report.kept(f"task {draft.name}")
         elif self.replacing:
-            number = tasks.save(self.session, _task_with_all_of(known, draft), self.author, known).number
+            replacing = replace(_task_with_all_of(known, draft), public=known.public)
+            number = tasks.save(self.session, replacing, self.author, known).number
             self.replaced.add(draft.name)
             self.report.change(f"task {draft.name}", f"replaced, by its revision {number}.")
         else:
