@@ -55,6 +55,8 @@ DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 PASSING = (STATUS[errors.TooMany], STATUS[errors.Unavailable], STATUS[errors.NoRoom])
 RETRY_SECONDS = 30
 SECRET = frozenset({"submissions", "batches", "files", "contract", "v1"})  # their addresses are all that a guest needs
+OPEN = frozenset({"contract", "v1"})  # these take other sites' requests, and no session with them
+FOREIGN = frozenset({"cross-site", "same-site"})
 PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 HOUR = 3600
 SEEN_SECONDS = 60
@@ -168,6 +170,8 @@ def _check_debugging(app: Flask, settings: Settings) -> None:
 
 def _check_request() -> None:
     """Before anything reads the body: text alone is never as large as a file, and NUL is in no honest text."""
+    if request.method == "POST" and request.headers.get("Sec-Fetch-Site") in FOREIGN and request.blueprint not in OPEN:
+        raise errors.NotAllowed("Another site sent this form: open the portal's own page, and send it there.")
     request.form_data_parser_class = bodies.Strict
     if request.mimetype != "multipart/form-data":
         request.max_content_length = current_app.config["MAX_FORM_MEMORY_SIZE"]

@@ -148,6 +148,18 @@ def test_another_site_reads_nothing(data: Path, origin: str, path: str) -> None:
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
+@pytest.mark.attack("HD-02")
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(
+    "path", ["/sign-in", "/sign-out", "/jobs/word_count/run", "/jobs/word_count/delete", "/tokens"]
+)
+def test_another_site_sends_no_form(signed_in: FlaskClient, job: object, path: str, site: str) -> None:
+    answer = signed_in.post(path, headers={"Sec-Fetch-Site": site, "Origin": "https://evil.example"})
+
+    assert answer.status_code == 403
+    assert signed_in.get("/runs").status_code == 200
+
+
 @pytest.mark.attack("HD-03")
 @pytest.mark.parametrize(
     "path",
