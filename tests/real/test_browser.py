@@ -227,7 +227,7 @@ def test_it_works_without_javascript(browser: Browser, portal: Portal) -> None:
 
 
 PAGES = ["/", "/runs", "/jobs", "/jobs/penguins", "/jobs/penguins/run", "/tasks", "/tasks/body_mass", "/backends",
-         "/backends/1", "/tokens", "/api/v1/docs"]  # fmt: skip
+         "/backends/1", "/tokens", "/account", "/accounts", "/accounts/new", "/accounts/1", "/api/v1/docs"]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
