@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from portal import storage
 from portal.domain.errors import NoRoom
 from portal.domain.limits import LARGEST_LOG_BYTES
+from portal.domain.masking import Mask
 from portal.domain.names import file_for, fits, unmarked
 from portal.domain.parameters import file_part
 from portal.domain.work import Work
@@ -37,6 +38,29 @@ LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
 
 
+class Masked:
+    """A log as it may be shown: how much of the run's own was taken, and what of it `waiting` to be kept.
+
+    After another worker it is made anew from its beginning; so much as was kept already is left `behind`.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask = mask
+        self.taken = self.behind = 0
+        self.waiting = b""
+
+    def told(self, read: Callable[[int], bytes], last: bool) -> bytes:
+        """What waits, with more of the log where nothing does."""
+        while not self.waiting:
+            data = read(self.taken)
+            self.taken += len(data)
+            masked = self.mask.fed(data, last=last and not data)
+            self.waiting, self.behind = masked[self.behind :], max(0, self.behind - len(masked))
+            if not data:
+                break
+        return self.waiting
+
+
 class Workspace:
     """The directory of one run, as its worker sees it."""
 
@@ -47,6 +71,9 @@ class Workspace:
         self.temporary = space / "tmp"
         self.directory = self.temporary / claim.work.identity
         self.shipped = {"stdout": 0, "stderr": 0}
+        self.sealed: dict[str, str] = {}
+        self.secrets: Mapping[str, str] = {}
+        self._masked: dict[str, Masked] = {}
         self.most_log = claim.work.limits.log_bytes or LARGEST_LOG_BYTES
 
     @classmethod
@@ -98,15 +125,24 @@ class Workspace:
     def resume_log(self, ends: Mapping[str, int]) -> None:
         """Go on with each stream where what is kept of it ends."""
         self.shipped.update({stream: ends[stream] for stream in self.shipped if stream in ends})
+        for stream, masked in self._masked.items():
+            masked.behind = self.shipped[stream]
 
-    def written(self) -> list[Written]:
-        """What the run wrote to its streams and was not shipped yet."""
-        return [found for stream in self.shipped if (found := self._written(stream))]
+    def keep_secret(self, values: Mapping[str, str]) -> None:
+        """The values of the run's secrets, by variable: its log tells them to nobody."""
+        self.secrets = values
+        self._masked = {stream: Masked(Mask(values.values())) for stream in self.shipped} if values else {}
+
+    def written(self, last: bool = False) -> list[Written]:
+        """What the run wrote to its streams and was not shipped yet; the `last` of it when it has ended."""
+        return [found for stream in self.shipped if (found := self._written(stream, last))]
 
     def ship(self, written: Sequence[Written]) -> None:
         """These bytes are kept; go on after them."""
         for each in written:
             self.shipped[each.stream] = each.start + len(each.data)
+            if masked := self._masked.get(each.stream):
+                masked.waiting = masked.waiting[len(each.data) :]
 
     def collect(self) -> Found:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
@@ -169,13 +205,20 @@ class Workspace:
     def _write(self, name: str, content: object) -> None:
         (self.space / name).write_text(json.dumps(content), "utf-8")
 
-    def _written(self, stream: str) -> Written | None:
+    def _written(self, stream: str, last: bool) -> Written | None:
         start = self.shipped[stream]
+        if masked := self._masked.get(stream):
+            data = masked.told(lambda place: self._raw(stream, place), last)[:LOG_STEP]
+        else:
+            data = self._raw(stream, start)
+        return Written(stream, start, data) if data else None
+
+    def _raw(self, stream: str, start: int) -> bytes:
+        """The next step of what the run itself wrote."""
         file = self._log_file(stream)
         if _length(file) <= start:
-            return None
-        data = self._log_of_result(file, start) if self._is_result(stream) else self._log(file, start)
-        return Written(stream, start, data) if data else None
+            return b""
+        return self._log_of_result(file, start) if self._is_result(stream) else self._log(file, start)
 
     def _log(self, file: Path, start: int) -> bytes:
         """The launcher has cut it already, with its own mark."""

@@ -17,6 +17,7 @@ class Action(StrEnum):
     SEE_ALL_RUNS = "see everybody's runs"
     EDIT_BACKENDS = "change backends"
     LOAD_DUMPS = "load dumps"
+    USE_ALL_SECRETS = "use everybody's secrets"
 
 
 ALLOWED: dict[Role, frozenset[Action]] = {

@@ -16,10 +16,11 @@ from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.models import Task, TaskRevision
 from portal.pages import sheets
+from portal.pages.accounts import signed_in
 from portal.pages.forms import blame
 from portal.pages.run_form import drawn_parameters
 from portal.pages.task_forms import TaskForm
-from portal.services import backends, jobs, tasks
+from portal.services import backends, jobs, secrets, tasks
 
 pages = Blueprint("tasks", __name__)
 COLUMNS = ("name", "description", "language", "backend", "inputs", "outputs", "revision", "changed", "jobs")
@@ -126,7 +127,8 @@ def _show(form: TaskForm, task: Task | None) -> str:
     form.offer(backends.every(web.session()))
     shown = _preview(form)
     form.add_spare_rows()
-    return render_template("tasks/edit.html", form=form, task=task, **shown)
+    usable = secrets.visible(web.session(), signed_in())
+    return render_template("tasks/edit.html", form=form, task=task, secrets=usable, **shown)
 
 
 def _preview(form: TaskForm) -> dict[str, Any]:

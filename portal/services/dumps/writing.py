@@ -182,6 +182,8 @@ def _task(found: Dump, task: Task, homes: Mapping[tuple[int, str], int]) -> None
     for kind, rows in (("environment", variable_fields(draft)), ("configuration", configuration_fields(draft))):
         for fields in rows:
             found.add(kind, {"task": task.id, **fields})
+    for name, secret in draft.secrets:
+        found.notes.append(f"task {task.name}: the variable {name} is left out, as its value is the secret {secret}.")
     if draft.language == "command" and (">" in draft.code or "\n" in draft.code.strip()):
         found.notes.append(f"task {task.name}: the first system runs no command of several lines or with a >.")
 

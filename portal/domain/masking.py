@@ -1,0 +1,75 @@
+"""Masking: secret values taken out of what a run prints, also where a piece of it ends within one.
+
+It guards against accidents: code that means to can always print a value in a form that nobody knows.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+MASK = b"***"
+SHORTEST = 6
+
+
+class Mask:
+    """One stream's mask. What comes out is the same however the stream is cut into pieces: the longest that fits
+    where the first begins."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._words = sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(map(re.escape, self._words)))
+        self._held = b""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to mask."""
+        return bool(self._words)
+
+    def fed(self, data: bytes, last: bool = False) -> bytes:
+        """What is certain by now; an end that may be the beginning of a value is held until more, or the `last`."""
+        if not self._words:
+            return data
+        told, self._held = self._told(self._held + data, last)
+        return told
+
+    def _told(self, data: bytes, last: bool) -> tuple[bytes, bytes]:
+        pieces: list[bytes] = []
+        at = 0
+        while True:
+            found = self._pattern.search(data, at)
+            held = len(data) if last else self._begun(data, at)
+            if found is None or found.start() >= held:
+                return b"".join([*pieces, data[at:held]]), data[held:]
+            pieces += [data[at : found.start()], MASK]
+            at = found.end()
+
+    def _begun(self, data: bytes, at: int) -> int:
+        """The first place, from `at` on, where all that follows is the beginning of a longer value."""
+        return min((_begins(word, data, at) for word in self._words), default=len(data))
+
+
+def _begins(word: bytes, data: bytes, at: int) -> int:
+    place = max(at, len(data) - len(word) + 1)
+    while (place := data.find(word[:1], place)) >= 0:
+        if word.startswith(data[place:]):
+            return place
+        place += 1
+    return len(data)
+
+
+def _forms(value: str) -> Iterator[bytes]:
+    """The value, its lines, and how programs often write it: in a URL, in JSON, in base64 with anything around it."""
+    escaped = (quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1])
+    written = (value, *value.splitlines(), *escaped)
+    yield from (each.strip().encode() for each in written if len(each.strip()) >= SHORTEST)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for shift in range(3):
+            yield _certain(encode(bytes(shift) + value.encode()), shift, len(value.encode()))
+
+
+def _certain(encoded: bytes, shift: int, length: int) -> bytes:
+    """The characters that the value alone decides: 6 bits each, those before and after it excepted."""
+    return encoded[-(-shift * 8 // 6) : (shift + length) * 8 // 6]
