@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -29,7 +30,8 @@ from portal.models import Result, Run, Submission
 from portal.services import progress
 from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
-from workers.collector import Collector, Room, plain_file
+from workers import beneath
+from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
 from workers.languages import language
 
 GRACE_SECONDS = 5
@@ -108,7 +110,12 @@ class Workspace:
 
     def size(self) -> int:
         """How many bytes everything in it takes."""
-        return sum(_length(Path(place, name)) for place, _, names in os.walk(self.space) for name in names)
+        try:
+            with beneath.directory(self.space) as directory:
+                found = beneath.every(directory, MOST_ENTRIES)
+                return sum(each.st_size for each in found if not stat.S_ISDIR(each.st_mode))
+        except FileNotFoundError:
+            return 0
 
     def beat(self) -> None:
         """Tell the launcher that a worker looks after it, and to wait as long as usual for the next word."""
@@ -147,8 +154,7 @@ class Workspace:
     def collect(self) -> Found:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
         staged = self._staged()
-        room = self._room(staged)
-        return Collector(self.directory, self.claim, room).collect(self._own_files(staged), self._kept_endings())
+        return Collector(self.claim, self._room(staged), staged).collect(self.space, self._kept_endings())
 
     def tidy(self) -> None:
         remove(self.space)
@@ -169,7 +175,7 @@ class Workspace:
                 storage.copy_to(self._newest(matching, ending), self.directory / self.work.file(ending))
         for name, key in own.items():
             storage.copy_to(key, self.directory / name)
-        self._write("staged.json", {path.name: _mark(path.lstat()) for path in self.directory.iterdir()})
+        self._write("staged.json", {path.name: mark(path.lstat()) for path in self.directory.iterdir()})
 
     def _newest(self, matching: Sequence[tuple[str, str]], ending: str) -> str:
         """The key of the newest file whose whole name is this ending's; of the newest that matches if none is."""
@@ -222,11 +228,13 @@ class Workspace:
 
     def _log(self, file: Path, start: int) -> bytes:
         """The launcher has cut it already, with its own mark."""
-        return _part(file, start, self.most_log + LAUNCHERS_MARK)
+        return _part(self.space, file, start, self.most_log + LAUNCHERS_MARK)
 
     def _log_of_result(self, file: Path, start: int) -> bytes:
         """Only the log of it is cut: the file itself is kept whole."""
-        return _part(file, start, self.most_log) if start < self.most_log else LOG_CUT[start - self.most_log :]
+        return (
+            _part(self.space, file, start, self.most_log) if start < self.most_log else LOG_CUT[start - self.most_log :]
+        )
 
     def _is_result(self, stream: str) -> bool:
         return stream == "stdout" and bool(self.work.stdout)
@@ -245,23 +253,11 @@ class Workspace:
     def _room(self, staged: Mapping[str, Sequence[int]]) -> Room:
         """What was given may have been changed and be a result: it comes on top of what the run may add."""
         limits = self.work.limits
+        free = shutil.disk_usage(settings().portal_data).free
         return Room(
-            None if limits.output_bytes is None else limits.output_bytes + sum(size for _, size, _ in staged.values()),
+            free if limits.output_bytes is None else limits.output_bytes + sum(size for _, size, _ in staged.values()),
             None if limits.files is None else limits.files + len(staged),
         )
-
-    def _own_files(self, staged: Mapping[str, Sequence[int]]) -> list[str]:
-        """The files, and links, that the run wrote or changed, by name; what it was given is not its own."""
-        try:
-            entries = sorted(os.scandir(self.directory), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return [
-            entry.name
-            for entry in entries
-            if (entry.is_file(follow_symlinks=False) or entry.is_symlink())
-            and staged.get(entry.name) != _mark(entry.stat(follow_symlinks=False))
-        ]
 
 
 def short_of_disk(root: Path) -> bool:
@@ -272,8 +268,11 @@ def short_of_disk(root: Path) -> bool:
 
 def remove(space: Path) -> None:
     """Remove a run's directory, whatever its run did to it. Nothing of the run may be alive."""
-    _unlock(space)
-    shutil.rmtree(space, ignore_errors=True)
+    with suppress(OSError):
+        space.chmod(0o700)
+        with beneath.directory(space) as directory:
+            beneath.empty(directory)
+        space.rmdir()
 
 
 def _length(file: Path) -> int:
@@ -284,31 +283,13 @@ def _length(file: Path) -> int:
         return 0
 
 
-def _part(path: Path, start: int, end: int) -> bytes:
+def _part(space: Path, path: Path, start: int, end: int) -> bytes:
     """The next step of a file from `start`, never beyond `end`."""
-    with plain_file(path) as file:
+    with plain_file(space, path.relative_to(space).as_posix()) as file:
         if file is None or start >= end:
             return b""
         file.seek(start)
         return file.read(min(LOG_STEP, end - start))
-
-
-def _unlock(space: Path) -> None:
-    """Let every directory be emptied, also those that the run has closed."""
-    _open(space)
-    for directory, names, _ in os.walk(space):
-        for name in names:
-            _open(Path(directory, name))
-
-
-def _open(directory: Path) -> None:
-    with suppress(OSError):
-        if not directory.is_symlink():
-            directory.chmod(0o700)
-
-
-def _mark(found: os.stat_result) -> list[int]:
-    return [found.st_mtime_ns, found.st_size, found.st_ino]
 
 
 def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
