@@ -45,6 +45,7 @@ STATUS: dict[type[errors.PortalError], int] = {
     errors.Unavailable: 503,
     errors.NoRoom: 503,
     errors.Lost: 500,
+    errors.Damaged: 500,
 }
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 RETRY_SECONDS = 30

@@ -114,7 +114,7 @@ def single(name: str) -> Response:
 def file(name: str) -> AnyResponse:
     """A file's bytes; never as something that a browser would run."""
     stored = results.find(web.session(), _storable(name))
-    return downloads.file(stored, as_attachment=not stored.image)
+    return downloads.file(stored, web.current_account(), as_attachment=not stored.image)
 
 
 files.record(lambda state: _add(state, file, ("/submissions/<name>",), ["GET"]))

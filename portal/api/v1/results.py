@@ -8,6 +8,7 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from portal import downloads, web
+from portal.api import sender
 from portal.api.v1.edge import api, conditional
 from portal.api.v1.reading import checked
 from portal.api.v1.shapes import Results
@@ -55,7 +56,7 @@ def list_results(path: Uuid) -> Response:
 @checked
 def download_result(path: ResultPath, header: Conditional) -> Response:
     """A result's bytes, or a range of them."""
-    return downloads.file(_stored(path.uuid, path.name))
+    return downloads.file(_stored(path.uuid, path.name), sender.signed_in())
 
 
 @api.get("/submissions/<uuid>/results.zip", responses=answers(200, "application/zip", 404), security=ANYBODY)
@@ -64,7 +65,7 @@ def download_results(path: Uuid) -> Response:
     """All results in one zip, made while it is sent."""
     found = submissions.get(web.session(), path.uuid)
     every = [results.find(web.session(), each.name) for each in results.of_submission(found)]
-    return downloads.archive(f"{found.uuid}.zip", every)
+    return downloads.archive(f"{found.uuid}.zip", every, sender.signed_in())
 
 
 @api.get(
