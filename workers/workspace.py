@@ -13,7 +13,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import select
@@ -38,6 +38,15 @@ GRACE_SECONDS = 5
 LOG_STEP = 256_000
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stored file, under the name that the run finds it by."""
+
+    name: str
+    key: str
+    sha256: str
 
 
 class Masked:
@@ -164,24 +173,27 @@ class Workspace:
         self.temporary.mkdir(mode=0o700)
         self.directory.mkdir(mode=0o700)
 
-    def _stage_in(self, sources: Sequence[tuple[str, str]], own: Mapping[str, str]) -> None:
+    def _stage_in(self, sources: Sequence[Source], own: Sequence[Source]) -> None:
         """Bring, for every input ending, all files that match it, the newest also under the name the code expects;
         then the files of the task's own parameters."""
         for ending in self.work.inputs:
-            matching = [(name, key) for name, key in sources if fits(name, ending)]
-            for name, key in matching:
-                storage.copy_to(key, self.directory / name)
+            matching = [each for each in sources if fits(each.name, ending)]
+            for each in matching:
+                self._bring(each, each.name)
             if matching:
-                storage.copy_to(self._newest(matching, ending), self.directory / self.work.file(ending))
-        for name, key in own.items():
-            storage.copy_to(key, self.directory / name)
+                self._bring(self._newest(matching, ending), self.work.file(ending))
+        for each in own:
+            self._bring(each, each.name)
         self._write("staged.json", {path.name: mark(path.lstat()) for path in self.directory.iterdir()})
 
-    def _newest(self, matching: Sequence[tuple[str, str]], ending: str) -> str:
-        """The key of the newest file whose whole name is this ending's; of the newest that matches if none is."""
+    def _bring(self, source: Source, name: str) -> None:
+        storage.copy_to(source.key, self.directory / name, source.sha256)
+
+    def _newest(self, matching: Sequence[Source], ending: str) -> Source:
+        """The newest file whose whole name is this ending's; the newest that matches if none is."""
         expected = self.work.file(ending)
-        exact = [key for name, key in matching if unmarked(self.work.identity, name) == expected]
-        return (exact or [key for _, key in matching])[-1]
+        exact = [each for each in matching if unmarked(self.work.identity, each.name) == expected]
+        return (exact or matching)[-1]
 
     def _describe(self, argv: Sequence[str]) -> None:
         stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
@@ -292,8 +304,8 @@ def _part(space: Path, path: Path, start: int, end: int) -> bytes:
         return file.read(min(LOG_STEP, end - start))
 
 
-def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
-    """(file name, storage key) of everything that the run may take: the uploads, then what the steps before it gave."""
+def _sources(session: Session, claim: Claim) -> Iterator[Source]:
+    """Everything that the run may take: the uploads, then what the steps before it gave."""
     submission = session.get_one(Submission, claim.submission_id)
     mine = session.get_one(Run, claim.run_id)
     places = progress.before(submission.runs)[mine.position]
@@ -305,10 +317,10 @@ def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
         .order_by(Run.stage, Run.position, Result.id)
     )
     for result in session.scalars(earlier):
-        yield result.name, result.key
+        yield Source(result.name, result.key, result.sha256)
 
 
-def _uploads(submission: Submission, identity: str) -> Iterator[tuple[str, str]]:
+def _uploads(submission: Submission, identity: str) -> Iterator[Source]:
     """The job's input, then the files of its parameters; where two would bear one name, the second has its field's."""
     fields = {"", *(each.value for run in submission.runs for each in Work.from_json(run.work).files())}
     taken: set[str] = set()
@@ -318,14 +330,15 @@ def _uploads(submission: Submission, identity: str) -> Iterator[tuple[str, str]]
             ending = file_part(upload.field, ending)
         if upload.field in fields:
             taken.add(ending)
-            yield file_for(identity, ending), upload.key
+            yield Source(file_for(identity, ending), upload.key, upload.sha256)
 
 
-def _own_uploads(session: Session, claim: Claim) -> dict[str, str]:
-    """The files of the run's own parameters: names and storage keys."""
+def _own_uploads(session: Session, claim: Claim) -> list[Source]:
+    """The files of the run's own parameters."""
     submission = session.get_one(Submission, claim.submission_id)
-    keys = {upload.field: upload.key for upload in submission.batch.uploads}
-    return {claim.work.file(each.text): keys[str(each.value)] for each in claim.work.files()}
+    sent = {upload.field: upload for upload in submission.batch.uploads}
+    files = [(claim.work.file(each.text), sent[str(each.value)]) for each in claim.work.files()]
+    return [Source(name, upload.key, upload.sha256) for name, upload in files]
 
 
 def _upload_ending(submission: Submission) -> str:
