@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
@@ -21,7 +20,6 @@ class Mask:
 
     def __init__(self, values: Iterable[str]) -> None:
         self._words = sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._words)))
         self._held = b""
 
     def __bool__(self) -> bool:
@@ -37,18 +35,24 @@ class Mask:
 
     def _told(self, data: bytes, last: bool) -> tuple[bytes, bytes]:
         pieces: list[bytes] = []
-        at = 0
-        while True:
-            found = self._pattern.search(data, at)
-            held = len(data) if last else self._begun(data, at)
-            if found is None or found.start() >= held:
-                return b"".join([*pieces, data[at:held]]), data[held:]
-            pieces += [data[at : found.start()], MASK]
-            at = found.end()
+        at, places = 0, {word: data.find(word) for word in self._words}
+        held = len(data) if last else self._begun(data, 0)
+        while (found := _first(places)) and places[found] < held:
+            pieces += [data[at : places[found]], MASK]
+            at = places[found] + len(found)
+            places.update({word: data.find(word, at) for word, place in places.items() if 0 <= place < at})
+            if held < at:
+                held = self._begun(data, at)
+        return b"".join([*pieces, data[at:held]]), data[held:]
 
     def _begun(self, data: bytes, at: int) -> int:
         """The first place, from `at` on, where all that follows is the beginning of a longer value."""
         return min((_begins(word, data, at) for word in self._words), default=len(data))
+
+
+def _first(places: dict[bytes, int]) -> bytes | None:
+    """The word that is found first; of several there the longest, as that is how they are ordered."""
+    return min((word for word, place in places.items() if place >= 0), key=places.__getitem__, default=None)
 
 
 def _begins(word: bytes, data: bytes, at: int) -> int:

@@ -25,7 +25,7 @@ from portal.domain.states import State
 from portal.models import Account, Run, Secret, Submission
 from portal.services import accounts, export, logs, progress, secrets, submissions, tasks
 from portal.services.dumps import writing
-from portal.settings import settings
+from portal.settings import WrongSetting, settings
 from tests.conftest import PASSWORD, forget_settings
 from tests.making import make_backend, make_job, submitted
 from workers.execution import perform
@@ -321,6 +321,19 @@ def test_it_keeps_what_no_other_key_opens(
     with pytest.raises(Exception, match="PORTAL_SECRETS_KEY"):
         secrets.opened({"A": kept.value})
     assert VALUE not in everything_in(data / "portal.db")
+
+
+@pytest.mark.attack("SE-07")
+@pytest.mark.parametrize("key", ["planted", "x" * 44, f"{Fernet.generate_key().decode()},planted", "changeme-planted"])
+def test_it_does_not_start_with_a_weak_key_and_does_not_repeat_it(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTAL_SECRETS_KEY", key)
+    settings.cache_clear()
+
+    with pytest.raises(WrongSetting, match="PORTAL_SECRETS_KEY") as refused:
+        settings()
+
+    assert "planted" not in str(refused.value)
+    settings.cache_clear()
 
 
 @pytest.mark.attack("SE-07")

@@ -58,3 +58,13 @@ def test_it_leaves_a_stream_alone_that_has_no_secrets() -> None:
 
     assert not mask
     assert mask.fed(b"anything\xff") == b"anything\xff"
+
+
+def test_it_takes_no_longer_for_a_value_that_is_nearly_everywhere() -> None:
+    value = "a" * 9_999 + "b"
+    mask = Mask((value, "aaaaaaaaab"))
+
+    told = b"".join(mask.fed(b"a" * 250_000) for _ in range(8)) + mask.fed(b"b", last=True)
+
+    assert told == b"a" * (2_000_000 - 9_999) + b"***"
+    assert Mask(("abcdef",)).fed(b"abcdef" * 40_000) == b"***" * 40_000
