@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from ipaddress import ip_network
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import limits
 from click import ClickException
+from cryptography.fernet import Fernet
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
@@ -49,6 +51,9 @@ class Settings(BaseSettings):
     database_url: str = ""
     broker_url: str = ""
     secret_key: str = ""
+    portal_secrets_key: str = Field(
+        default="", description="Keys of the secrets, with commas: the first encrypts, all decrypt."
+    )
     portal_admin_name: str = "admin"
     portal_admin_password: str = ""
     portal_admin_email: str = ""
@@ -148,6 +153,16 @@ class Settings(BaseSettings):
         if value and not value.startswith("https://") and urlsplit(value).hostname not in HERE:
             raise ValueError("it must begin with https://")
         return _of_kind(value, ("http://", "https://"))
+
+    @field_validator("portal_secrets_key")
+    @classmethod
+    def _known_keys(cls, value: str) -> str:
+        try:
+            for each in _listed(value):
+                Fernet(each)
+        except ValueError:
+            raise ValueError("it must be keys as `flask secrets key` makes them, with commas between") from None
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -283,13 +298,24 @@ class Settings(BaseSettings):
 
     def signing_key(self) -> str:
         """The key of sessions and forms: SECRET_KEY, or one made once and kept beside the data."""
-        if self.secret_key:
-            return self.secret_key
-        file = self._key_file
+        return self.secret_key or self._kept(self._key_file, lambda: secrets.token_hex(32))
+
+    def secrets_keys(self, make: bool = False) -> tuple[str, ...]:
+        """The keys of the secrets: those of PORTAL_SECRETS_KEY, then one kept beside the data.
+
+        `make` makes that one where there is none at all. It goes on to decrypt where keys are set later.
+        """
+        file = self.portal_data / "secrets_key"
+        if file.exists() or (make and not self.portal_secrets_key):
+            return *_listed(self.portal_secrets_key), self._kept(file, lambda: Fernet.generate_key().decode())
+        return tuple(_listed(self.portal_secrets_key))
+
+    def _kept(self, file: Path, make: Callable[[], str]) -> str:
+        """What stands in a file beside the data, made once."""
         try:
             self.portal_data.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not file.exists():
-                _write_once(file, secrets.token_hex(32))
+                _write_once(file, make())
             return file.read_text("ascii")
         except OSError as failure:
             raise WrongSetting(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
-from portal.domain.errors import Invalid, NotFound
+from portal.domain.errors import Damaged, Invalid, NotFound
 from portal.settings import settings
 
 BLOCK = 1 << 20
@@ -68,11 +67,15 @@ def open_blob(key: str) -> BinaryIO:
         raise NotFound("This file is not kept any more.") from None
 
 
-def copy_to(key: str, target: Path) -> None:
-    try:
-        shutil.copyfile(_path(key), target)
-    except FileNotFoundError:
-        raise NotFound("This file is not kept any more.") from None
+def copy_to(key: str, target: Path, sha256: str) -> None:
+    """Raises Damaged when it is not what was kept with this SHA-256; NotFound."""
+    digest = hashlib.sha256()
+    with open_blob(key) as stream, target.open("wb") as copy:
+        for block in _blocks(stream):
+            digest.update(block)
+            copy.write(block)
+    if digest.hexdigest() != sha256:
+        raise Damaged("a stored file that it needs is damaged")
 
 
 def duplicate(key: str, new_key: str) -> None:

@@ -50,6 +50,7 @@ STATUS: dict[type[errors.PortalError], int] = {
     errors.NoRoom: 507,
     errors.Unavailable: 503,
     errors.Lost: 500,
+    errors.Damaged: 500,
 }
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 PASSING = (STATUS[errors.TooMany], STATUS[errors.Unavailable], STATUS[errors.NoRoom])

@@ -1,136 +1,204 @@
 """The collector: takes home what a run wrote. Plain files only; devices, and links to what lies elsewhere, stay behind.
 
-It runs when nothing of the run is alive any more. What it leaves it tells, so that nothing vanishes in silence.
+It runs when nothing of the run is alive any more, and trusts no name: each file is opened below the run's directory,
+looked at, and copied as far as it was long then. The outputs that the task names come first, so that no flood of files
+hides them. What it leaves it tells, so that nothing vanishes in silence.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from portal import storage
 from portal.domain.names import fits, public_file
 from portal.services.progress import Claim, Found, Kept
+from workers import beneath
 
 MOST_NAMED = 5
+MOST_ENTRIES = 100_000
+BEYOND = "Not kept, being beyond the limits of size and number: {}"
+LINKS = "Not kept, being links: {}"
+NO_FILES = "Not kept, being no plain files: {}"
+CLOSED = "Not kept, being closed to reading: {}"
+TOO_MANY = "Its directory has more than {:,} entries: only outputs under their whole names, and some others, are kept"
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.EXDEV)
 
 
 @dataclass(frozen=True)
 class Room:
-    """How many bytes, and how many files, a run may leave; None: any."""
+    """How many bytes, and how many files, a run may leave; None: any number."""
 
-    size: int | None
+    size: int
     files: int | None
 
 
 class Collector:
-    """Collects the files of one directory for one claim, within the room that there is."""
+    """Collects the files of one directory for one claim, within the room that there is.
 
-    def __init__(self, directory: Path, claim: Claim, room: Room) -> None:
-        self.directory, self.claim = directory, claim
+    `given` has the marks of the files that the run was given, by name: untouched they are not its own.
+    """
+
+    def __init__(self, claim: Claim, room: Room, given: Mapping[str, Sequence[int]]) -> None:
+        self.claim, self.given = claim, given
+        self.size, self.files = room.size, room.files
         self.kept: dict[str, Kept] = {}
-        self.left: dict[str, None] = {}
-        self.links: dict[str, None] = {}
-        self.size, self.most = room.size, room.files
+        self.left: dict[str, list[str]] = {}
+        self.crowded = False
+        self.temporary = self.directory = -1
 
-    def collect(self, names: Sequence[str], endings: Sequence[str]) -> Found:
-        """Keep, of these files, those that match an ending, in the order of the endings. All, or nothing is stored."""
+    def collect(self, space: Path, endings: Sequence[str]) -> Found:
+        """Keep the files in the run's space that match an ending, in the order of the endings. All, or nothing."""
         try:
-            missing = [each for each in endings if not self._take_all([name for name in names if fits(name, each)])]
+            with ExitStack() as open_ones:
+                taken = self._taken(self._candidates(endings)) if self._enter(space, open_ones) else {}
         except BaseException:
             discard(Found(tuple(self.kept.values())))
             raise
-        return Found(tuple(self.kept.values()), tuple(missing), tuple(self._sentences()))
+        return self._found(taken, endings)
 
-    def _take_all(self, names: Sequence[str]) -> int:
-        """How many plain files there were among these, kept or left for want of room."""
-        return sum(self._take(name) for name in names)
-
-    def _take(self, name: str) -> bool:
-        if name in self.kept or name in self.left:
-            return True
-        with plain_file(self.directory / name, self._names_of) as stream:
-            if stream is None:
-                self._miss(name)
-                return False
-            if self._fits_in(stream):
-                self._keep(name, stream)
-            else:
-                self.left[name] = None
+    def _enter(self, space: Path, open_ones: ExitStack) -> bool:
+        """False: a directory that the run removed, closed or put a link in place of, which has nothing for us."""
+        try:
+            self.temporary = open_ones.enter_context(beneath.directory(space, "tmp"))
+            self.directory = open_ones.enter_context(beneath.directory(space, f"tmp/{self.claim.work.identity}"))
+        except OSError as failure:
+            if failure.errno not in GONE:
+                raise
+            return False
         return True
 
-    def _miss(self, name: str) -> None:
-        with suppress(OSError):
-            found = (self.directory / name).lstat()
-            if stat.S_ISLNK(found.st_mode) or found.st_nlink > 1:
-                self.links[name] = None
+    def _candidates(self, endings: Sequence[str]) -> list[str]:
+        """The outputs under the names that the task is told, then whatever else ends so."""
+        told = [self.claim.work.output(each) for each in endings]
+        names = sorted(self._names())
+        return list(dict.fromkeys([*told, *(name for each in endings for name in names if fits(name, each))]))
 
-    def _fits_in(self, stream: BinaryIO) -> bool:
-        roomy = self.size is None or os.fstat(stream.fileno()).st_size <= self.size
-        return roomy and (self.most is None or len(self.kept) < self.most)
+    def _names(self) -> list[str]:
+        """Of the files in the directory, so many as there may be."""
+        most = MOST_ENTRIES if self.files is None else self.files
+        with os.scandir(self.directory) as entries:
+            names = [entry.name for entry in islice(entries, most + 1)]
+        self.crowded = len(names) > most
+        return names[:most]
 
-    def _keep(self, name: str, stream: BinaryIO) -> None:
+    def _taken(self, names: Sequence[str]) -> dict[str, bool]:
+        """Whether each is a plain file of the run's own, kept or left for want of room."""
+        return {name: self._take(name) for name in names}
+
+    def _take(self, name: str) -> bool:
+        try:
+            found = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
+        except OSError:
+            return False
+        if stat.S_ISDIR(found.st_mode) or self.given.get(name) == mark(found):
+            return False
+        if refusal := self._refusal(found):
+            self._leave(refusal, name)
+            return False
+        return self._copy(name)
+
+    def _refusal(self, found: os.stat_result) -> str:
+        if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > self._known(found)):
+            return LINKS
+        return "" if stat.S_ISREG(found.st_mode) else NO_FILES
+
+    def _copy(self, name: str) -> bool:
+        """What lies there by now is looked at once more, when it is open."""
+        try:
+            descriptor = beneath.opened(self.directory, name)
+        except OSError as failure:
+            self._leave(CLOSED if failure.errno == errno.EACCES else LINKS, name)
+            return False
+        with os.fdopen(descriptor, "rb") as stream:
+            found = os.fstat(descriptor)
+            if refusal := self._refusal(found):
+                self._leave(refusal, name)
+                return False
+            if self._fits_in(found.st_size):
+                self._keep(name, stream, found.st_size)
+            else:
+                self._leave(BEYOND, name)
+        return True
+
+    def _leave(self, why: str, name: str) -> None:
+        self.left.setdefault(why, []).append(name)
+
+    def _fits_in(self, size: int) -> bool:
+        return size <= self.size and (self.files is None or len(self.kept) < self.files)
+
+    def _keep(self, name: str, stream: BinaryIO, size: int) -> None:
         key = f"runs/{self.claim.uuid}/{self.claim.attempt}/{len(self.kept) + 1}"
-        blob = storage.put(key, stream, self.size)
-        if self.size is not None:
-            self.size -= blob.size
+        blob = storage.put(key, io.BufferedReader(_Beginning(stream, size)))
+        self.size -= blob.size
         self.kept[name] = Kept(public_file(self.claim.work.identity, name), blob)
 
-    def _names_of(self, found: os.stat_result) -> int:
+    def _known(self, found: os.stat_result) -> int:
         """How many names a file has in the directories of the run, all of which its code may write to."""
-        return self._names[found.st_dev, found.st_ino]
+        return 1 if found.st_nlink == 1 else self._known_names[found.st_dev, found.st_ino]
 
     @cached_property
-    def _names(self) -> Counter[tuple[int, int]]:
+    def _known_names(self) -> Counter[tuple[int, int]]:
         """Of every file with several names."""
-        return Counter((each.st_dev, each.st_ino) for each in _files_below(self.directory.parent) if each.st_nlink > 1)
+        entries = beneath.every(self.temporary, MOST_ENTRIES)
+        return Counter((each.st_dev, each.st_ino) for each in entries if each.st_nlink > 1)
+
+    def _found(self, taken: Mapping[str, bool], endings: Sequence[str]) -> Found:
+        names = {each: sorted(name for name, there in taken.items() if there and fits(name, each)) for each in endings}
+        kept = [self.kept[name] for name in dict.fromkeys(chain(*names.values())) if name in self.kept]
+        return Found(tuple(kept), tuple(each for each in endings if not names[each]), tuple(self._sentences()))
 
     def _sentences(self) -> Iterator[str]:
-        if self.left:
-            yield f"Not kept, being beyond the limits of size and number: {_some(list(self.left))}"
-        if self.links:
-            yield f"Not kept, being links: {_some(list(self.links))}"
+        for why in (BEYOND, LINKS, NO_FILES, CLOSED):
+            if names := self.left.get(why):
+                yield why.format(_some(sorted(names)))
+        if self.crowded:
+            yield TOO_MANY.format(self.files or MOST_ENTRIES)
 
 
-def _one(_: os.stat_result) -> int:
-    return 1
+class _Beginning(io.RawIOBase):
+    """So much of a file as it had when it was opened: one that still grows is not followed."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream, self._left = stream, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(min(len(buffer), self._left))
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
 
 
 @contextmanager
-def plain_file(path: Path, known: Callable[[os.stat_result], int] = _one) -> Iterator[BinaryIO | None]:
-    """A regular file all of whose names are known, opened without following links and without waiting; else None.
-
-    One with a name elsewhere may be what its user may read and others may not.
-    """
+def plain_file(space: Path, name: str) -> Iterator[BinaryIO | None]:
+    """A regular file with one name, below the run's space, opened without following links or waiting; else None."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+        with beneath.directory(space) as root:
+            descriptor = beneath.opened(root, name)
     except OSError:
         yield None
         return
-    if not _plain(os.fstat(descriptor), known):
-        os.close(descriptor)
-        yield None
-        return
     with os.fdopen(descriptor, "rb") as stream:
-        yield stream
+        found = os.fstat(descriptor)
+        yield stream if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
 
 
-def _plain(found: os.stat_result, known: Callable[[os.stat_result], int]) -> bool:
-    return stat.S_ISREG(found.st_mode) and (found.st_nlink == 1 or found.st_nlink == known(found))
-
-
-def _files_below(directory: Path) -> Iterator[os.stat_result]:
-    for place, _, names in os.walk(directory):
-        for name in names:
-            with suppress(OSError):
-                yield Path(place, name).lstat()
+def mark(found: os.stat_result) -> list[int]:
+    """What changes when a file is written to, or another one is put in its place."""
+    return [found.st_mtime_ns, found.st_size, found.st_ino]
 
 
 def _some(names: Sequence[str]) -> str:

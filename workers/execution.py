@@ -19,13 +19,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from portal.database import reading, transaction
-from portal.domain.errors import Lost, NoRoom, PortalError, Unavailable
+from portal.domain.errors import Lost, NoKey, NoRoom, NotFound, PortalError, Unavailable
 from portal.domain.plugins import plugins
 from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run
-from portal.services import progress
-from portal.services.progress import Answer, Claim, Found
+from portal.services import progress, secrets
+from portal.services.progress import NOTHING, Answer, Claim, Found
 from portal.settings import settings
 from workers.collector import discard
 from workers.runners import Handle, Runner, runner
@@ -36,6 +36,7 @@ FENCE = 0.6
 RETRY_SECONDS = 0.5
 LOG_SECONDS = 0.5
 STEPS = 16
+SEALED = "secrets"
 ROOM_SECONDS = 10.0
 STOP_SECONDS = 30.0
 NO_ANSWER = (DBAPIError, NoConnection)
@@ -65,7 +66,7 @@ def perform(claim: Claim, ending: Callable[[], bool] = never) -> None:
         _perform(claim, ending)
     except Ghost:
         log.info("run %s attempt %s is another worker's now", claim.uuid, claim.attempt)
-    except NoRoom as refusal:
+    except (NoRoom, NoKey) as refusal:
         log.warning("run %s attempt %s has to wait: %s", claim.uuid, claim.attempt, refusal)
         _release(claim, str(refusal), ROOM_SECONDS)
     except (PortalError, OSError) as failure:
@@ -83,6 +84,8 @@ def perform(claim: Claim, ending: Callable[[], bool] = never) -> None:
 
 def _perform(claim: Claim, ending: Callable[[], bool]) -> None:
     workspace, where = _place(claim)
+    if not _learn_secrets(claim, workspace):
+        return
     if claim.handle is None:
         _bring(claim, workspace)
     proven = time.monotonic()
@@ -111,6 +114,30 @@ def _place(claim: Claim) -> tuple[Workspace, Runner]:
         raise
 
 
+def _learn_secrets(claim: Claim, workspace: Workspace) -> bool:
+    """Open what the run is to be given; False if one is gone, which ends it. Raises NoKey, OutOfReach.
+
+    The handle keeps them as they are sealed: whoever takes the run up masks in its log what it was given.
+    """
+    if claim.work.secrets:
+        try:
+            workspace.sealed = (claim.handle or {}).get(SEALED) or _sealed(claim)
+            workspace.keep_secret(secrets.opened(workspace.sealed))
+        except NotFound as gone:
+            _finish(claim, Outcome("cannot_start", detail=f"{gone}."), NOTHING)
+            return False
+        except NoKey as failure:
+            if claim.handle:
+                raise OutOfReach from failure
+            raise
+    return True
+
+
+def _sealed(claim: Claim) -> dict[str, str]:
+    with reading() as session:
+        return secrets.sealed_for(session, claim.work)
+
+
 def _bring(claim: Claim, workspace: Workspace) -> None:
     """Make the directory and bring the inputs, when nothing lives of earlier tries on this machine."""
     with _beating(claim), _room():
@@ -123,7 +150,7 @@ def _bring(claim: Claim, workspace: Workspace) -> None:
 
 def _begin(claim: Claim, workspace: Workspace, where: Runner) -> Handle | None:
     """The handle is kept before anything is started under it, so that no process can be forgotten. None: stopped."""
-    handle = where.handle(workspace.space)
+    handle = where.handle(workspace.space) | ({SEALED: workspace.sealed} if workspace.sealed else {})
     with transaction() as session:
         answer = progress.started(session, claim, handle)
     if answer is Answer.GO_ON:
@@ -270,7 +297,7 @@ class _Watch:
             with reading() as session:
                 self.workspace.resume_log(progress.log_ends(session, self.claim))
             self._beat(last=False)
-        self.where.start(self.handle, self.proven + FENCE * settings().portal_lease_seconds)
+        self.where.start(self.handle, self.proven + FENCE * settings().portal_lease_seconds, self.workspace.secrets)
 
     def _is_due(self, outcome: Outcome | None) -> bool:
         """A beat is due at its time, and at once when there is something to tell."""
@@ -296,7 +323,7 @@ class _Watch:
     def _say(self, last: bool) -> Answer:
         """Beat, with some of the log; at the end with all the rest of it."""
         for step in count(1):
-            written = self.workspace.written()
+            written = self.workspace.written(last)
             with transaction() as session:
                 answer = progress.beat(session, self.claim, written)
             self.workspace.ship(written)

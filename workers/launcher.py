@@ -1,9 +1,10 @@
 """The launcher: a small program of its own that minds one local run, `launcher.py <directory> [<until>]`.
 
-It knows no database, no broker and no secret, and outlives the worker that started it: how the run ended stands in its
-directory, put there by one rename when nothing of the run is alive any more. A failure of the launcher itself leaves no
-outcome, so that it never becomes the user's verdict. After `until`, by the monotonic clock, it starts nothing any more.
-It starts once per run, hence the few and light imports.
+It knows no database, no broker and no secret but those of its run, which come through its standard input, as a JSON
+object by variable, for the environment of what it starts. It outlives the worker that started it: how the run ended
+stands in its directory, put there by one rename when nothing of the run is alive any more. A failure of the launcher
+itself leaves no outcome, so that it never becomes the user's verdict. After `until`, by the monotonic clock, it starts
+nothing any more. It starts once per run, hence the few and light imports.
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
@@ -672,12 +673,20 @@ def settle(directory: str) -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+def told_secrets() -> dict[str, str]:
+    with open(0, "rb", closefd=False) as told:
+        return json.loads(told.read() or "{}")  # type: ignore[no-any-return]
+
+
 def main() -> None:
+    secrets = told_secrets()
     settle(sys.argv[1])
     if os.path.exists("outcome.json") or os.path.exists("launched.json"):
         return
     with open("launch.json", encoding="utf-8") as file:
-        spec = Spec(json.load(file))
+        given = json.load(file)
+    given["environment"].update(secrets)
+    spec = Spec(given)
     if claim():
         publish(Minded(spec, *map(float, sys.argv[2:])).run())
 

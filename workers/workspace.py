@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import select
@@ -21,6 +22,7 @@ from sqlalchemy.orm import Session
 from portal import storage
 from portal.domain.errors import NoRoom
 from portal.domain.limits import LARGEST_LOG_BYTES
+from portal.domain.masking import Mask
 from portal.domain.names import file_for, fits, unmarked
 from portal.domain.parameters import file_part
 from portal.domain.work import Work
@@ -28,13 +30,46 @@ from portal.models import Result, Run, Submission
 from portal.services import progress
 from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
-from workers.collector import Collector, Room, plain_file
+from workers import beneath
+from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
 from workers.languages import language
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stored file, under the name that the run finds it by."""
+
+    name: str
+    key: str
+    sha256: str
+
+
+class Masked:
+    """A log as it may be shown: how much of the run's own was taken, and what of it `waiting` to be kept.
+
+    After another worker it is made anew from its beginning; so much as was kept already is left `behind`.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask = mask
+        self.taken = self.behind = 0
+        self.waiting = b""
+
+    def told(self, read: Callable[[int], bytes], last: bool) -> bytes:
+        """What waits, with more of the log where nothing does."""
+        while not self.waiting:
+            data = read(self.taken)
+            self.taken += len(data)
+            masked = self.mask.fed(data, last=last and not data)
+            self.waiting, self.behind = masked[self.behind :], max(0, self.behind - len(masked))
+            if not data:
+                break
+        return self.waiting
 
 
 class Workspace:
@@ -47,6 +82,9 @@ class Workspace:
         self.temporary = space / "tmp"
         self.directory = self.temporary / claim.work.identity
         self.shipped = {"stdout": 0, "stderr": 0}
+        self.sealed: dict[str, str] = {}
+        self.secrets: Mapping[str, str] = {}
+        self._masked: dict[str, Masked] = {}
         self.most_log = claim.work.limits.log_bytes or LARGEST_LOG_BYTES
 
     @classmethod
@@ -81,7 +119,12 @@ class Workspace:
 
     def size(self) -> int:
         """How many bytes everything in it takes."""
-        return sum(_length(Path(place, name)) for place, _, names in os.walk(self.space) for name in names)
+        try:
+            with beneath.directory(self.space) as directory:
+                found = beneath.every(directory, MOST_ENTRIES)
+                return sum(each.st_size for each in found if not stat.S_ISDIR(each.st_mode))
+        except FileNotFoundError:
+            return 0
 
     def beat(self) -> None:
         """Tell the launcher that a worker looks after it, and to wait as long as usual for the next word."""
@@ -98,21 +141,29 @@ class Workspace:
     def resume_log(self, ends: Mapping[str, int]) -> None:
         """Go on with each stream where what is kept of it ends."""
         self.shipped.update({stream: ends[stream] for stream in self.shipped if stream in ends})
+        for stream, masked in self._masked.items():
+            masked.behind = self.shipped[stream]
 
-    def written(self) -> list[Written]:
-        """What the run wrote to its streams and was not shipped yet."""
-        return [found for stream in self.shipped if (found := self._written(stream))]
+    def keep_secret(self, values: Mapping[str, str]) -> None:
+        """The values of the run's secrets, by variable: its log tells them to nobody."""
+        self.secrets = values
+        self._masked = {stream: Masked(Mask(values.values())) for stream in self.shipped} if values else {}
+
+    def written(self, last: bool = False) -> list[Written]:
+        """What the run wrote to its streams and was not shipped yet; the `last` of it when it has ended."""
+        return [found for stream in self.shipped if (found := self._written(stream, last))]
 
     def ship(self, written: Sequence[Written]) -> None:
         """These bytes are kept; go on after them."""
         for each in written:
             self.shipped[each.stream] = each.start + len(each.data)
+            if masked := self._masked.get(each.stream):
+                masked.waiting = masked.waiting[len(each.data) :]
 
     def collect(self) -> Found:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
         staged = self._staged()
-        room = self._room(staged)
-        return Collector(self.directory, self.claim, room).collect(self._own_files(staged), self._kept_endings())
+        return Collector(self.claim, self._room(staged), staged).collect(self.space, self._kept_endings())
 
     def tidy(self) -> None:
         remove(self.space)
@@ -122,24 +173,27 @@ class Workspace:
         self.temporary.mkdir(mode=0o700)
         self.directory.mkdir(mode=0o700)
 
-    def _stage_in(self, sources: Sequence[tuple[str, str]], own: Mapping[str, str]) -> None:
+    def _stage_in(self, sources: Sequence[Source], own: Sequence[Source]) -> None:
         """Bring, for every input ending, all files that match it, the newest also under the name the code expects;
         then the files of the task's own parameters."""
         for ending in self.work.inputs:
-            matching = [(name, key) for name, key in sources if fits(name, ending)]
-            for name, key in matching:
-                storage.copy_to(key, self.directory / name)
+            matching = [each for each in sources if fits(each.name, ending)]
+            for each in matching:
+                self._bring(each, each.name)
             if matching:
-                storage.copy_to(self._newest(matching, ending), self.directory / self.work.file(ending))
-        for name, key in own.items():
-            storage.copy_to(key, self.directory / name)
-        self._write("staged.json", {path.name: _mark(path.lstat()) for path in self.directory.iterdir()})
+                self._bring(self._newest(matching, ending), self.work.file(ending))
+        for each in own:
+            self._bring(each, each.name)
+        self._write("staged.json", {path.name: mark(path.lstat()) for path in self.directory.iterdir()})
 
-    def _newest(self, matching: Sequence[tuple[str, str]], ending: str) -> str:
-        """The key of the newest file whose whole name is this ending's; of the newest that matches if none is."""
+    def _bring(self, source: Source, name: str) -> None:
+        storage.copy_to(source.key, self.directory / name, source.sha256)
+
+    def _newest(self, matching: Sequence[Source], ending: str) -> Source:
+        """The newest file whose whole name is this ending's; the newest that matches if none is."""
         expected = self.work.file(ending)
-        exact = [key for name, key in matching if unmarked(self.work.identity, name) == expected]
-        return (exact or [key for _, key in matching])[-1]
+        exact = [each for each in matching if unmarked(self.work.identity, each.name) == expected]
+        return (exact or matching)[-1]
 
     def _describe(self, argv: Sequence[str]) -> None:
         stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
@@ -169,21 +223,30 @@ class Workspace:
     def _write(self, name: str, content: object) -> None:
         (self.space / name).write_text(json.dumps(content), "utf-8")
 
-    def _written(self, stream: str) -> Written | None:
+    def _written(self, stream: str, last: bool) -> Written | None:
         start = self.shipped[stream]
+        if masked := self._masked.get(stream):
+            data = masked.told(lambda place: self._raw(stream, place), last)[:LOG_STEP]
+        else:
+            data = self._raw(stream, start)
+        return Written(stream, start, data) if data else None
+
+    def _raw(self, stream: str, start: int) -> bytes:
+        """The next step of what the run itself wrote."""
         file = self._log_file(stream)
         if _length(file) <= start:
-            return None
-        data = self._log_of_result(file, start) if self._is_result(stream) else self._log(file, start)
-        return Written(stream, start, data) if data else None
+            return b""
+        return self._log_of_result(file, start) if self._is_result(stream) else self._log(file, start)
 
     def _log(self, file: Path, start: int) -> bytes:
         """The launcher has cut it already, with its own mark."""
-        return _part(file, start, self.most_log + LAUNCHERS_MARK)
+        return _part(self.space, file, start, self.most_log + LAUNCHERS_MARK)
 
     def _log_of_result(self, file: Path, start: int) -> bytes:
         """Only the log of it is cut: the file itself is kept whole."""
-        return _part(file, start, self.most_log) if start < self.most_log else LOG_CUT[start - self.most_log :]
+        return (
+            _part(self.space, file, start, self.most_log) if start < self.most_log else LOG_CUT[start - self.most_log :]
+        )
 
     def _is_result(self, stream: str) -> bool:
         return stream == "stdout" and bool(self.work.stdout)
@@ -202,23 +265,11 @@ class Workspace:
     def _room(self, staged: Mapping[str, Sequence[int]]) -> Room:
         """What was given may have been changed and be a result: it comes on top of what the run may add."""
         limits = self.work.limits
+        free = shutil.disk_usage(settings().portal_data).free
         return Room(
-            None if limits.output_bytes is None else limits.output_bytes + sum(size for _, size, _ in staged.values()),
+            free if limits.output_bytes is None else limits.output_bytes + sum(size for _, size, _ in staged.values()),
             None if limits.files is None else limits.files + len(staged),
         )
-
-    def _own_files(self, staged: Mapping[str, Sequence[int]]) -> list[str]:
-        """The files, and links, that the run wrote or changed, by name; what it was given is not its own."""
-        try:
-            entries = sorted(os.scandir(self.directory), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return [
-            entry.name
-            for entry in entries
-            if (entry.is_file(follow_symlinks=False) or entry.is_symlink())
-            and staged.get(entry.name) != _mark(entry.stat(follow_symlinks=False))
-        ]
 
 
 def short_of_disk(root: Path) -> bool:
@@ -229,8 +280,11 @@ def short_of_disk(root: Path) -> bool:
 
 def remove(space: Path) -> None:
     """Remove a run's directory, whatever its run did to it. Nothing of the run may be alive."""
-    _unlock(space)
-    shutil.rmtree(space, ignore_errors=True)
+    with suppress(OSError):
+        space.chmod(0o700)
+        with beneath.directory(space) as directory:
+            beneath.empty(directory)
+        space.rmdir()
 
 
 def _length(file: Path) -> int:
@@ -241,35 +295,17 @@ def _length(file: Path) -> int:
         return 0
 
 
-def _part(path: Path, start: int, end: int) -> bytes:
+def _part(space: Path, path: Path, start: int, end: int) -> bytes:
     """The next step of a file from `start`, never beyond `end`."""
-    with plain_file(path) as file:
+    with plain_file(space, path.relative_to(space).as_posix()) as file:
         if file is None or start >= end:
             return b""
         file.seek(start)
         return file.read(min(LOG_STEP, end - start))
 
 
-def _unlock(space: Path) -> None:
-    """Let every directory be emptied, also those that the run has closed."""
-    _open(space)
-    for directory, names, _ in os.walk(space):
-        for name in names:
-            _open(Path(directory, name))
-
-
-def _open(directory: Path) -> None:
-    with suppress(OSError):
-        if not directory.is_symlink():
-            directory.chmod(0o700)
-
-
-def _mark(found: os.stat_result) -> list[int]:
-    return [found.st_mtime_ns, found.st_size, found.st_ino]
-
-
-def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
-    """(file name, storage key) of everything that the run may take: the uploads, then what the steps before it gave."""
+def _sources(session: Session, claim: Claim) -> Iterator[Source]:
+    """Everything that the run may take: the uploads, then what the steps before it gave."""
     submission = session.get_one(Submission, claim.submission_id)
     mine = session.get_one(Run, claim.run_id)
     places = progress.before(submission.runs)[mine.position]
@@ -281,10 +317,10 @@ def _sources(session: Session, claim: Claim) -> Iterator[tuple[str, str]]:
         .order_by(Run.stage, Run.position, Result.id)
     )
     for result in session.scalars(earlier):
-        yield result.name, result.key
+        yield Source(result.name, result.key, result.sha256)
 
 
-def _uploads(submission: Submission, identity: str) -> Iterator[tuple[str, str]]:
+def _uploads(submission: Submission, identity: str) -> Iterator[Source]:
     """The job's input, then the files of its parameters; where two would bear one name, the second has its field's."""
     fields = {"", *(each.value for run in submission.runs for each in Work.from_json(run.work).files())}
     taken: set[str] = set()
@@ -294,14 +330,15 @@ def _uploads(submission: Submission, identity: str) -> Iterator[tuple[str, str]]
             ending = file_part(upload.field, ending)
         if upload.field in fields:
             taken.add(ending)
-            yield file_for(identity, ending), upload.key
+            yield Source(file_for(identity, ending), upload.key, upload.sha256)
 
 
-def _own_uploads(session: Session, claim: Claim) -> dict[str, str]:
-    """The files of the run's own parameters: names and storage keys."""
+def _own_uploads(session: Session, claim: Claim) -> list[Source]:
+    """The files of the run's own parameters."""
     submission = session.get_one(Submission, claim.submission_id)
-    keys = {upload.field: upload.key for upload in submission.batch.uploads}
-    return {claim.work.file(each.text): keys[str(each.value)] for each in claim.work.files()}
+    sent = {upload.field: upload for upload in submission.batch.uploads}
+    files = [(claim.work.file(each.text), sent[str(each.value)]) for each in claim.work.files()]
+    return [Source(name, upload.key, upload.sha256) for name, upload in files]
 
 
 def _upload_ending(submission: Submission) -> str:

@@ -115,17 +115,19 @@ def single(name: str) -> Response:
 @files.get("/submissions/<name>")
 def file(name: str) -> AnyResponse:
     """A file's bytes; never as something that a browser would run."""
-    _check_seen(submissions.get(web.session(), results.owner_of(_storable(name))))
+    account = _seeing(submissions.get(web.session(), results.owner_of(_storable(name))))
     rates.no_guess()
     stored = results.find(web.session(), name)
-    return downloads.file(stored, as_attachment=not stored.image)
+    return downloads.file(stored, account, as_attachment=not stored.image)
 
 
-def _check_seen(submission: Submission) -> None:
-    """What is open by its address needs no account, and asks for none. Raises NotFound, or Refused."""
-    if not access.may(None, Action.SEE_RUN, submission):
-        g.account = sender.account_of_header()
-        sender.seen(submission.uuid)
+def _seeing(submission: Submission) -> Account | None:
+    """Who asks. What is open by its address needs no account, and asks for none. Raises NotFound, or Refused."""
+    if access.may(None, Action.SEE_RUN, submission):
+        return web.current_account()
+    g.account = sender.account_of_header()
+    sender.seen(submission.uuid)
+    return sender.account(submission.job_name)
 
 
 files.record(lambda state: _add(state, file, ("/submissions/<name>",), ["GET"]))

@@ -9,11 +9,12 @@ from portal.commands.dump import dump
 from portal.commands.load import load
 from portal.commands.password import password
 from portal.commands.runs import delete, resume, stop
+from portal.commands.secrets import secrets
 from portal.commands.setup import setup
 from portal.commands.start import start
 from portal.commands.token import token
 
 
 def register(app: Flask) -> None:
-    for command in (start, setup, load, dump, account, password, token, stop, delete, resume):
+    for command in (start, setup, load, dump, account, password, token, stop, delete, resume, secrets):
         app.cli.add_command(command)

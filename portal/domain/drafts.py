@@ -65,7 +65,10 @@ class ConfigurationDraft:
 
 @dataclass(frozen=True)
 class TaskDraft:
-    """What a task is to be. Any analyst may use a public one; `groups` None: shared as it is."""
+    """What a task is to be. `variables` have values; `secrets` are the variables that have a secret's, by its name.
+
+    Any analyst may use a public one; `groups` None: shared as it is.
+    """
 
     name: str
     language: str
@@ -82,6 +85,7 @@ class TaskDraft:
     retries: Retries = NO_RETRIES
     parameters: tuple[ParameterDraft, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
     configurations: tuple[ConfigurationDraft, ...] = field(default=())
     public: bool = True
     groups: tuple[str, ...] | None = None
@@ -102,7 +106,7 @@ def faults(draft: TaskDraft) -> Iterator[Fault]:
     yield from _code_faults(draft)
     yield from _ending_faults(draft)
     yield from _parameter_faults(draft)
-    yield from _variable_faults(draft.variables)
+    yield from _variable_faults(draft)
     yield from _configuration_faults(draft.configurations)
     yield from _rule_faults(draft)
     yield from limits.faults(draft.limits)
@@ -254,15 +258,17 @@ def _file_faults(draft: ParameterDraft) -> Iterator[Fault]:
             yield "choices", f"“{each}” is not an ending such as .csv."
 
 
-def _variable_faults(variables: Sequence[tuple[str, str]]) -> Iterator[Fault]:
-    names = [name for name, _ in variables]
-    for index, (name, value) in enumerate(variables):
+def _variable_faults(draft: TaskDraft) -> Iterator[Fault]:
+    """Those with a secret are numbered after the others."""
+    names = [name for name, _ in (*draft.variables, *draft.secrets)]
+    for index, name in enumerate(names):
         if not VARIABLE.fullmatch(name):
             yield f"variables-{index}-name", "Use letters, digits and _ for the variable's name."
         elif OWN_VARIABLES.fullmatch(name):
             yield f"variables-{index}-name", f"{name} is set by the portal and cannot be changed."
         elif names.index(name) != index:
             yield f"variables-{index}-name", "Each variable is named once."
+    for index, (_, value) in enumerate(draft.variables):
         if reason := check_text("variable's value", value):
             yield f"variables-{index}-value", reason
 

@@ -31,6 +31,14 @@ class NoRoom(Unavailable):
     """Too little free disk for what is to be done."""
 
 
+class NoKey(Unavailable):
+    """A secret was encrypted with a key that this machine does not have."""
+
+
+class Damaged(PortalError):
+    """A stored file is not what was kept."""
+
+
 class TooMany(PortalError):
     """A limit is reached; `retry_after` is in seconds."""
 

@@ -29,6 +29,7 @@ class Action(StrEnum):
     CHANGE_JOB = "change, share and delete this job"
     SEE_RUN = "see a run"
     CHANGE_RUN = "stop, resume, share and delete this run"
+    USE_ALL_SECRETS = "use everybody's secrets"
 
 
 class Tie(Enum):

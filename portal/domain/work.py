@@ -28,7 +28,10 @@ class Placement:
 
 @dataclass(frozen=True)
 class Work:
-    """One run's whole task. `identity` is the submission's UUID: it begins the name of every file."""
+    """One run's whole task. `identity` is the submission's UUID: it begins the name of every file.
+
+    `secrets` has the names of secrets by variable, never a value; they were there when the task was `saved`.
+    """
 
     identity: str
     task: str
@@ -40,6 +43,8 @@ class Work:
     stdout: str = ""
     arguments: tuple[Argument, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    saved: str = ""
     rules: Rules = field(default_factory=Rules)
     limits: Limits = USUAL
     retries: Retries = NO_RETRIES

@@ -158,6 +158,8 @@ class Run(Base):
         check_move(self.state, state)
         self.state = state
         self.reason = sentence
+        if state.final and self.handle:
+            self.handle = {name: value for name, value in self.handle.items() if name != "secrets"}
         if state is State.RUNNING or state.final:
             setattr(self, "started" if state is State.RUNNING else "ended", now())
         if sentence:

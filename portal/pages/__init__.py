@@ -17,6 +17,7 @@ from portal.pages import (
     jobs,
     passwords,
     roster,
+    secrets,
     submissions,
     tasks,
     tokens,
@@ -24,7 +25,7 @@ from portal.pages import (
 
 PAGES = (
     health, home, accounts, passwords, roster, groups, backends, tasks, jobs, submissions, batches, imports, tokens,
-    audit,
+    secrets, audit,
 )  # fmt: skip
 
 

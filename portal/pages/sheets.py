@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from flask import Response
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def csv_of(name: str, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> Response:

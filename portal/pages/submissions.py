@@ -22,7 +22,19 @@ from portal.models import Message, Result, Run, Submission
 from portal.pages import fragments, sheets
 from portal.pages.accounts import signed_in
 from portal.pages.run_form import VALUE_PREFIX
-from portal.services import access, jobs, keeping, logs, progress, results, resuming, sharing, submissions, views
+from portal.services import (
+    access,
+    integrity,
+    jobs,
+    keeping,
+    logs,
+    progress,
+    results,
+    resuming,
+    sharing,
+    submissions,
+    views,
+)
 from portal.web import current_account, session
 
 pages = Blueprint("submissions", __name__)
@@ -168,24 +180,26 @@ def log(uuid: str, run_uuid: str, stream: str) -> Response:
     """What the last attempt wrote, or with ?attempt= the one of this number, counted from 1."""
     run = _run(_submission(uuid), run_uuid)
     wanted = request.args.get("attempt", type=int)
-    if wanted is None:
-        return downloads.text(f"{run.task_name}.{stream}.txt", logs.whole(session(), run, stream))
-    if not 1 <= wanted <= len(run.attempts):
+    if wanted is not None and not 1 <= wanted <= len(run.attempts):
         raise NotFound("There is no such attempt.")
-    written = logs.whole(session(), run, stream, run.attempts[wanted - 1].number)
-    return downloads.text(f"{run.task_name}.{wanted}.{stream}.txt", written)
+    written = logs.Written(run.id, run.attempts[wanted - 1].number if wanted else run.attempt, stream)
+    size = logs.sizes(session(), run.submission).get(written, 0)
+    name = f"{run.task_name}.{wanted}.{stream}.txt" if wanted else f"{run.task_name}.{stream}.txt"
+    return downloads.log(name, logs.Log(written, size), f"{run.uuid}.{written.attempt}.{size}")
 
 
 @pages.get("/runs/<uuid>/results/<name>")
 def download(uuid: str, name: str) -> Response:
-    return downloads.file(_stored(uuid, name))
+    return downloads.file(_stored(uuid, name), current_account())
 
 
 @pages.get("/runs/<uuid>/results/<name>/preview")
 def preview(uuid: str, name: str) -> str:
     stored = _stored(uuid, name)
     template = "submissions/_preview.html" if request.htmx else "submissions/preview.html"
-    return render_template(template, submission=_submission(uuid), stored=stored, preview=results.preview(stored))
+    with integrity.part(stored) as stream:
+        seen = results.preview(stored, stream)
+    return render_template(template, submission=_submission(uuid), stored=stored, preview=seen)
 
 
 def _found(filters: Filters, limit: int) -> Sequence[Submission]:

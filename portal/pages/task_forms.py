@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from typing import Any
@@ -116,6 +116,11 @@ class Rows(FieldList):
 
     def drop_empty(self) -> None:
         self.entries = [entry for entry in self.entries if entry.form.filled()]
+        self._compact_indices()
+
+    def sort(self, key: Callable[[Form], bool]) -> None:
+        """Rows of the same key keep their order."""
+        self.entries.sort(key=lambda entry: key(entry.form))
         self._compact_indices()
 
     def add_spare(self) -> None:
@@ -255,10 +260,15 @@ class ParameterRow(Row):
 
 
 class VariableRow(Row):
-    DECIDING = ("name", "value")
+    DECIDING = ("name", "value", "secret")
 
     name = StringField("Name")
     value = StringField("Value")
+    secret = StringField("Or a secret")
+
+    def validate_secret(self, field: Field) -> None:
+        if _text(field) and self["value"].data:
+            raise ValidationError("A variable has a value or a secret: leave one of them empty.")
 
 
 class ConfigurationRow(Row):
@@ -305,7 +315,10 @@ class TaskForm(FormWithRows, LimitsForm):
 
     @classmethod
     def showing(cls, draft: TaskDraft, number: int) -> TaskForm:
-        variables = [{"name": name, "value": value} for name, value in draft.variables]
+        variables = [
+            *({"name": name, "value": value} for name, value in draft.variables),
+            *({"name": name, "secret": secret} for name, secret in draft.secrets),
+        ]
         said = {**asdict(draft), **asdict(draft.limits), **_said_of_retries(draft.retries)}
         return cls(data={**said, "variables": variables, "revision": str(number)})
 
@@ -353,11 +366,24 @@ class TaskForm(FormWithRows, LimitsForm):
             limits=self.limits(),
             retries=self._retries(),
             parameters=tuple(row.form.draft() for row in self.parameters),
-            variables=tuple((_text(row.form["name"]), row.form["value"].data or "") for row in self.variables),
+            variables=self._variables("value"),
+            secrets=self._variables("secret"),
             configurations=tuple(row.form.draft() for row in self.configurations),
             public=self.public.data,
             groups=tuple(self.groups.data or ()),
         )
+
+    def _variables(self, kind: str) -> tuple[tuple[str, str], ...]:
+        """Those that have a secret, or the others, each with that or with its value."""
+        rows = [row.form for row in self.variables if bool(_text(row.form["secret"])) == (kind == "secret")]
+        return tuple(
+            (_text(form["name"]), _text(form[kind]) if kind == "secret" else form[kind].data or "") for form in rows
+        )
+
+    def drop_empty_rows(self) -> None:
+        """A draft has the variables with a secret after the others, and so have its faults their numbers."""
+        super().drop_empty_rows()
+        self.variables.sort(lambda row: bool(_text(row["secret"])))
 
     def _retries(self) -> Retries:
         wait = self.retry_wait.data

@@ -19,7 +19,7 @@ from portal.pages.accounts import signed_in
 from portal.pages.forms import blame
 from portal.pages.run_form import drawn_parameters
 from portal.pages.task_forms import TaskForm
-from portal.services import access, backends, jobs, sharing, tasks
+from portal.services import access, backends, jobs, secrets, sharing, tasks
 
 pages = Blueprint("tasks", __name__)
 COLUMNS = (
@@ -132,7 +132,8 @@ def _show(form: TaskForm, task: Task | None) -> str:
     form.groups.choices = [each.name for each in sharing.groups_for(web.session(), signed_in())]
     shown = _preview(form)
     form.add_spare_rows()
-    return render_template("tasks/edit.html", form=form, task=task, **shown)
+    usable = secrets.visible(web.session(), signed_in())
+    return render_template("tasks/edit.html", form=form, task=task, secrets=usable, **shown)
 
 
 def _preview(form: TaskForm) -> dict[str, Any]:

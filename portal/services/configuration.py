@@ -225,6 +225,7 @@ TASK: dict[str, Reader] = {
     "retries": _retries,
     "parameters": list_of(_parameter, ", such as [{name: alpha, type: decimal}]"),
     "variables": texts_by_name,
+    "secrets": texts_by_name,
     "configurations": list_of(_configuration, ", such as [{kind: Software, name: R}]"),
     "public": truth,
 }
@@ -266,7 +267,7 @@ def _load_task(session: Session, entry: dict[str, Any], folder: Path | None, aut
         raise ValueError("give either code or code_file.")
     if code_file := said.pop("code_file", None):
         said["code"] = _code(folder, code_file)
-    said["variables"] = tuple(said.get("variables", {}).items())
+    said |= {kind: tuple(said.get(kind, {}).items()) for kind in ("variables", "secrets")}
     said["limits"] = Limits(**_stated_limits(said))
     tasks.save(session, TaskDraft(**said), author)
 

@@ -58,6 +58,7 @@ def _task(draft: TaskDraft) -> dict[str, Any]:
         "retries": _plain(asdict(draft.retries)) if draft.retries.most else {},
         "parameters": parameters,
         "variables": dict(draft.variables),
+        "secrets": dict(draft.secrets),
     }
     return {name: value for name, value in (said | own).items() if value != [] and value != {}}
 

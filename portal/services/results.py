@@ -23,6 +23,7 @@ LENGTH_OF_UUID = 36
 PREVIEW_BYTES = 200_000
 PREVIEW_ROWS = 200
 PREVIEW_COLUMNS = 50
+HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 INPUT_NAME = re.compile(r"([0-9a-f-]{36})_input(_[0-9]+)?(\..*)?")
 
 IMAGES = {
@@ -113,19 +114,23 @@ def open_file(stored: Stored) -> BinaryIO:
     return storage.open_blob(stored.key)
 
 
-def preview(stored: Stored) -> Preview:
+def preview(stored: Stored, stream: BinaryIO) -> Preview:
     """The beginning of the file as a table, text, JSON or image, as far as its content allows."""
     if stored.image:
         return Preview("image")
-    with open_file(stored) as stream:
-        head = stream.read(PREVIEW_BYTES)
+    head = stream.read(PREVIEW_BYTES)
     cut = stored.size > len(head)
     text = _text(head, cut)
     if text is None:
         return Preview("none")
     if stored.suffix in TABLES:
         return _table(text, TABLES[stored.suffix], cut)
-    return _json(text, cut) if stored.suffix == ".json" else Preview("text", text=text, cut=cut)
+    return _json(text, cut) if stored.suffix == ".json" else Preview("text", text=_visible(text), cut=cut)
+
+
+def _visible(text: str) -> str:
+    """Without characters that turn a line round, or that a terminal takes for more than text."""
+    return HIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _text(head: bytes, cut: bool) -> str | None:
@@ -143,8 +148,8 @@ def _table(text: str, delimiter: str, cut: bool) -> Preview:
     try:
         rows = list(islice(csv.reader(io.StringIO(whole_lines), delimiter=delimiter), PREVIEW_ROWS + 2))
     except csv.Error:
-        return Preview("text", text=text, cut=cut)
-    shown = [row[:PREVIEW_COLUMNS] for row in rows]
+        return Preview("text", text=_visible(text), cut=cut)
+    shown = [[_visible(cell) for cell in row[:PREVIEW_COLUMNS]] for row in rows]
     wide = any(len(row) > PREVIEW_COLUMNS for row in rows)
     more = cut or wide or len(rows) > PREVIEW_ROWS + 1
     return Preview("table", header=shown[0] if shown else [], rows=shown[1 : PREVIEW_ROWS + 1], cut=more)
@@ -155,5 +160,5 @@ def _json(text: str, cut: bool) -> Preview:
         try:
             text = json.dumps(json.loads(text), indent=2, ensure_ascii=False).encode().decode()
         except (ValueError, RecursionError):
-            return Preview("text", text=text)
-    return Preview("json", text=text, cut=cut)
+            return Preview("text", text=_visible(text))
+    return Preview("json", text=_visible(text), cut=cut)

@@ -31,7 +31,7 @@ from portal.models import (
     TaskRevision,
     Variable,
 )
-from portal.services import access, audit, backends, nesting, sharing
+from portal.services import access, audit, backends, nesting, secrets, sharing
 
 NO_BACKEND = "Choose a backend."
 
@@ -73,7 +73,7 @@ def named(session: Session, name: str) -> Task | None:
 def save(session: Session, draft: TaskDraft, author: Account | None, task: Task | None = None) -> TaskRevision:
     """Add a revision to a task, or make one. Raises Invalid naming every field that is wrong."""
     draft = replace(draft, name=normal_name(draft.name))
-    wrong = dict(_faults(session, draft, task))
+    wrong = dict([*_faults(session, draft, task), *secrets.faults(session, draft, author)])
     if wrong:
         raise Invalid(**wrong)
     before = sharing.told(session, task) if task else {}
@@ -121,7 +121,8 @@ def draft_of(revision: TaskRevision) -> TaskDraft:
         limits=Limits.of(revision.limits),
         retries=Retries.of(revision.retries),
         parameters=tuple(_parameter_draft(each) for each in revision.parameters),
-        variables=tuple((each.name, each.value) for each in revision.variables),
+        variables=tuple((each.name, each.value) for each in revision.variables if not each.secret),
+        secrets=tuple((each.name, each.secret) for each in revision.variables if each.secret),
         configurations=tuple(
             ConfigurationDraft(each.kind, each.name, each.parameters, each.version) for each in revision.configurations
         ),
@@ -179,7 +180,10 @@ def _revision(draft: TaskDraft, backend: Backend | None, author: Account | None)
         limits=draft.limits.stated(),
         retries=draft.retries.to_json(),
         parameters=[_parameter(position, each) for position, each in enumerate(draft.parameters, 1)],
-        variables=[Variable(name=name, value=value) for name, value in draft.variables],
+        variables=[
+            *(Variable(name=name, value=value) for name, value in draft.variables),
+            *(Variable(name=name, secret=secret) for name, secret in draft.secrets),
+        ],
         configurations=[
             Configuration(kind=each.kind, name=each.name, parameters=each.parameters, version=each.version)
             for each in draft.configurations

@@ -40,6 +40,11 @@ def stored(data: object, name: str, content: bytes) -> Stored:
     return Stored(name, blob.key, blob.size, blob.sha256)
 
 
+def shown(file: Stored) -> results.Preview:
+    with results.open_file(file) as stream:
+        return results.preview(file, stream)
+
+
 def test_it_finds_a_result_and_the_upload_by_their_public_names_and_nothing_else(
     session: Session, submission: Submission
 ) -> None:
@@ -75,22 +80,22 @@ def test_it_never_serves_what_a_browser_would_run(name: str, media_type: str) ->
 
 
 def test_it_shows_a_table(data: object) -> None:
-    found = results.preview(stored(data, "x.csv", b'\xef\xbb\xbfname,n\n"a, b",1\n'))
+    found = shown(stored(data, "x.csv", b'\xef\xbb\xbfname,n\n"a, b",1\n'))
 
     assert (found.kind, found.header, found.rows, found.cut) == ("table", ["name", "n"], [["a, b", "1"]], False)
-    assert results.preview(stored(data, "x.tsv", b"a\tb\n1\t2\n")).header == ["a", "b"]
+    assert shown(stored(data, "x.tsv", b"a\tb\n1\t2\n")).header == ["a", "b"]
 
 
 def test_it_shows_the_beginning_of_a_long_and_wide_table_and_says_that_there_is_more(data: object) -> None:
-    long = results.preview(stored(data, "long.csv", b"a\n" + b"1\n" * (PREVIEW_ROWS + 1)))
-    wide = results.preview(stored(data, "wide.csv", b",".join([b"a"] * (PREVIEW_COLUMNS + 1)) + b"\n"))
+    long = shown(stored(data, "long.csv", b"a\n" + b"1\n" * (PREVIEW_ROWS + 1)))
+    wide = shown(stored(data, "wide.csv", b",".join([b"a"] * (PREVIEW_COLUMNS + 1)) + b"\n"))
 
     assert (len(long.rows), long.cut) == (PREVIEW_ROWS, True)
     assert (len(wide.header), wide.cut) == (PREVIEW_COLUMNS, True)
 
 
 def test_it_shows_text_up_to_a_whole_character(data: object) -> None:
-    found = results.preview(stored(data, "x.txt", b"x" + "é".encode() * PREVIEW_BYTES))
+    found = shown(stored(data, "x.txt", b"x" + "é".encode() * PREVIEW_BYTES))
 
     assert found.kind == "text" and found.cut
     assert set(found.text) == {"x", "é"}
@@ -99,13 +104,13 @@ def test_it_shows_text_up_to_a_whole_character(data: object) -> None:
 def test_it_shows_json_with_line_breaks_and_what_only_claims_to_be_json_as_text(data: object) -> None:
     content = {"b": [1, "é😀"]}
 
-    found = results.preview(stored(data, "x.json", json.dumps(content).encode()))
+    found = shown(stored(data, "x.json", json.dumps(content).encode()))
 
     assert (found.kind, json.loads(found.text)) == ("json", content)
     assert "é😀" in found.text and "\n" in found.text
-    assert results.preview(stored(data, "half.json", b'["\\ud83d"]')).text == '["\\ud83d"]'
-    assert results.preview(stored(data, "y.json", b"{not json")).kind == "text"
-    assert results.preview(stored(data, "z.json", b"[" * 100_000)).kind == "text"
+    assert shown(stored(data, "half.json", b'["\\ud83d"]')).text == '["\\ud83d"]'
+    assert shown(stored(data, "y.json", b"{not json")).kind == "text"
+    assert shown(stored(data, "z.json", b"[" * 100_000)).kind == "text"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +120,7 @@ def test_it_shows_json_with_line_breaks_and_what_only_claims_to_be_json_as_text(
 def test_it_shows_an_image_as_one_and_of_other_binary_data_nothing(
     data: object, name: str, content: bytes, kind: str
 ) -> None:
-    assert results.preview(stored(data, name, content)).kind == kind
+    assert shown(stored(data, name, content)).kind == kind
 
 
 def write(session: Session, claim: progress.Claim, stream: str, start: int, text: bytes) -> None:

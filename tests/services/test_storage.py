@@ -57,9 +57,9 @@ def test_it_keeps_nothing_of_a_stream_that_breaks_and_what_was_there_before(data
 
 
 def test_it_copies_and_deletes(data: Path, tmp_path: Path) -> None:
-    storage.put("a", io.BytesIO(b"x"))
+    blob = storage.put("a", io.BytesIO(b"x"))
 
-    storage.copy_to("a", tmp_path / "copy")
+    storage.copy_to("a", tmp_path / "copy", blob.sha256)
     storage.delete("a")
     storage.delete("a")
 
@@ -67,7 +67,7 @@ def test_it_copies_and_deletes(data: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         storage.open_blob("a")
     with pytest.raises(NotFound):
-        storage.copy_to("a", tmp_path / "again")
+        storage.copy_to("a", tmp_path / "again", blob.sha256)
 
 
 def test_a_file_with_two_keys_stays_under_the_one_when_the_other_goes(data: Path) -> None:

@@ -3,7 +3,8 @@
 A file here states LABEL and has
 `unavailable(options) -> str | None`: why this machine cannot use it;
 `handle(space) -> dict`: what will find the run again, known before it is started;
-`start(handle, until)`: start what the space describes, never after `until` of the monotonic clock; twice is harmless;
+`start(handle, until, secrets)`: start what the space describes, with these variables too, which may stand in no file
+and no argument; never after `until` of the monotonic clock; twice is harmless;
 `wait(handle, seconds) -> Outcome | None`: the outcome, or None when it still runs after so long. Raises Lost;
 `stop(handle)`: ask for its end, with all its descendants. The outcome is still waited for.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from portal.domain.errors import Unavailable
@@ -20,6 +22,7 @@ from portal.domain.plugins import plugins
 from portal.domain.verdict import Outcome
 
 Handle = dict[str, Any]
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Runner(Protocol):
@@ -27,7 +30,7 @@ class Runner(Protocol):
 
     def handle(self, space: Path) -> Handle: ...
 
-    def start(self, handle: Handle, until: float | None = None) -> None: ...
+    def start(self, handle: Handle, until: float | None = None, secrets: Mapping[str, str] = NONE) -> None: ...
 
     def wait(self, handle: Handle, seconds: float) -> Outcome | None: ...
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from portal.domain.errors import Lost
 from portal.domain.verdict import Outcome
-from workers.runners import Handle
+from workers.runners import NONE, Handle
 
 LABEL = "This machine"
 LAUNCHER = Path(__file__).parents[1] / "launcher.py"
@@ -42,8 +42,10 @@ def handle(space: Path) -> Handle:
     return {"host": HOST, "space": str(space)}
 
 
-def start(handle: Handle, until: float | None = None) -> None:
+def start(handle: Handle, until: float | None = None, secrets: Mapping[str, str] = NONE) -> None:
     """Start the launcher on the run's directory, with nothing of the portal in its environment.
+
+    Secrets go through a pipe, which whoever looks at the launcher's files, words or environment does not see.
 
     After `until`, by the monotonic clock, neither this nor the launcher starts anything. Raises Lost.
     """
@@ -54,13 +56,21 @@ def start(handle: Handle, until: float | None = None) -> None:
         raise Lost("it was not started in time")
     _started[space] = subprocess.Popen(
         [sys.executable, "-I", "-S", str(LAUNCHER), space, *([] if until is None else [str(until)])],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if secrets else subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={"PATH": os.defpath},
         cwd="/",
         start_new_session=True,
     )
+    _tell(_started[space], secrets)
+
+
+def _tell(launcher: subprocess.Popen[bytes], secrets: Mapping[str, str]) -> None:
+    """One that ended before it was told has started nothing."""
+    if launcher.stdin is not None:
+        with suppress(BrokenPipeError), launcher.stdin as pipe:
+            pipe.write(json.dumps(secrets).encode())
 
 
 def wait(handle: Handle, seconds: float) -> Outcome | None:

@@ -56,7 +56,7 @@ def list_results(path: Uuid) -> Response:
 @checked
 def download_result(path: ResultPath, header: Conditional) -> Response:
     """A result's bytes, or a range of them."""
-    return downloads.file(_stored(path.uuid, path.name))
+    return downloads.file(_stored(path.uuid, path.name), sender.signed_in())
 
 
 @api.get("/submissions/<uuid>/results.zip", responses=answers(200, "application/zip", 404), security=ANYBODY)
@@ -65,7 +65,7 @@ def download_results(path: Uuid) -> Response:
     """All results in one zip, made while it is sent."""
     found = sender.seen(path.uuid)
     every = [results.find(web.session(), each.name) for each in results.of_submission(found)]
-    return downloads.archive(f"{found.uuid}.zip", every)
+    return downloads.archive(f"{found.uuid}.zip", every, sender.signed_in())
 
 
 @api.get(

@@ -189,6 +189,8 @@ def _task(found: Dump, task: Task, homes: Mapping[tuple[int, str], int]) -> None
 
 def _lost(draft: TaskDraft) -> Iterator[str]:
     """What of a task means nothing there."""
+    for name, secret in draft.secrets:
+        yield f"the variable {name} is left out, as its value is the secret {secret}."
     if draft.language == "command" and (">" in draft.code or "\n" in draft.code.strip()):
         yield "the first system runs no command of several lines or with a >."
     if draft.language != "command" and (used := sorted(set(OUR_NAMES.findall(draft.code)))):
