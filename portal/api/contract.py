@@ -25,7 +25,7 @@ from portal.domain.jobtimes import typical
 from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.journal import request_id
-from portal.models import Batch, Job, Letter, Submission
+from portal.models import Account, Batch, Job, Letter, Submission
 from portal.services import access, jobs, results, submissions
 
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
