@@ -20,10 +20,11 @@ from portal.domain.policy import Action
 from portal.domain.steps import Leaf, Part
 from portal.domain.texts import check_text, storable
 from portal.models import Account, Job, JobRevision, Step, TaskRevision
-from portal.services import backends, composing, nesting, tasks
+from portal.services import backends, composing, nesting, tasks, twins
 from portal.services.composing import MOST_STEPS
 
 LONGEST_KEPT_DAYS = 36_500
+MOST_VALIDATORS = 20
 
 
 @dataclass(frozen=True)
@@ -295,8 +296,8 @@ def _language_label(revision: TaskRevision | None) -> str:
 def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Fault]:
     if reason := check_name(draft.name):
         yield "name", reason
-    elif (other := named(session, draft.name)) and other is not job:
-        yield "name", "A job of this name exists: choose another."
+    elif reason := twins.refusal(session, Job, draft.name, job):
+        yield "name", reason
     if reason := check_text("description", draft.description):
         yield "description", reason
     if draft.keep_days is not None and not 1 <= draft.keep_days <= LONGEST_KEPT_DAYS:
@@ -309,7 +310,9 @@ def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Faul
 
 
 def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
-    for index, entry in enumerate(entries):
+    if len(entries) > MOST_VALIDATORS:
+        yield "validators", f"A job has at most {MOST_VALIDATORS} validators, this has {len(entries)}."
+    for index, entry in enumerate(entries[:MOST_VALIDATORS]):
         name, options = validators.parts(entry)
         if name not in plugins("validators"):
             yield f"validators-{index}-name", f"The validator {name[:40]} is not installed: choose another."

@@ -9,7 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.domain import command, limits
-from portal.domain.drafts import ConfigurationDraft, Fault, ParameterDraft, TaskDraft, faults, normal_endings
+from portal.domain.drafts import (
+    ConfigurationDraft,
+    Fault,
+    ParameterDraft,
+    TaskDraft,
+    faults,
+    faults_of_numbers,
+    normal_endings,
+)
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.limits import Limits
 from portal.domain.names import namesakes, normal_ending, normal_name
@@ -30,7 +38,7 @@ from portal.models import (
     TaskRevision,
     Variable,
 )
-from portal.services import backends, nesting
+from portal.services import backends, nesting, twins
 
 NO_BACKEND = "Choose a backend."
 
@@ -59,7 +67,7 @@ def named(session: Session, name: str) -> Task | None:
 def save(session: Session, draft: TaskDraft, author: Account | None, task: Task | None = None) -> TaskRevision:
     """Add a revision to a task, or make one. Raises Invalid naming every field that is wrong."""
     draft = replace(draft, name=normal_name(draft.name))
-    wrong = dict(_faults(session, draft, task))
+    wrong = dict(faults_of_numbers(draft)) or dict(_faults(session, draft, task))
     if wrong:
         raise Invalid(**wrong)
     task = task or Task(owner=author)
@@ -180,8 +188,8 @@ def _parameter(position: int, draft: ParameterDraft) -> Parameter:
 def _faults(session: Session, draft: TaskDraft, task: Task | None) -> Iterator[Fault]:
     """(field, sentence) for everything that is wrong with a draft, by itself or beside what is there."""
     yield from faults(draft)
-    if (other := named(session, draft.name)) and other is not task:
-        yield "name", "A task of this name exists: choose another."
+    if reason := twins.refusal(session, Task, draft.name, task):
+        yield "name", reason
     if task:
         using = _jobs_using(session, task)
         yield from _namesakes([*using, *nesting.containing(session, using)], draft, task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from flask import abort, request
@@ -12,7 +13,7 @@ from portal.domain.errors import Invalid
 from portal.domain.names import normal_name
 from portal.domain.parameters import UNREADABLE
 from portal.models import Account, Batch
-from portal.services import submissions
+from portal.services import jobs, submissions
 from portal.services.submissions import Order
 from portal.storage import TooLarge
 
@@ -42,7 +43,7 @@ DESCRIBED: dict[str, Any] = {
 
 
 def order(idempotency_key: str | None) -> Order:
-    """The request as an order. The last value of a repeated field wins; a file part without a file name is none."""
+    """The request as an order. Each field is sent once; a file part without a file name is none."""
     fields = _fields()
     account = sender.signed_in()
     return Order(
@@ -60,6 +61,7 @@ def order(idempotency_key: str | None) -> Order:
 
 def placed(session: Session, order: Order) -> Batch:
     """Submit the order; what is wrong is told by the names that the fields have here."""
+    _check_known(session, order)
     try:
         return submissions.submit(session, order)
     except TooLarge:
@@ -68,14 +70,29 @@ def placed(session: Session, order: Order) -> Batch:
         raise Invalid(**{_own_name(name): sentence for name, sentence in wrong.fields.items()}) from None
 
 
+def _check_known(session: Session, order: Order) -> None:
+    """A field that nothing takes is a misspelt parameter, whose default would count. Raises Invalid."""
+    job = jobs.named(session, order.jobs[0])
+    if job is None or not jobs.may_run(order.account, job):
+        return
+    taken = [field.name for field in jobs.fields(job)]
+    unknown = [name for name in (*order.values, *order.files) if name not in taken]
+    if unknown:
+        known = ", ".join(taken) if taken else "no parameters"
+        raise Invalid(**{name[:80]: f"There is no field {name[:80]!r} here: {job.name} has {known}." for name in unknown[:5]})
+
+
 def _fields() -> dict[str, str]:
     if request.mimetype != FORM or not request.mimetype_params.get("boundary"):
         abort(415, f"Send the body as {FORM}, with its boundary.")
     request.form_data_parser_class = parts.Strict
     try:
         fields = {name: values[-1] for name, values in request.form.lists()}
+        sent = Counter(normal_name(name) for form in (request.form, request.files) for name, _ in form.items(multi=True))
     except ValueError:
         abort(400, parts.CANNOT_BE_READ)
+    if twice := [name for name, number in sent.items() if number > 1]:
+        raise Invalid(**{name[:80]: f"{name[:80]}: this is sent {sent[name]} times: send it once." for name in twice[:5]})
     if wrong := [name for name in OWN if UNREADABLE in fields.get(name, "")]:
         raise Invalid(**{name: f"{name}: this is not UTF-8 text." for name in wrong})
     return fields
