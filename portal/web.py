@@ -18,6 +18,7 @@ from flask_wtf import CSRFProtect
 from htmx_flask import Htmx, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from werkzeug.formparser import FormDataParser
 
 from portal import database, models, patience
 from portal.database import Base
@@ -122,8 +123,21 @@ def install(app: Flask, settings: Settings) -> None:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.portal_trusted_proxies)  # type: ignore[method-assign]
 
 
+class _Named(FormDataParser):
+    """Leaves a part without a name out: no form of the portal has one."""
+
+    def parse(self, *request: Any, **options: Any) -> Any:
+        stream, form, files = super().parse(*request, **options)
+        return stream, _named(form), _named(files)
+
+
+def _named(parts: Any) -> Any:
+    return parts if None not in parts else type(parts)(part for part in parts.items(multi=True) if part[0] is not None)
+
+
 def _check_request() -> None:
     """Before anything reads the body: text alone is never as large as a file, and NUL is in no honest text."""
+    request.form_data_parser_class = _Named
     if request.mimetype != "multipart/form-data":
         request.max_content_length = current_app.config["MAX_FORM_MEMORY_SIZE"]
     if "\0" in request.path:

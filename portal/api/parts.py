@@ -15,10 +15,16 @@ CANNOT_BE_READ = "The form cannot be read: it is cut off, or a name in it is not
 
 
 class Strict(FormDataParser):
-    """Raises ValueError for a form that cannot be read."""
+    """Raises ValueError for a form that cannot be read, and for a part without a name."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, silent=False)
+
+    def parse(self, *request: Any, **options: Any) -> Any:
+        stream, form, files = super().parse(*request, **options)
+        if None in form or None in files:
+            raise ValueError(CANNOT_BE_READ)
+        return stream, form, files
 
 
 def incoming(name: str) -> Incoming | None:
