@@ -20,6 +20,7 @@ from portal.domain.parameters import Kind
 from portal.domain.plugins import plugins
 from portal.domain.retries import Retries
 from portal.domain.sizes import NUMBER, TIME
+from portal.domain.texts import storable
 from portal.domain.verdict import Then
 from portal.models import Account
 from portal.services import backends, jobs, safe_yaml, tasks
@@ -275,6 +276,8 @@ def _load_task(session: Session, entry: dict[str, Any], folder: Path | None, aut
 def _code(folder: Path | None, code_file: str) -> str:
     if folder is None:
         raise ValueError("an uploaded file has no code_file beside it: write the code into it.")
+    if not storable(code_file):
+        raise ValueError("code_file: a character in it, such as NUL, is in no file's name.")
     try:
         file = (folder / code_file).resolve()
         if not file.is_relative_to(folder.resolve()) or not file.is_file():
