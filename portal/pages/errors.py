@@ -60,7 +60,7 @@ def wait(error: Exception) -> Response:
     refusal = outage(error)
     if refusal is None:
         raise error
-    current_app.logger.warning("%s %s: %s (%s)", request.method, request.path, refusal, type(error).__name__)
+    current_app.logger.warning("%s %r: %s (%s)", request.method, request.path, refusal, type(error).__name__)
     return _show_alone(STATUS[type(refusal)], str(refusal))
 
 
@@ -69,7 +69,7 @@ def fail(error: InternalServerError) -> Response:
     if outage(error.original_exception):
         return wait(error.original_exception)
     identity = secrets.token_hex(4)
-    current_app.logger.error("Error %s: the answer to %s %s", identity, request.method, request.path)
+    current_app.logger.error("Error %s: the answer to %s %r", identity, request.method, request.path)
     return _show_alone(
         500, f"Something went wrong in the portal. If it happens again, tell its administrator the id {identity}."
     )

@@ -294,9 +294,7 @@ def _language_label(revision: TaskRevision | None) -> str:
 
 
 def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Fault]:
-    if reason := check_name(draft.name):
-        yield "name", reason
-    elif reason := twins.refusal(session, Job, draft.name, job):
+    if (reason := check_name(draft.name)) or (reason := twins.refusal(session, Job, draft.name, job)):
         yield "name", reason
     if reason := check_text("description", draft.description):
         yield "description", reason

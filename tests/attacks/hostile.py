@@ -278,8 +278,6 @@ def _submission_of_somebody_else(site: Site) -> str:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated: Path
-) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Site]:
     with portal_on(request.param, tmp_path_factory.mktemp(request.param), migrated) as made:
         yield made

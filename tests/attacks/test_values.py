@@ -14,7 +14,7 @@ from portal.domain.errors import Invalid
 from portal.domain.parameters import Kind
 from portal.models import Result, Submission, Upload
 from portal.services.submissions import LARGEST_ARGUMENTS
-from tests.attacks.hostile import A, MARKUP, WAYS, Site, active, by_api, by_contract, by_page, in_time, site, upload
+from tests.attacks.hostile import MARKUP, WAYS, A, Site, active, by_api, by_contract, by_page, in_time, site, upload
 
 __all__ = ["site"]
 
@@ -24,29 +24,63 @@ LANGUAGES = {
     "r": "for (n in 0:({number} - 1)) cat(params[[paste0('p', n)]], '\\x01', sep='')",
 }
 SHELL = [
-    "; touch {canary}", "$(touch {canary})", "`touch {canary}`", "| touch {canary}", "&& touch {canary}",
-    "\ntouch {canary}", "> {canary}", "%0atouch {canary}", "' ; touch {canary} ; '", '" ; touch {canary} ; "',
-    "\\'; touch {canary} #", "$'\\n'touch {canary}", "${{x:=$(touch {canary})}}", "!touch {canary}",
-    "<(touch {canary})", "a\ttouch {canary}",
-]  # fmt: skip
+    "; touch {canary}",
+    "$(touch {canary})",
+    "`touch {canary}`",
+    "| touch {canary}",
+    "&& touch {canary}",
+    "\ntouch {canary}",
+    "> {canary}",
+    "%0atouch {canary}",
+    "' ; touch {canary} ; '",
+    '" ; touch {canary} ; "',
+    "\\'; touch {canary} #",
+    "$'\\n'touch {canary}",
+    "${{x:=$(touch {canary})}}",
+    "!touch {canary}",
+    "<(touch {canary})",
+    "a\ttouch {canary}",
+]
 PYTHON = [
-    "a'}}; import os; os.system('touch {canary}'); P1={{'a':'", "__import__('os').system('touch {canary}')",
-    '""" + open("{canary}", "w").write("") + """', "\\N{{LATIN SMALL LETTER A}}", "'+str(open('{canary}','w'))+'",
-]  # fmt: skip
+    "a'}}; import os; os.system('touch {canary}'); P1={{'a':'",
+    "__import__('os').system('touch {canary}')",
+    '""" + open("{canary}", "w").write("") + """',
+    "\\N{{LATIN SMALL LETTER A}}",
+    "'+str(open('{canary}','w'))+'",
+]
 R = ["'); system('touch {canary}'); ('", "\\\\'", "\\u0027); system('touch {canary}')", "`system`('touch {canary}')"]
 DASHES = ["--config=/etc/passwd", "-o{canary}", "-e", "--", "-", "-n", "--help"]
 ADDRESSES = ["@/etc/passwd", "file:///etc/passwd", "http://127.0.0.1:{port}/", "|touch {canary}", ">{canary}", "<&0"]
 EXPANSIONS = [
-    "$HOME", "~root", "*", "{{1..9}}", "%s%n", "{{0.__class__}}", "{{{{7*7}}}}", "${{7*7}}", "<%=7*7%>", "$((7*7))", "?",
-    "[a-z]*", "\\$HOME", "#{{7*7}}", "%(secret_key)s",
-]  # fmt: skip
+    "$HOME",
+    "~root",
+    "*",
+    "{{1..9}}",
+    "%s%n",
+    "{{0.__class__}}",
+    "{{{{7*7}}}}",
+    "${{7*7}}",
+    "<%=7*7%>",
+    "$((7*7))",
+    "?",
+    "[a-z]*",
+    "\\$HOME",
+    "#{{7*7}}",
+    "%(secret_key)s",
+]
 PLACES = ["$I1", "$O1", "$P2", "$VALUE", "$ID", "$TMP", "${{P3}}", "$P11"]
 HONEST = ["-5", "1e-3", "a_b", "E. coli (K-12)", "O'Brien", "naïve 日本", "é", "a  b", "x²", "👩‍🔬"]
 TEXTS = [*SHELL, *PYTHON, *R, *DASHES, *ADDRESSES, *EXPANSIONS, *PLACES, *HONEST, MARKUP.replace("{", "")]
 MARKS = {
-    "PA-01": SHELL, "PA-02": PYTHON, "PA-03": R, "PA-04": DASHES, "PA-05": ADDRESSES, "PA-06": EXPANSIONS,
-    "PA-07": PLACES, "PA-09": HONEST,
-}  # fmt: skip
+    "PA-01": SHELL,
+    "PA-02": PYTHON,
+    "PA-03": R,
+    "PA-04": DASHES,
+    "PA-05": ADDRESSES,
+    "PA-06": EXPANSIONS,
+    "PA-07": PLACES,
+    "PA-09": HONEST,
+}
 
 
 def filled(site: Site, value: str) -> str:
@@ -86,8 +120,11 @@ def echoed(site: Site) -> Iterator[dict[str, list[str]]]:
         words = printed(site, uuid).decode()
         found[language] = json.loads(words) if language == "python" else words.split("\0\x01"[language == "r"])[:-1]
         found[f"{language} page"] = [site.ask("GET", f"/runs/{uuid}").get_data(as_text=True)]
-        found[f"{language} form"] = [site.ask("GET", f"/jobs/{job}/run", query_string={
-            f"p.{job}_p{n}": value for n, value in enumerate(values)}).get_data(as_text=True)]  # fmt: skip
+        found[f"{language} form"] = [
+            site.ask(
+                "GET", f"/jobs/{job}/run", query_string={f"p.{job}_p{n}": value for n, value in enumerate(values)}
+            ).get_data(as_text=True)
+        ]
     yield found
 
 
@@ -121,9 +158,18 @@ def test_it_shows_values_and_reckons_nothing(site: Site, echoed: dict[str, list[
 @pytest.mark.attack("PA-01", "PA-07")
 @pytest.mark.parametrize(
     "code",
-    ['printf %s "$P1"', "printf %s '$P1'", "printf %s ${P1}", "cat <<E\n$P1\nE\n", 'x=$P1; printf %s "$x"', "echo -n $P1",
-     "printf %s $(printf %s $P1)", "printf %s a$P1", "grep -F -e $P1 -c -- /dev/null || :"],
-)  # fmt: skip
+    [
+        'printf %s "$P1"',
+        "printf %s '$P1'",
+        "printf %s ${P1}",
+        "cat <<E\n$P1\nE\n",
+        'x=$P1; printf %s "$x"',
+        "echo -n $P1",
+        "printf %s $(printf %s $P1)",
+        "printf %s a$P1",
+        "grep -F -e $P1 -c -- /dev/null || :",
+    ],
+)
 def test_it_keeps_a_value_one_word_however_the_line_quotes_it(site: Site, code: str) -> None:
     value = f"a'b\"c `touch {site.canary}` $(touch {site.canary}) $P1 ; touch {site.canary} \\"
     job = site.service(code, parameters=(ParameterDraft("v", switchless=True, required=True),))
@@ -162,23 +208,47 @@ def typed(site: Site) -> str:
     return site.service("true", parameters=KINDS)
 
 
-NUMBERS = ["NaN", "Infinity", "-inf", "1e999", "0x1F", "1_000", "١٢", "9" * 5000, "１", "true", "1;2", "1,5", "1e", "--1"]
+NUMBERS = [
+    "NaN",
+    "Infinity",
+    "-inf",
+    "1e999",
+    "0x1F",
+    "1_000",
+    "١٢",
+    "9" * 5000,
+    "１",
+    "true",
+    "1;2",
+    "1,5",
+    "1e",
+    "--1",
+]
 WHOLE = [*NUMBERS, str(2**63), str(-(2**63)), " 5", "5\n", "1.0", "1e3"]
 CHOICES = ["Low", "LOW", "low ", '["low"]', "null", '{"a":1}', "x" * 100_000, "low,high", "low\nhigh"]
 DAYS = ["9999-99-99", "0000-00-00", "now()", "2026-01-01T00:00:00+15:00", "2026-1-1", "20260101", "٢٠٢٦-01-01", "today"]
 CHARACTERS = ["a\0b", "\x1b[2J", "\x1b]8;;http://x\x07", "x" * 1_000_000, "e" + "\u0301" * 10_000, "\x07", "\x7f\0"]
 REFUSED = [
-    *((("PA-08", "real", each)) for each in NUMBERS), *((("PA-08", "whole", each)) for each in WHOLE),
-    *((("PA-10", "one", each)) for each in CHOICES), *((("PN-05", "day", each)) for each in DAYS),
-    *((("PA-13", "words", each)) for each in CHARACTERS), ("PA-08", "on", "maybe"), ("PA-16", "table", "/etc/hosts"),
-    ("PA-16", "table", "../other/result"), ("PA-16", "table", "1"), ("PA-13", "formed", "a\n"),
-]  # fmt: skip
+    *((("PA-08", "real", each)) for each in NUMBERS),
+    *((("PA-08", "whole", each)) for each in WHOLE),
+    *((("PA-10", "one", each)) for each in CHOICES),
+    *((("PN-05", "day", each)) for each in DAYS),
+    *((("PA-13", "words", each)) for each in CHARACTERS),
+    ("PA-08", "on", "maybe"),
+    ("PA-16", "table", "/etc/hosts"),
+    ("PA-16", "table", "../other/result"),
+    ("PA-16", "table", "1"),
+    ("PA-13", "formed", "a\n"),
+]
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    pytest.param(name, value, marks=pytest.mark.attack(number), id=f"{number}-{name}-{value[:12]!r}")
-    for number, name, value in REFUSED
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param(name, value, marks=pytest.mark.attack(number), id=f"{number}-{name}-{value[:12]!r}")
+        for number, name, value in REFUSED
+    ],
+)
 def test_it_refuses_a_value_that_is_not_of_the_type(site: Site, typed: str, name: str, value: str) -> None:
     before = site.counts()
 
@@ -193,11 +263,19 @@ def test_it_refuses_a_value_that_is_not_of_the_type(site: Site, typed: str, name
 @pytest.mark.attack("PA-13")
 @pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xff", b"\xc0\xaf", b"\xf8\x88\x80\x80\x80"])
 def test_it_refuses_bytes_that_are_no_text(site: Site, typed: str, raw: bytes) -> None:
-    body = b"".join(
-        b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
-        for name, value in (("job", typed.encode()), ("name", b"x"), ("submission_name", b"x"), ("email", b"a@b.org"),
-                            (f"{typed}_words", raw))
-    ) + b'--b\r\nContent-Disposition: form-data; name="input_data"; filename="a"\r\n\r\nx\r\n--b--\r\n'  # fmt: skip
+    body = (
+        b"".join(
+            b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
+            for name, value in (
+                ("job", typed.encode()),
+                ("name", b"x"),
+                ("submission_name", b"x"),
+                ("email", b"a@b.org"),
+                (f"{typed}_words", raw),
+            )
+        )
+        + b'--b\r\nContent-Disposition: form-data; name="input_data"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+    )
 
     for path in (f"{A}/submission.json", "/api/v1/submissions"):
         answer = site.ask("POST", path, site.nobody, data=body, content_type="multipart/form-data; boundary=b")
@@ -206,14 +284,25 @@ def test_it_refuses_bytes_that_are_no_text(site: Site, typed: str, raw: bytes) -
 
 
 NAMELESS = (
-    b'--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n'
+    b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n"
     b'--b\r\nContent-Disposition: form-data; filename="a"\r\n\r\nx\r\n--b--\r\n'
 )
 
 
 @pytest.mark.attack("PA-13")
-@pytest.mark.parametrize("path", [f"{A}/submission/", "/api/v1/submissions", "/tasks/new", "/jobs/new", "/backends/new",
-                                  "/tasks/preview", "/import", "/tokens"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{A}/submission/",
+        "/api/v1/submissions",
+        "/tasks/new",
+        "/jobs/new",
+        "/backends/new",
+        "/tasks/preview",
+        "/import",
+        "/tokens",
+    ],
+)
 def test_it_bears_with_a_part_without_a_name(site: Site, path: str) -> None:
     answer = site.ask("POST", path, data=NAMELESS, content_type="multipart/form-data; boundary=b")
 
@@ -228,7 +317,18 @@ def test_it_takes_every_honest_number(site: Site, typed: str, value: str) -> Non
     assert answer.status_code == 201
 
 
-ODD = ["__class__", "__proto__", "uuid", "state", "owner_id", "self", "fields", "account", "idempotency_key", "constructor"]
+ODD = [
+    "__class__",
+    "__proto__",
+    "uuid",
+    "state",
+    "owner_id",
+    "self",
+    "fields",
+    "account",
+    "idempotency_key",
+    "constructor",
+]
 
 
 @pytest.mark.attack("PA-11", "PA-12")
@@ -342,10 +442,28 @@ def test_no_environment_is_larger_than_a_program_can_have(site: Site) -> None:
 
 
 RESERVED = [
-    "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "PATH", "HOME", "TMPDIR", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME",
-    "PYTHONBREAKPOINT", "PYTHONWARNINGS", "BASH_ENV", "ENV", "IFS", "R_PROFILE", "R_PROFILE_USER", "R_ENVIRON",
-    "GLIBC_TUNABLES", "GCONV_PATH", "SHELLOPTS", "PS4",
-]  # fmt: skip
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "LD_AUDIT",
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "PYTHONSTARTUP",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONBREAKPOINT",
+    "PYTHONWARNINGS",
+    "BASH_ENV",
+    "ENV",
+    "IFS",
+    "R_PROFILE",
+    "R_PROFILE_USER",
+    "R_ENVIRON",
+    "GLIBC_TUNABLES",
+    "GCONV_PATH",
+    "SHELLOPTS",
+    "PS4",
+]
 NO_NAMES = ["A=B", "X\n", "", "1A", "A B", "A\0", "é", "A" * 200, "BASH_FUNC_ls%%", "a;b", "$(id)"]
 
 
@@ -403,13 +521,30 @@ def test_an_analysts_own_pattern_takes_no_time(site: Site, pattern: str) -> None
 
 
 @pytest.mark.attack("PA-17")
-@pytest.mark.parametrize("pattern", [r"(?=a)", r"(a)\1", "(" * 200, "a{1000}{1000}{1000}", "[", "x" * 5000, "a\0", "a{2,1}"])
+@pytest.mark.parametrize(
+    "pattern", [r"(?=a)", r"(a)\1", "(" * 200, "a{1000}{1000}{1000}", "[", "x" * 5000, "a\0", "a{2,1}"]
+)
 def test_it_takes_no_pattern_that_it_cannot_match_in_time(site: Site, pattern: str) -> None:
     with in_time(), pytest.raises(Invalid):
         site.service("true", parameters=(ParameterDraft("v", pattern=pattern),))
 
 
-ENDINGS = ["**/*", "../*", "/etc/*", "[" * 10_000, "*", "a/b", ".", "..", "a\0", ".a\nb", "$(id)", ".{a,b}", "~", "-rf *"]
+ENDINGS = [
+    "**/*",
+    "../*",
+    "/etc/*",
+    "[" * 10_000,
+    "*",
+    "a/b",
+    ".",
+    "..",
+    "a\0",
+    ".a\nb",
+    "$(id)",
+    ".{a,b}",
+    "~",
+    "-rf *",
+]
 
 
 @pytest.mark.attack("PA-18")

@@ -79,7 +79,9 @@ def _check_known(session: Session, order: Order) -> None:
     unknown = [name for name in (*order.values, *order.files) if name not in taken]
     if unknown:
         known = ", ".join(taken) if taken else "no parameters"
-        raise Invalid(**{name[:80]: f"There is no field {name[:80]!r} here: {job.name} has {known}." for name in unknown[:5]})
+        raise Invalid(
+            **{name[:80]: f"There is no field {name[:80]!r} here: {job.name} has {known}." for name in unknown[:5]}
+        )
 
 
 def _fields() -> dict[str, str]:
@@ -88,11 +90,15 @@ def _fields() -> dict[str, str]:
     request.form_data_parser_class = parts.Strict
     try:
         fields = {name: values[-1] for name, values in request.form.lists()}
-        sent = Counter(normal_name(name) for form in (request.form, request.files) for name, _ in form.items(multi=True))
+        sent = Counter(
+            normal_name(name) for form in (request.form, request.files) for name, _ in form.items(multi=True)
+        )
     except ValueError:
         abort(400, parts.CANNOT_BE_READ)
     if twice := [name for name, number in sent.items() if number > 1]:
-        raise Invalid(**{name[:80]: f"{name[:80]}: this is sent {sent[name]} times: send it once." for name in twice[:5]})
+        raise Invalid(
+            **{name[:80]: f"{name[:80]}: this is sent {sent[name]} times: send it once." for name in twice[:5]}
+        )
     if wrong := [name for name in OWN if UNREADABLE in fields.get(name, "")]:
         raise Invalid(**{name: f"{name}: this is not UTF-8 text." for name in wrong})
     return fields
