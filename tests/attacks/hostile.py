@@ -133,7 +133,7 @@ class Site:
         tables = Base.metadata.tables
         each = [select(literal(name), func.count()).select_from(table) for name, table in tables.items()]
         with self.session() as session:
-            return {name: number for name, number in session.execute(union_all(*each))}
+            return {row[0]: row[1] for row in session.execute(union_all(*each))}
 
     def ask(self, method: str, path: str, client: FlaskClient | None = None, **options: Any) -> TestResponse:
         """Ask, and see that the answer is none of the portal's faults and tells nothing of its inside."""

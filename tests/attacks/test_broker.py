@@ -227,7 +227,8 @@ OPEN = [
 @pytest.mark.attack("BR-01")
 @pytest.mark.parametrize("broker", OPEN)
 @pytest.mark.parametrize(
-    "reached", [{"host": "0.0.0.0"}, {"portal_url": "https://portal.example.org"}, {"host": "192.0.2.1"}]
+    "reached",
+    [{"host": "0.0.0.0"}, {"portal_url": "https://portal.example.org"}, {"host": "192.0.2.1"}],  # noqa: S104
 )
 def test_it_does_not_start_with_a_broker_that_anybody_may_use(broker: str, reached: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="BROKER_URL must hold a password"):

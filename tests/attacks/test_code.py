@@ -215,8 +215,8 @@ def test_it_bears_with_any_output(site: Site, kind: str) -> None:
 LEAVERS = {
     "child": "import subprocess; subprocess.Popen(['sleep', '{mark}'])",
     "session": "import subprocess; subprocess.Popen(['sleep', '{mark}'], start_new_session=True)",
-    "twice": "import os\nif not os.fork():\n    os.setsid()\n    if not os.fork(): os.execvp('sleep', ['sleep', '{mark}'])\n    os._exit(0)",
-    "deaf": "import os, signal\nif not os.fork():\n    signal.signal(15, signal.SIG_IGN); os.execvp('sleep', ['sleep', '{mark}'])",
+    "twice": "import os\nif not os.fork():\n    os.setsid()\n    if not os.fork(): os.execvp('sleep', ['sleep', '{mark}'])\n    os._exit(0)",  # noqa: E501
+    "deaf": "import os, signal\nif not os.fork():\n    signal.signal(15, signal.SIG_IGN); os.execvp('sleep', ['sleep', '{mark}'])",  # noqa: E501
 }
 
 

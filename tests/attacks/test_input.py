@@ -1,4 +1,4 @@
-"""Bodies, addresses, names and keys: what is odd is refused or kept as it is, on both databases, whoever comes at once."""
+"""Bodies, addresses, names and keys: what is odd is refused or kept as it is, whoever comes at once."""
 
 from __future__ import annotations
 

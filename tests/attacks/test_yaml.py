@@ -1,4 +1,4 @@
-"""Configurations and dumps from anybody: nothing in them is run, fetched or unfolded, and all of one is made or nothing."""
+"""Configurations and dumps from anybody: nothing in them is run, fetched or unfolded; all is made or nothing."""
 
 from __future__ import annotations
 
@@ -234,8 +234,8 @@ def test_a_file_of_code_is_one_beside_its_configuration(tmp_path: Path, data: Pa
 
 @pytest.mark.attack("YL-01", "YL-07")
 def test_the_command_line_refuses_alike(tmp_path: Path, data: Path) -> None:
-    for number, text in enumerate((*TAGS, *FETCHED)):
-        (tmp_path / f"{number}.yaml").write_text(text.format(canary=tmp_path / "canary", address="http://x"), "utf-8")
+    for number, words in enumerate((*TAGS, *FETCHED)):
+        (tmp_path / f"{number}.yaml").write_text(words.format(canary=tmp_path / "canary", address="http://x"), "utf-8")
 
     command = [sys.executable, "-m", "flask", "--app", "app", "load", *sorted(map(str, tmp_path.glob("*.yaml")))]
     settings = servers.environment({"PORTAL_DATA": str(data)})
@@ -277,7 +277,7 @@ def test_it_refuses_what_a_task_may_not_ask_for(site: Site, more: str) -> None:
 
 
 JOB = "jobs: [{{name: {name}, steps: [{steps}]}}]"
-TASKS = "tasks: [{name: y1, language: command, backend: here, code: 'true'}, {name: y2, language: command, backend: here, code: 'true'}]\n"
+TASKS = "tasks: [{name: y1, language: command, backend: here, code: 'true'}, {name: y2, language: command, backend: here, code: 'true'}]\n"  # noqa: E501
 
 
 @pytest.mark.attack("YL-11")
