@@ -56,9 +56,7 @@ class _Level:
         """Raises ValueError for a name that was here already."""
         if self.expects_name and isinstance(event, yaml.ScalarEvent):
             if event.value in self.names:
-                raise ValueError(
-                    f"{event.value[:40]} is named twice in line {event.start_mark.line + 1}: take one out."
-                )
+                raise ValueError(f"{event.value[:40]} is named twice in one mapping: take one out.")
             self.names.add(event.value)
         self.expects_name = self.maps and not self.expects_name
 

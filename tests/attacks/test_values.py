@@ -83,6 +83,23 @@ MARKS = {
 }
 
 
+ATTACKS = {
+    "PA-01": pytest.mark.attack("PA-01"),
+    "PA-02": pytest.mark.attack("PA-02"),
+    "PA-03": pytest.mark.attack("PA-03"),
+    "PA-04": pytest.mark.attack("PA-04"),
+    "PA-05": pytest.mark.attack("PA-05"),
+    "PA-06": pytest.mark.attack("PA-06"),
+    "PA-07": pytest.mark.attack("PA-07"),
+    "PA-08": pytest.mark.attack("PA-08"),
+    "PA-09": pytest.mark.attack("PA-09"),
+    "PA-10": pytest.mark.attack("PA-10"),
+    "PA-13": pytest.mark.attack("PA-13"),
+    "PA-16": pytest.mark.attack("PA-16"),
+    "PN-05": pytest.mark.attack("PN-05"),
+}
+
+
 def filled(site: Site, value: str) -> str:
     return value.format(canary=site.canary, port=site.listener.port)
 
@@ -131,7 +148,7 @@ def echoed(site: Site) -> Iterator[dict[str, list[str]]]:
 def tries(*numbers: str) -> list[Any]:
     """Each of these attacks' texts, under its id."""
     return [
-        pytest.param(TEXTS.index(each), marks=pytest.mark.attack(number), id=f"{number}-{each[:20]!r}")
+        pytest.param(TEXTS.index(each), marks=ATTACKS[number], id=f"{number}-{each[:20]!r}")
         for number in numbers
         for each in MARKS[number]
     ]
@@ -245,7 +262,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        pytest.param(name, value, marks=pytest.mark.attack(number), id=f"{number}-{name}-{value[:12]!r}")
+        pytest.param(name, value, marks=ATTACKS[number], id=f"{number}-{name}-{value[:12]!r}")
         for number, name, value in REFUSED
     ],
 )
