@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -213,6 +213,18 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _guarded_broker(self) -> Self:
+        """Whoever may write to the broker wakes workers and empties queues: on a network it asks for a password."""
+        broker = urlsplit(self.broker_url)
+        open_to_others = broker.scheme in ("redis", "rediss") and not broker.password and not _is_near(broker.hostname)
+        if open_to_others and (self.address.startswith("https://") or not _is_near(self.host)):
+            raise ValueError(
+                "BROKER_URL must hold a password, as in redis://:password@host:6379/0, where the portal or its broker "
+                "can be reached from other machines"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _beats_within_lease(self) -> Self:
         if self.portal_beat_seconds > self.portal_lease_seconds / 6:
             raise ValueError("PORTAL_BEAT_SECONDS must be at most a sixth of PORTAL_LEASE_SECONDS")
@@ -322,6 +334,14 @@ class Settings(BaseSettings):
                 f"The data directory {self.portal_data} cannot be used ({failure.strerror}): "
                 "set PORTAL_DATA to one that can be written."
             ) from None
+
+
+def _is_near(host: str | None) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return host in (None, "", "localhost") or ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
 
 
 def _listed(text: str) -> list[str]:

@@ -145,7 +145,7 @@ class Cluster:
 
     def terminate_backends(self) -> None:
         """Cut every connection from the server's side."""
-        _execute(
+        execute(
             self.url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
             "AND backend_type = 'client backend'",
         )  # fmt: skip
@@ -186,17 +186,17 @@ def own_cluster() -> Iterator[Cluster]:
 
 
 @contextmanager
-def new_database(cluster: str) -> Iterator[str]:
-    """An empty database of a cluster, dropped afterwards."""
+def new_database(cluster: str, template: str = "template1") -> Iterator[str]:
+    """A database of a cluster, empty or a copy of another one, dropped afterwards."""
     name = f"portal_{secrets.token_hex(4)}"
-    _execute(cluster, f"CREATE DATABASE {name}")
+    execute(cluster, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield cluster.rpartition("/")[0] + f"/{name}"
     finally:
-        _execute(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+        execute(cluster, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _execute(url: str, statement: str) -> None:
+def execute(url: str, statement: str) -> None:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     try:

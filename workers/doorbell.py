@@ -12,6 +12,7 @@ from kombu.transport.virtual import Message
 WORDS = ("wake", "tell", "sweep")
 EVENTS = "celeryev"  # what workers say of themselves to each other: nobody here needs it
 ACCEPTED = {"application/json"}
+UNREADABLE = (ValueError, RecursionError, TypeError, LookupError, AttributeError)  # what comes of JSON that means harm
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ class Channel(redis.Channel):
     def _brpop_read(self, **options: Any) -> bool:
         try:
             return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
-        except ValueError:
+        except UNREADABLE:
             log.warning("a word that is no JSON was dropped")
             return True
 

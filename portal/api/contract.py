@@ -297,7 +297,7 @@ def _unexpected(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return _http_error(error)
     if refusal := web.outage(error):
-        current_app.logger.warning("%s %s: %s (%s)", request.method, request.path, refusal, type(error).__name__)
+        current_app.logger.warning("%s %r: %s (%s)", request.method, request.path, refusal, type(error).__name__)
         return _portal_error(refusal)
     identity = request_id()
     current_app.logger.exception("An unexpected error, id %s", identity)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from itertools import takewhile
 
 from portal.domain.errors import Invalid
 
@@ -21,6 +22,8 @@ HEREDOC = re.compile(
     r"""<<(?P<tabs>-?)[ \t]*(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)"|(?P<bare>[^\s;&|<>()'"`]+))"""
 )
 CASE = re.compile(r"\bcase\b")
+LONGEST_SHOWN = 50_000
+LONGEST_PLACE = 20
 ENDS = {"'": "'", '"': '"', "`": "`", "${": "}", "$(": ")"}
 
 
@@ -58,11 +61,13 @@ class Binding:
 
 @dataclass(frozen=True)
 class Opened:
-    """A quoting that lasts until it is closed: the characters that begin it, and where they stand."""
+    """A quoting that lasts until it is closed: the characters that begin it, where they stand, and what places in it
+    are quoted as: all that stands in ${ } is of it, up to a command of its own."""
 
     quoting: Quoting
     mark: str = ""
     at: int = 0
+    of_places: Quoting = Quoting.BARE
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ _Spelling = Callable[[Place, str], str]
 
 
 class _Reader:
-    """Reads a line as sh does, as far as needed to know how each place is quoted.
+    """Reads a line as sh does, as far as needed to know how each place is quoted, in a time that grows with the line.
 
     `glued` is where a word goes on, whatever stands before; `sure` is False once sh may have read something else.
     """
@@ -94,8 +99,10 @@ class _Reader:
         self.glued = 0
         self.sure = True
         self.stack = [Opened(Quoting.BARE)]
-        self.awaited: list[Heredoc] = []
+        self.awaited: deque[Heredoc] = deque()
         self.bodies: list[Heredoc] = []
+        self.breaks = [found.start() for found in re.finditer("\n", line)]
+        self.cases = [found.start() for found in CASE.finditer(line)]
 
     def pieces(self) -> Iterator[Piece]:
         while self.at < len(self.line):
@@ -113,7 +120,7 @@ class _Reader:
 
     def endless(self) -> list[Heredoc]:
         """After reading: the here-documents whose end did not come."""
-        return self.bodies + self.awaited
+        return [*self.bodies, *self.awaited]
 
     def _take(self, length: int) -> str:
         text = self.line[self.at : self.at + length]
@@ -126,18 +133,15 @@ class _Reader:
             return None
         here = self.line_number(self.at)
         self.at = found.end()
-        return Place(found[0].strip("${}"), here, self._quoting())
+        return Place(found[0].strip("${}"), here, self.stack[-1].of_places)
 
     def line_number(self, at: int) -> int:
-        return self.line.count("\n", 0, at) + 1
-
-    def _quoting(self) -> Quoting:
-        """How a place here is quoted. All that stands in ${ } is of it, up to a command of its own."""
-        inner = takewhile(lambda each: each is not Quoting.BARE, (each.quoting for each in reversed(self.stack)))
-        return Quoting.BRACE if Quoting.BRACE in inner else self.stack[-1].quoting
+        return bisect_left(self.breaks, at) + 1
 
     def _open(self, quoting: Quoting, length: int = 1) -> int:
-        self.stack.append(Opened(quoting, self.line[self.at : self.at + length], self.at))
+        inside = self.stack[-1].of_places is Quoting.BRACE and quoting is not Quoting.BARE
+        mark = self.line[self.at : self.at + length]
+        self.stack.append(Opened(quoting, mark, self.at, Quoting.BRACE if inside else quoting))
         return length
 
     def _close(self) -> int:
@@ -148,7 +152,7 @@ class _Reader:
     def _close_parenthesis(self) -> int:
         """A `)` may be of a pattern, as in `case x in a)`: this reader does not know."""
         opened = self.stack[-1]
-        if opened.mark == "$(" and CASE.search(self.line, opened.at, self.at):
+        if opened.mark == "$(" and bisect_left(self.cases, opened.at) < bisect_right(self.cases, self.at):
             self.sure = False
         return self._close()
 
@@ -232,12 +236,13 @@ class _Reader:
         return Heredoc(self.line_number(self.at), delimiter, bool(found["tabs"]), delimiter != bare)
 
     def _open_heredoc(self) -> int:
-        self.bodies.append(self.awaited.pop(0))
+        self.bodies.append(self.awaited.popleft())
         return self._open(Quoting.LITERAL if self.bodies[-1].literal else Quoting.HEREDOC)
 
     def heredoc(self) -> int:
         if self.line[self.at - 1] == "\n":
-            line = self.line[self.at :].partition("\n")[0]
+            end = self.line.find("\n", self.at)
+            line = self.line[self.at : end if end >= 0 else None]
             if self.bodies[-1].ends_with(line):
                 self.bodies.pop()
                 self.stack.pop()
@@ -287,7 +292,8 @@ def check(line: str, known: set[str]) -> None:
     found, reader = _read(line)
     for place in (piece for piece in found if isinstance(piece, Place)):
         if place.name not in known:
-            raise Invalid(code=f"Line {place.line}: ${place.name} stands for nothing here. {_remedy(place.name)}")
+            name = place.name[:LONGEST_PLACE]
+            raise Invalid(code=f"Line {place.line}: ${name} stands for nothing here. {_remedy(name)}")
         if place.quoting in UNUSABLE:
             raise Invalid(code=f"Line {place.line}: ${place.name} cannot stand {UNUSABLE[place.quoting]}.")
     if opened := reader.unclosed():
@@ -318,7 +324,19 @@ def script(line: str, bindings: Mapping[str, Binding]) -> str:
 
 def shown(line: str, bindings: Mapping[str, Binding]) -> str:
     """The line as a person reads it: each value, quoted where it must be, in its place."""
-    return "".join(_spelt(part, bindings, _literal) for part in pieces(line))
+    return _beginning(_spelt(part, bindings, _literal) for part in pieces(line))
+
+
+def _beginning(parts: Iterable[str]) -> str:
+    """As much as anybody reads: a long value may have very many places."""
+    kept: list[str] = []
+    room = LONGEST_SHOWN
+    for part in parts:
+        kept.append(part[:room])
+        room -= len(part)
+        if room < 0:
+            return "".join(kept) + " …"
+    return "".join(kept)
 
 
 def _spelt(piece: Piece, bindings: Mapping[str, Binding], spell: _Spelling) -> str:

@@ -21,8 +21,13 @@ from portal.domain.work import VALUE_FLAG
 ALIAS = re.compile(r"(?!=$)[A-Za-z0-9_=][A-Za-z0-9_ .-]{0,79}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,119}")
 OWN_VARIABLES = re.compile(
-    r"PATH|HOME|TMPDIR|IFS|ENV|BASH_ENV|SHELLOPTS|PYTHON(STARTUP|PATH|HOME|INSPECT)|R_(PROFILE|ENVIRON|HOME)\w*|LD_\w+"
+    r"PATH|HOME|TMPDIR|IFS|PS4|ENV|BASH_ENV|BASHOPTS|SHELLOPTS|LD_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|MALLOC_\w+"
+    r"|PYTHON(STARTUP|PATH|HOME|INSPECT|USERBASE|BREAKPOINT|WARNINGS|EXECUTABLE|PLATLIBDIR|PYCACHEPREFIX)"
+    r"|R_(PROFILE|ENVIRON|HOME)\w*"
 )
+MOST = {"parameters": 100, "variables": 100, "configurations": 100, "inputs": 50, "outputs": 50, "exit_statuses": 256}
+MOST_CHOICES = 1_000
+LARGEST_ENVIRONMENT = 100_000
 NEEDS_A_VALUE = (Kind.INTEGER, Kind.DECIMAL, Kind.CHOICE, Kind.DATE)
 UNORDERED = (Kind.BOOLEAN, Kind.CHOICE, Kind.DATE, Kind.FILE)
 FARTHEST = sys.float_info.max
@@ -93,6 +98,13 @@ class TaskDraft:
 
 def normal_endings(endings: Sequence[str]) -> tuple[str, ...]:
     return tuple(normal_ending(each) for each in endings)
+
+
+def faults_of_numbers(draft: TaskDraft) -> Iterator[Fault]:
+    """(field, sentence) for what there is too much of to look at each."""
+    for name, most in MOST.items():
+        if (number := len(getattr(draft, name))) > most:
+            yield name, f"A task has at most {most} {name.replace('_', ' ')}, this has {number}: make two tasks of it."
 
 
 def faults(draft: TaskDraft) -> Iterator[Fault]:
@@ -224,8 +236,10 @@ def _bound_fault(kind: Kind, bound: float) -> str | None:
 
 
 def _value_faults(draft: ParameterDraft) -> Iterator[Fault]:
-    reasons = [reason for each in draft.choices if (reason := check_text("choice", each))]
-    if reasons:
+    reasons = [reason for each in draft.choices[:MOST_CHOICES] if (reason := check_text("choice", each))]
+    if len(draft.choices) > MOST_CHOICES:
+        yield "choices", f"A parameter has at most {MOST_CHOICES} choices, this has {len(draft.choices)}."
+    elif reasons:
         yield "choices", reasons[0]
     elif reason := _choices_fault(draft):
         yield "choices", reason
@@ -265,12 +279,18 @@ def _variable_faults(draft: TaskDraft) -> Iterator[Fault]:
         if not VARIABLE.fullmatch(name):
             yield f"variables-{index}-name", "Use letters, digits and _ for the variable's name."
         elif OWN_VARIABLES.fullmatch(name):
-            yield f"variables-{index}-name", f"{name} is set by the portal and cannot be changed."
+            yield f"variables-{index}-name", f"{name} is set by the portal: export it in the code, if it must differ."
         elif names.index(name) != index:
             yield f"variables-{index}-name", "Each variable is named once."
     for index, (_, value) in enumerate(draft.variables):
         if reason := check_text("variable's value", value):
             yield f"variables-{index}-value", reason
+    if sum(len(f"{name}={value}".encode("utf-8", "replace")) for name, value in draft.variables) > LARGEST_ENVIRONMENT:
+        most = f"at most {LARGEST_ENVIRONMENT} bytes go into a program's environment"
+        yield (
+            f"variables-{len(draft.variables) - 1}-value",
+            f"Together, {most}: put long ones into the code, or a file.",
+        )
 
 
 def _configuration_faults(configurations: Sequence[ConfigurationDraft]) -> Iterator[Fault]:

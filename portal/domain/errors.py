@@ -50,6 +50,6 @@ class TooMany(PortalError):
 class Invalid(PortalError):
     """Fields that cannot be accepted, each with its rule and remedy: Invalid(name="Give the task a name.")."""
 
-    def __init__(self, **fields: str) -> None:
+    def __init__(self, /, **fields: str) -> None:
         super().__init__(" ".join(fields.values()))
         self.fields = fields

@@ -107,6 +107,11 @@ def normal_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def as_read(name: str) -> str:
+    """What two names have in common that people would take for one: Count and count, ﬁt and fit."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
+
+
 def check_name(name: str) -> str | None:
     """Why a task, job or backend cannot bear this name, or None."""
     if not name.strip() or name != name.strip():

@@ -60,7 +60,7 @@ def wait(error: Exception) -> Response:
     refusal = outage(error)
     if refusal is None:
         raise error
-    current_app.logger.warning("%s %s: %s (%s)", request.method, request.path, refusal, type(error).__name__)
+    current_app.logger.warning("%s %r: %s (%s)", request.method, request.path, refusal, type(error).__name__)
     return _show_alone(STATUS[type(refusal)], str(refusal))
 
 

@@ -40,6 +40,7 @@ from portal.pages.forms import Amount, Checkboxes, LimitsForm
 from portal.services import jobs
 
 SPARE_ROWS = 3
+MOST_ROWS = 250
 KINDS = [SelectChoice(each.value) for each in Kind]
 CONFIGURATION_KINDS = [SelectChoice(each) for each in ("Software", "Dataset", "Misc.")]
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
@@ -113,6 +114,10 @@ class Rows(FieldList):
     def __init__(self, row: type[Row], label: str = "", **options: Any) -> None:
         super().__init__(FormField(row), label, **options)
         self.stays = row.STAYS
+
+    def _extract_indices(self, prefix: str, formdata: Mapping[str, Any]) -> list[int]:
+        """Each row costs time, however empty: no more of them are read than tell that there are too many."""
+        return sorted(set(super()._extract_indices(prefix, formdata)))[:MOST_ROWS]
 
     def drop_empty(self) -> None:
         self.entries = [entry for entry in self.entries if entry.form.filled()]

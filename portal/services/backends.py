@@ -20,7 +20,7 @@ from portal.domain.names import check_name, normal_name, queue_forms
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
 from portal.models import Backend, TaskRevision, Worker
-from portal.services import audit
+from portal.services import audit, twins
 
 SILENT_AFTER = timedelta(minutes=2)
 FORGOTTEN_AFTER = 86_400.0
@@ -161,7 +161,7 @@ def _against(reasons: Sequence[str | None]) -> str | None:
 
 def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> None:
     wrong = {
-        "name": check_name(draft.name) or _taken(session, draft.name, backend),
+        "name": check_name(draft.name) or twins.refusal(session, Backend, draft.name, backend),
         "queue": None if _plain(draft.queue) else "Use letters, digits, _ and - for the queue's name.",
         "runner": None if draft.runner in _runners(backend) else "Choose one of the installed runners.",
         "languages": _unknown_languages(draft.languages),
@@ -187,11 +187,6 @@ def _limit_faults(usual: Limits, ceilings: Limits) -> Iterator[tuple[str, str]]:
         )
     yield from faults(usual)
     yield from ((f"most_{name}", sentence) for name, sentence in faults(ceilings))
-
-
-def _taken(session: Session, name: str, backend: Backend | None) -> str | None:
-    other = named(session, name)
-    return "A backend of this name exists: choose another." if other and other is not backend else None
 
 
 def _plain(name: str) -> bool:

@@ -20,6 +20,7 @@ from portal.domain.parameters import Kind
 from portal.domain.plugins import plugins
 from portal.domain.retries import Retries
 from portal.domain.sizes import NUMBER, TIME
+from portal.domain.texts import storable
 from portal.domain.verdict import Then
 from portal.models import Account
 from portal.services import backends, jobs, safe_yaml, tasks
@@ -42,6 +43,7 @@ Document = dict[str, list[dict[str, Any]]]
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LONGEST_CODE_FILE = 1_000_000
+MOST_ENTRIES = 2_000
 EXAMPLE_JOB = "penguins"
 EXAMPLE_DATA = EXAMPLES / "penguins.csv"
 
@@ -88,6 +90,8 @@ def document_of(text: str, name: str) -> Document:
     for kind, entries in document.items():
         if not isinstance(entries, list) or not all(_is_entry(each) for each in entries):
             raise Invalid(file=f"{name}: {kind} must be a list of entries, each with a name.")
+        if len(entries) > MOST_ENTRIES:
+            raise Invalid(file=f"{name} has more than {MOST_ENTRIES} {kind}: make several files of it.")
     return document
 
 
@@ -275,8 +279,13 @@ def _load_task(session: Session, entry: dict[str, Any], folder: Path | None, aut
 def _code(folder: Path | None, code_file: str) -> str:
     if folder is None:
         raise ValueError("an uploaded file has no code_file beside it: write the code into it.")
+    if not storable(code_file):
+        raise ValueError("code_file: a character in it, such as NUL, is in no file's name.")
     try:
-        with (folder / code_file).open("rb") as stream:
+        file = (folder / code_file).resolve()
+        if not file.is_relative_to(folder.resolve()) or not file.is_file():
+            raise ValueError(f"code_file: {code_file[:80]} is no file below the folder of the YAML file.")
+        with file.open("rb") as stream:
             return stream.read(LONGEST_CODE_FILE).decode("utf-8")
     except OSError as wrong:
         raise ValueError(f"code_file: {code_file} cannot be read ({wrong.strerror}).") from None

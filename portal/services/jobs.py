@@ -23,11 +23,12 @@ from portal.domain.policy import Action
 from portal.domain.steps import Leaf, Part
 from portal.domain.texts import check_text, storable
 from portal.models import Account, Job, JobRevision, Step, Submission, Task, TaskRevision
-from portal.services import access, audit, backends, composing, nesting, sharing, tasks
+from portal.services import access, audit, backends, composing, nesting, sharing, tasks, twins
 from portal.services.composing import MOST_STEPS
 
 LONGEST_KEPT_DAYS = 36_500
 LARGEST_ORDER = 100_000
+MOST_VALIDATORS = 20
 
 
 @dataclass(frozen=True)
@@ -383,10 +384,8 @@ def _language_label(revision: TaskRevision | None) -> str:
 
 
 def _faults(choice: Choice, draft: JobDraft) -> Iterator[Fault]:
-    if reason := check_name(draft.name):
+    if (reason := check_name(draft.name)) or (reason := twins.refusal(choice.session, Job, draft.name, choice.job)):
         yield "name", reason
-    elif (other := named(choice.session, draft.name)) and other is not choice.job:
-        yield "name", "A job of this name exists: choose another."
     if reason := check_text("description", draft.description):
         yield "description", reason
     if draft.keep_days is not None and not 1 <= draft.keep_days <= LONGEST_KEPT_DAYS:
@@ -401,7 +400,9 @@ def _faults(choice: Choice, draft: JobDraft) -> Iterator[Fault]:
 
 
 def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
-    for index, entry in enumerate(entries):
+    if len(entries) > MOST_VALIDATORS:
+        yield "validators", f"A job has at most {MOST_VALIDATORS} validators, this has {len(entries)}."
+    for index, entry in enumerate(entries[:MOST_VALIDATORS]):
         name, options = validators.parts(entry)
         if name not in plugins("validators"):
             yield f"validators-{index}-name", f"The validator {name[:40]} is not installed: choose another."

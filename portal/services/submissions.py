@@ -23,7 +23,7 @@ from portal.domain.parameters import Argument, Kind, file_part, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
-from portal.models import Account, Batch, Job, Parameter, Submission, Upload
+from portal.models import Account, Batch, Job, Parameter, Submission, TaskRevision, Upload
 from portal.services import access, audit, jobs, nesting, progress, quotas
 from portal.services.freezing import freeze
 from portal.settings import settings
@@ -33,6 +33,7 @@ LONGEST_EMAIL = 256
 LONGEST_KEY = 200
 MOST_JOBS = 100
 NO_RUN, NO_BATCH = "There is no such run.", "There is no such batch."
+LARGEST_ARGUMENTS = 100_000
 PATIENCE = 5.0
 PAUSE = 0.25
 
@@ -281,7 +282,21 @@ def _arguments(order: Order, chosen: Sequence[Job], wrong: dict[str, str]) -> di
                 found[name] = _argument(order, name, each)
             except Invalid as refusal:
                 wrong.update(refusal.fields)
+        if not wrong:
+            _check_sizes(revision, found, wrong)
     return found
+
+
+def _check_sizes(revision: TaskRevision, found: Mapping[str, Argument], wrong: dict[str, str]) -> None:
+    """No system starts a program with more than some 100 kB in one of its arguments; code gets its values in a file."""
+    names = [each.public_name(revision.task.name) for each in revision.parameters]
+    sizes = {name: len(found[name].text.encode()) for name in names}
+    if revision.language == "command" and (total := sum(sizes.values())) > LARGEST_ARGUMENTS:
+        longest = max(sizes, key=sizes.__getitem__)
+        wrong[longest] = (
+            f"{longest}: the values of {revision.task.name} take {total} bytes together, and a command takes at most "
+            f"{LARGEST_ARGUMENTS}: send a long one as a file."
+        )
 
 
 def _argument(order: Order, name: str, parameter: Parameter) -> Argument:

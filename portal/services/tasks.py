@@ -9,7 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal.domain import command, limits
-from portal.domain.drafts import ConfigurationDraft, Fault, ParameterDraft, TaskDraft, faults, normal_endings
+from portal.domain.drafts import (
+    ConfigurationDraft,
+    Fault,
+    ParameterDraft,
+    TaskDraft,
+    faults,
+    faults_of_numbers,
+    normal_endings,
+)
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.limits import Limits
 from portal.domain.names import namesakes, normal_ending, normal_name
@@ -31,7 +39,7 @@ from portal.models import (
     TaskRevision,
     Variable,
 )
-from portal.services import access, audit, backends, nesting, secrets, sharing
+from portal.services import access, audit, backends, nesting, secrets, sharing, twins
 
 NO_BACKEND = "Choose a backend."
 
@@ -73,7 +81,9 @@ def named(session: Session, name: str) -> Task | None:
 def save(session: Session, draft: TaskDraft, author: Account | None, task: Task | None = None) -> TaskRevision:
     """Add a revision to a task, or make one. Raises Invalid naming every field that is wrong."""
     draft = replace(draft, name=normal_name(draft.name))
-    wrong = dict([*_faults(session, draft, task), *secrets.faults(session, draft, author)])
+    wrong = dict(faults_of_numbers(draft)) or dict(
+        [*_faults(session, draft, task), *secrets.faults(session, draft, author)]
+    )
     if wrong:
         raise Invalid(**wrong)
     before = sharing.told(session, task) if task else {}
@@ -205,8 +215,8 @@ def _faults(session: Session, draft: TaskDraft, task: Task | None) -> Iterator[F
     yield from faults(draft)
     if reason := sharing.fault(session, draft.groups):
         yield "groups", reason
-    if (other := named(session, draft.name)) and other is not task:
-        yield "name", "A task of this name exists: choose another."
+    if reason := twins.refusal(session, Task, draft.name, task):
+        yield "name", reason
     if task:
         using = _jobs_using(session, task)
         yield from _namesakes([*using, *nesting.containing(session, using)], draft, task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from flask import abort, request
@@ -11,8 +12,9 @@ from portal.api import parts, sender
 from portal.domain.errors import Invalid
 from portal.domain.names import normal_name
 from portal.domain.parameters import UNREADABLE
+from portal.domain.policy import Action
 from portal.models import Account, Batch
-from portal.services import submissions
+from portal.services import access, jobs, submissions
 from portal.services.submissions import Order
 from portal.storage import TooLarge
 
@@ -42,7 +44,7 @@ DESCRIBED: dict[str, Any] = {
 
 
 def order(idempotency_key: str | None) -> Order:
-    """The request as an order. The last value of a repeated field wins; a file part without a file name is none."""
+    """The request as an order. Each field is sent once; a file part without a file name is none."""
     fields = _fields()
     account = sender.signed_in()
     return Order(
@@ -60,6 +62,7 @@ def order(idempotency_key: str | None) -> Order:
 
 def placed(session: Session, order: Order) -> Batch:
     """Submit the order; what is wrong is told by the names that the fields have here."""
+    _check_known(session, order)
     try:
         return submissions.submit(session, order)
     except TooLarge:
@@ -68,10 +71,27 @@ def placed(session: Session, order: Order) -> Batch:
         raise Invalid(**{_own_name(name): sentence for name, sentence in wrong.fields.items()}) from None
 
 
+def _check_known(session: Session, order: Order) -> None:
+    """A field that nothing takes is a misspelt parameter, whose default would count. Raises Invalid."""
+    job = jobs.named(session, order.jobs[0])
+    if job is None or not access.may(order.account, Action.RUN_JOB, job):
+        return
+    taken = [field.name for field in jobs.fields(job)]
+    unknown = [name for name in (*order.values, *order.files) if name not in taken]
+    if unknown:
+        known = ", ".join(taken) if taken else "no parameters"
+        raise Invalid(
+            **{name[:80]: f"There is no field {name[:80]!r} here: {job.name} has {known}." for name in unknown[:5]}
+        )
+
+
 def _fields() -> dict[str, str]:
     if request.mimetype != FORM or not request.mimetype_params.get("boundary"):
         abort(415, f"Send the body as {FORM}, with its boundary.")
     fields = {name: values[-1] for name, values in request.form.lists()}
+    names = [normal_name(name) for form in (request.form, request.files) for name, _ in form.items(multi=True)]
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
+        raise Invalid(**{name[:80]: f"{name[:80]}: this is sent several times: send it once." for name in twice[:5]})
     if wrong := [name for name in OWN if UNREADABLE in fields.get(name, "")]:
         raise Invalid(**{name: f"{name}: this is not UTF-8 text." for name in wrong})
     if not fields.get("job"):

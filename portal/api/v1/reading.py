@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
@@ -63,9 +65,21 @@ def _body(model: type[Model], _: Mapping[str, str]) -> Model:
     if request.mimetype != "application/json":
         abort(415, "Send the body as application/json.")
     try:
-        return model.model_validate_json(sent)
+        read = model.model_validate_json(sent)
+        json.loads(sent, object_pairs_hook=_once)
     except ValidationError as wrong:
         raise _refusal(wrong.errors(include_url=False, include_input=False), model) from None
+    except ValueError as wrong:
+        abort(400, f"The body cannot be taken: {wrong}")
+    return read
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    """Of a name that stands twice in an object, each reader takes another value. Raises ValueError."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name, number in Counter(names).items() if number > 1)
+        raise ValueError(f"{twice[:40]!r} is named twice in one object: leave one out.")
 
 
 READERS: dict[str, Callable[[type[Any], Mapping[str, str]], Any]] = {

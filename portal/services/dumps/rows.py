@@ -14,6 +14,7 @@ from portal.services import safe_yaml
 
 LARGEST = 10_000_000
 LARGEST_NUMBER = 2**31 - 1
+MOST_ROWS = 20_000
 UNQUOTED = ("bool", "int", "float", "timestamp")
 APP = "analytics_automated."
 
@@ -62,7 +63,7 @@ class Row:
         return int(self.pk) if self.pk is not None and self.pk.isdecimal() and len(self.pk) < 20 else 0
 
 
-class _Reader(safe_yaml.Safe):  # type: ignore[misc]
+class _Reader(safe_yaml.Plain):
     """The safe reader, which notes what it took for a number, a date or a truth value, and merges nothing."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -74,7 +75,7 @@ def _noting(construct: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Unquot
 
 
 for _tag in (f"tag:yaml.org,2002:{name}" for name in UNQUOTED):
-    _Reader.add_constructor(_tag, _noting(yaml.SafeLoader.yaml_constructors[_tag]))
+    _Reader.add_constructor(_tag, _noting(safe_yaml.Plain.yaml_constructors[_tag]))
 _Reader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.yaml_constructors["tag:yaml.org,2002:str"])
 
 
@@ -105,6 +106,8 @@ def rows_of(text: str, name: str) -> list[Row]:
         raise Invalid(file=f"{name} cannot be read: {safe_yaml.reason(wrong)}") from None
     if not isinstance(document, list):
         raise Invalid(file=f"{name} is neither a dump of the first system nor a configuration of this portal.")
+    if len(document) > MOST_ROWS:
+        raise Invalid(file=f"{name} has more than {MOST_ROWS} rows: a configuration has not.")
     return list(_rows(document, name))
 
 
@@ -115,9 +118,20 @@ def _json(text: str) -> Any:
             text,
             parse_float=lambda written: Unquoted(float(written), written),
             parse_int=lambda written: Unquoted(int(written), written),
+            object_pairs_hook=_mapping,
         )
     except json.JSONDecodeError:
         return _yaml(text)
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises ValueError for a name that stands twice."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:40]} is named twice in one object: take one out.")
+        found[name] = value
+    return found
 
 
 def _yaml(text: str) -> Any:
