@@ -29,11 +29,14 @@ from portal.services import progress
 from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
 from workers.collector import Collector, Room, plain_file
-from workers.languages import language
+from workers.confinement import probes
+from workers.languages import Language, language
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
+STAGED = "staged.json"
+READABLE = "readable"  # the option of a backend that names directories, with colons between
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
 
 
@@ -65,7 +68,8 @@ class Workspace:
         try:
             self._make()
             self._stage_in(sources, own)
-            self._describe(language(self.work.language).prepare(self.work, self.space))
+            spoken = language(self.work.language)
+            self._describe(spoken, spoken.prepare(self.work, self.space))
         except BaseException:
             self.tidy()
             raise
@@ -133,7 +137,7 @@ class Workspace:
                 storage.copy_to(self._newest(matching, ending), self.directory / self.work.file(ending))
         for name, key in own.items():
             storage.copy_to(key, self.directory / name)
-        self._write("staged.json", {path.name: _mark(path.lstat()) for path in self.directory.iterdir()})
+        self._write(STAGED, {path.name: _mark(path.lstat()) for path in self.directory.iterdir()})
 
     def _newest(self, matching: Sequence[tuple[str, str]], ending: str) -> str:
         """The key of the newest file whose whole name is this ending's; of the newest that matches if none is."""
@@ -141,7 +145,7 @@ class Workspace:
         exact = [key for name, key in matching if unmarked(self.work.identity, name) == expected]
         return (exact or [key for _, key in matching])[-1]
 
-    def _describe(self, argv: Sequence[str]) -> None:
+    def _describe(self, spoken: Language, argv: Sequence[str]) -> None:
         stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
         self._write(
             "launch.json",
@@ -152,10 +156,30 @@ class Workspace:
                 "measured": str(self.temporary),
                 "stdout_file": stdout,
                 "limits": asdict(self.work.limits),
+                "address_space": self._address_space(spoken),
+                "confinement": self._confinement(spoken),
                 "grace_seconds": GRACE_SECONDS,
                 "patience_seconds": 2 * settings().portal_lease_seconds,
             },
         )
+
+    def _address_space(self, spoken: Language) -> int | None:
+        memory, room = self.work.limits.memory_bytes, getattr(spoken, "ADDRESS_ROOM", None)
+        return None if memory is None or room is None else memory + room
+
+    def _confinement(self, spoken: Language) -> dict[str, object]:
+        """What it may read: its language's programs, the directories that its backend names, and what was written
+        for it; never the portal's data, should they lie there."""
+        placement = self.work.placement
+        named = [each for each in placement.options.get(READABLE, "").split(":") if each.startswith("/")]
+        written = [path for path in self.space.iterdir() if path.is_file() and path.name != STAGED]
+        return {
+            "level": probes.level(),
+            "network": placement.network,
+            "readable": [*spoken.readable(placement.options), *named],
+            "hidden": [str(settings().portal_data), str(self.space.parent)],
+            "files": [str(path) for path in written],
+        }
 
     def _environment(self) -> dict[str, str]:
         """A clean environment: nothing of the portal's own, then the task's variables."""
@@ -196,7 +220,7 @@ class Workspace:
 
     def _staged(self) -> dict[str, list[int]]:
         """The marks of the files that the run was given, by name."""
-        staged: dict[str, list[int]] = json.loads((self.space / "staged.json").read_text("utf-8"))
+        staged: dict[str, list[int]] = json.loads((self.space / STAGED).read_text("utf-8"))
         return staged
 
     def _room(self, staged: Mapping[str, Sequence[int]]) -> Room:

@@ -19,7 +19,8 @@ from portal.domain.limits import UNLIMITED, USUAL, Limits, beyond, faults, in_fo
 from portal.domain.names import check_name, normal_name, queue_forms
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
-from portal.models import Backend, TaskRevision, Worker
+from portal.models import Account, Backend, TaskRevision, Worker
+from portal.settings import settings
 
 SILENT_AFTER = timedelta(minutes=2)
 FORGOTTEN_AFTER = 86_400.0
@@ -40,6 +41,8 @@ class BackendDraft:
     ceilings: Limits = UNLIMITED
     options: Mapping[str, str] = field(default_factory=dict)
     enabled: bool = True
+    network: bool = False
+    minimum_level: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def save(session: Session, draft: BackendDraft, backend: Backend | None = None) 
     backend.languages, backend.options = list(draft.languages), dict(draft.options)
     backend.root_directory = draft.root_directory
     backend.limits, backend.ceilings = draft.limits.stated(), draft.ceilings.stated()
-    backend.enabled = draft.enabled
+    backend.enabled, backend.network = draft.enabled, draft.network
+    backend.minimum_level = draft.minimum_level
     session.add(backend)
     session.flush()
     return backend
@@ -86,6 +90,16 @@ def save(session: Session, draft: BackendDraft, backend: Backend | None = None) 
 def bounds(backend: Backend, asked: Limits) -> Limits:
     """What bounds a run there now, of a task that asks for this."""
     return in_force(asked, Limits.of(backend.limits), Limits.of(backend.ceilings))
+
+
+def least_level(backend: Backend) -> int:
+    """How far its runs must be confined, whoever submits them."""
+    return max(settings().portal_min_level, backend.minimum_level or 0)
+
+
+def least_level_for(account: Account | None) -> int:
+    """How far the runs of an account, or of somebody without one, must be confined."""
+    return 0 if account else settings().portal_min_level_anonymous
 
 
 def delete(session: Session, backend: Backend) -> None:
@@ -100,6 +114,7 @@ def report(session: Session, told: Worker) -> None:
     session.execute(delete_from(Worker).where(Worker.seen < now(-FORGOTTEN_AFTER)))
     known = session.scalar(select(Worker).where(Worker.name == told.name)) or Worker(name=told.name)
     known.queues, known.obstacles, known.seen = told.queues, told.obstacles, now()
+    known.level, known.probes = told.level, told.probes or {}
     session.add(known)
 
 
@@ -128,6 +143,17 @@ def obstacle(session: Session, backend: Backend, language: str) -> str | None:
 def against(backend: str, language: str, workers: Sequence[Worker]) -> str | None:
     """Why none of these workers can run the language on this backend, or None."""
     return _against(_said(backend, language, workers))
+
+
+def below(least: int, workers: Sequence[Worker]) -> str | None:
+    """Why none of these workers may take runs that must be confined so far, or None. Old ones told no level."""
+    levels = [each.level for each in workers if each.level is not None]
+    if not levels or max(levels) >= least:
+        return None
+    return (
+        f"a worker that confines runs at level {least} is needed; those here reach level {max(levels)}. "
+        "The page of backends tells what they lack."
+    )
 
 
 def _workers_of(session: Session, backend: Backend) -> list[Worker]:

@@ -25,7 +25,7 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Submission, Upload
-from portal.services import jobs, nesting, progress
+from portal.services import backends, jobs, nesting, progress
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -415,7 +415,10 @@ class _Accepting:
         priority = admit(self.session, self.order)
         batch = _batch(self.order, self.stored)
         wanted = [_job(self.session, self.order, name) for name in self.order.jobs]
-        batch.submissions = [freeze(job, at, self.arguments, priority) for at, job in enumerate(wanted)]
+        batch.submissions = [
+            freeze(job, at, self.arguments, priority, backends.least_level_for(self.order.account))
+            for at, job in enumerate(wanted)
+        ]
         self.session.add(batch)
         self.session.flush()
         for submission in batch.submissions:

@@ -16,9 +16,12 @@ from typing import Any
 
 import pytest
 
+from workers.installed import homes
+
 LAUNCHER = Path(__file__).parents[2] / "workers" / "launcher.py"
 COMMAND = [sys.executable, "-I", "-S", str(LAUNCHER)]
 PATIENCE = 30
+LEVEL = int(os.environ.get("LEVEL", 1))
 
 
 class Launch:
@@ -39,6 +42,7 @@ class Launch:
             "limits": limits,
             "grace_seconds": 0.3,
             "patience_seconds": PATIENCE,
+            "confinement": {"level": LEVEL, "readable": homes(sys.executable)},
             **changes,
         }
         (self.directory / "launch.json").write_text(json.dumps(spec))

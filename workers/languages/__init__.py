@@ -1,9 +1,12 @@
 """How a task is written: one file a language, its name the language's name.
 
 A file here states LABEL, EDITOR (the editor's mode), HINT (what the code finds) and, if it has parameters, PLACE (how
-the code has one: by its {number}, its {name}, or its name as a {word}), SHELL if a shell's exit status ends it, and has
-`unavailable(options) -> str | None`, why this machine cannot run it, and `prepare(work, space) -> list[str]`, which
-writes what is needed into the run's directory and gives the command to start.
+the code has one: by its {number}, its {name}, or its name as a {word}), SHELL if a shell's exit status ends it,
+ADDRESS_ROOM (the bytes that a process of it may reserve beyond its memory limit; without it there is no such limit,
+for some programs reserve what they never use), and has
+`unavailable(options) -> str | None`: why this machine cannot run it;
+`readable(options) -> list[str]`: the directories that its programs lie in, which runs see besides the system's;
+`prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from portal.domain.work import Work
 
 class Language(Protocol):
     def unavailable(self, options: Mapping[str, str]) -> str | None: ...
+
+    def readable(self, options: Mapping[str, str]) -> list[str]: ...
 
     def prepare(self, work: Work, space: Path) -> list[str]: ...
 
