@@ -20,7 +20,7 @@ from portal.domain.policy import Role
 from portal.models import Account
 from portal.services import accounts, configuration, progress
 from portal.settings import settings
-from tests.servers import migrate
+from tests.servers import UNCONFINED, migrate
 
 PASSWORD = "correct horse battery"
 STARTING_PROGRAMS = ("workers", "examples")
@@ -74,6 +74,8 @@ def data(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("PORTAL_DATA", str(tmp_path))
     for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "MAIL_SERVER"):
         monkeypatch.delenv(name, raising=False)
+    for name, value in UNCONFINED.items():
+        monkeypatch.setenv(name, value)
     forget_settings()
     yield tmp_path
     forget_settings()

@@ -79,7 +79,7 @@ class Fence(Cage):
 
     def shut(self) -> None:
         drop_capabilities()
-        program = seccomp.filter_for(unix=False, network=self.network)
+        program = seccomp.filter_for(walled=False, network=self.network)
         own = [*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"]
         devices = [f"/dev/{name}" for name in places.DEVICES]
         landlock.restrict([*own, *self.readable, *self.files], [*devices, self.measured], self.network)
@@ -96,7 +96,7 @@ class Room(Cage):
         self.bubblewrap = next((each for each in BUBBLEWRAP if os.access(each, os.X_OK)), "")
         if not self.bubblewrap:
             raise FileNotFoundError("bubblewrap is not installed")
-        self.filter = seccomp.filter_for(unix=True, network=self.network)
+        self.filter = seccomp.filter_for(walled=True, network=self.network)
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
         self.heard = b""

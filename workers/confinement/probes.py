@@ -54,7 +54,7 @@ class Found:
 
 
 def found() -> Found:
-    return _found(settings().portal_level, settings().runs_directory)
+    return _found(settings().portal_level)
 
 
 def level() -> int:
@@ -62,11 +62,11 @@ def level() -> int:
 
 
 @cache
-def _found(most: int, directory: Path) -> Found:
+def _found(most: int) -> Found:
     """Once in the life of a process; those that it forks know it, too."""
     failed = {each: {"setting": f"PORTAL_LEVEL is {most}"} for each in range(STRICTEST, most, -1)}
     for each in range(most, LOWEST, -1):
-        if not (reasons := probe(each, directory)):
+        if not (reasons := probe(each, settings().runs_directory)):
             return Found(each, failed)
         failed[each] = reasons
     return Found(LOWEST, failed)

@@ -29,6 +29,9 @@ REFUSED = {
     "uselib": (134, None), "ustat": (136, None), "sysfs": (139, None), "_sysctl": (156, None), "nfsservctl": (180, 42),
 }  # fmt: skip
 UNKNOWN = {"clone3": (435, 435), "openat2": (437, 437)}  # their arguments cannot be seen: programs fall back
+SHARED = {  # what outlives those who made it, where the run has no namespace of its own for it
+    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
+}  # fmt: skip
 CLONE = (56, 220)
 NEW_NAMESPACES = 0x7E020000
 MODES = {  # which argument is the mode that must not ask for a setuid or setgid bit
@@ -56,8 +59,8 @@ class NotKnown(OSError):
     """This kind of processor has other numbers for its system calls."""
 
 
-def filter_for(unix: bool, network: bool) -> bytes:
-    """The filter as the kernel reads it; sockets only for those that may be. Raises NotKnown."""
+def filter_for(walled: bool, network: bool) -> bytes:
+    """The filter as the kernel reads it; what leads to other processes only inside walls. Raises NotKnown."""
     if os.uname().machine not in MACHINES:
         raise NotKnown(f"the processor {os.uname().machine} is not known")
     place, architecture = MACHINES[os.uname().machine]
@@ -65,7 +68,7 @@ def filter_for(unix: bool, network: bool) -> bytes:
         (LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, architecture), _answer(KILL), (LOAD, 0, 0, NUMBER),
         (AT_LEAST, 0, 1, X32), _error(errno.ENOSYS),
     ]  # fmt: skip
-    for numbers in REFUSED.values():
+    for numbers in (REFUSED if walled else REFUSED | SHARED).values():
         program += _if(numbers[place], [_error(errno.EPERM)])
     for numbers in UNKNOWN.values():
         program += _if(numbers[place], [_error(errno.ENOSYS)])
@@ -75,7 +78,7 @@ def filter_for(unix: bool, network: bool) -> bytes:
         program += _if(opening[place], [*_unless(flags, MAKES_A_FILE), *_no_bits(argument, SETUID_BITS)])
     program += _if(CLONE[place], _no_bits(0, NEW_NAMESPACES))
     program += _if(IOCTL[place], _none_of(1, TERMINAL_INPUT))
-    program += _if(SOCKET[place], _sockets(unix, network))
+    program += _if(SOCKET[place], _sockets(walled, network))
     program.append(_answer(ALLOW))
     return b"".join(struct.pack("=HBBI", *each) for each in program)
 
