@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
+	@.ci/packages bwrap=bubblewrap || echo "The portal starts without bubblewrap, and confines runs less."
 	@exec $(BIN)/flask --app app start
 
 check: $(VENV)/ready-dev

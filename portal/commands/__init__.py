@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from portal.commands.doctor import doctor
 from portal.commands.dump import dump
 from portal.commands.load import load
 from portal.commands.password import password
@@ -14,5 +15,5 @@ from portal.commands.token import token
 
 
 def register(app: Flask) -> None:
-    for command in (start, setup, load, dump, password, token, stop, delete, resume):
+    for command in (start, setup, load, dump, password, token, stop, delete, resume, doctor):
         app.cli.add_command(command)

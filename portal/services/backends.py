@@ -15,6 +15,7 @@ from portal import queue
 from portal.database import clock, now
 from portal.domain import limits
 from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.levels import LEVELS, LOWEST, STRICTEST
 from portal.domain.limits import UNLIMITED, USUAL, Limits, beyond, faults, in_force
 from portal.domain.names import check_name, normal_name, queue_forms
 from portal.domain.plugins import plugins
@@ -190,6 +191,7 @@ def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> No
         "languages": _unknown_languages(draft.languages),
         "root_directory": check_text("root directory", draft.root_directory) or _unusable(draft.root_directory),
         "options": _unkeepable(draft.options),
+        "minimum_level": _no_level(draft.minimum_level),
         **dict(_limit_faults(draft.limits, draft.ceilings)),
     }
     if found := {field_name: reason for field_name, reason in wrong.items() if reason}:
@@ -237,6 +239,12 @@ def _unusable(directory: str) -> str | None:
     if set(parts[1:2]) & NOT_FOR_FILES:
         return f"Nothing can be kept under /{parts[1]}: choose another directory, or leave it empty."
     return None
+
+
+def _no_level(level: int | None) -> str | None:
+    if level is None or level in LEVELS:
+        return None
+    return f"The least level of confinement is a number from {LOWEST} to {STRICTEST}, or nothing."
 
 
 def _unkeepable(options: Mapping[str, str]) -> str | None:

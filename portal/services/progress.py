@@ -22,6 +22,7 @@ from portal import mail, queue
 from portal.database import is_postgresql, now
 from portal.domain import conditions, durations, plan, states
 from portal.domain.conditions import Facts
+from portal.domain.levels import STRICTEST
 from portal.domain.names import marked
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then, judge
@@ -32,7 +33,6 @@ from portal.storage import Blob
 
 BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
 NOBODY = ""
-STRICTEST_LEVEL = 4  # of confinement
 ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
 
@@ -97,9 +97,7 @@ class Answer(Enum):
     GHOST = "ghost"
 
 
-def claim(
-    session: Session, queues: Sequence[str], worker: str, host: str, level: int = STRICTEST_LEVEL
-) -> Claim | None:
+def claim(session: Session, queues: Sequence[str], worker: str, host: str, level: int = STRICTEST) -> Claim | None:
     """Take one run: one of this host that lost its worker, else one that is due, in the order of submission.
     None of those that are due that must be confined further than this worker does.
 
