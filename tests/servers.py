@@ -309,6 +309,7 @@ def settings_for(data: Path, extra: Mapping[str, str]) -> dict[str, str]:
         "PORTAL_SIGN_IN_LIMIT": "1000 per minute",
         "PORTAL_QUEUE_HOG_SIZE": "",
         "PORTAL_QUEUE_HARD_LIMIT": "",
+        "PORTAL_LEVEL": "4",
         **extra,
     }
 

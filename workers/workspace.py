@@ -30,7 +30,7 @@ from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
 from workers.collector import Collector, Room, plain_file
 from workers.confinement import probes
-from workers.languages import Language, language
+from workers.languages import Language, address_space, language, readable
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
@@ -156,16 +156,12 @@ class Workspace:
                 "measured": str(self.temporary),
                 "stdout_file": stdout,
                 "limits": asdict(self.work.limits),
-                "address_space": self._address_space(spoken),
+                "address_space": address_space(spoken, self.work.limits.memory_bytes),
                 "confinement": self._confinement(spoken),
                 "grace_seconds": GRACE_SECONDS,
                 "patience_seconds": 2 * settings().portal_lease_seconds,
             },
         )
-
-    def _address_space(self, spoken: Language) -> int | None:
-        memory, room = self.work.limits.memory_bytes, getattr(spoken, "ADDRESS_ROOM", None)
-        return None if memory is None or room is None else memory + room
 
     def _confinement(self, spoken: Language) -> dict[str, object]:
         """What it may read: its language's programs, the directories that its backend names, and what was written
@@ -176,7 +172,7 @@ class Workspace:
         return {
             "level": probes.level(),
             "network": placement.network,
-            "readable": [*spoken.readable(placement.options), *named],
+            "readable": [*readable(spoken, placement.options), *named],
             "hidden": [str(settings().portal_data), str(self.space.parent)],
             "files": [str(path) for path in written],
         }

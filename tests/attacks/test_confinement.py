@@ -23,7 +23,7 @@ import yaml
 
 from tests.attacks.listed import LISTS
 from tests.levels import offered
-from workers.confinement import probes
+from workers.confinement import landlock, probes
 from workers.installed import homes
 
 PRISONER = Path(__file__).with_name("prisoner.py")
@@ -224,6 +224,8 @@ Cell = tuple[World, str, int]
 
 def expects_in(number: str, who: str, level: int) -> bool:
     least = TABLE["blocked_from"][number]
+    if landlock.version() < landlock.SCOPED:
+        least = TABLE["old_landlock"].get(number, least)
     return bool(level < (TABLE["ordinary"].get(number, least) if who == "ordinary" else least))
 
 

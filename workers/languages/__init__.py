@@ -5,13 +5,13 @@ the code has one: by its {number}, its {name}, or its name as a {word}), SHELL i
 ADDRESS_ROOM (the bytes that a process of it may reserve beyond its memory limit; without it there is no such limit,
 for some programs reserve what they never use), and has
 `unavailable(options) -> str | None`: why this machine cannot run it;
-`readable(options) -> list[str]`: the directories that its programs lie in, which runs see besides the system's;
-`prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start.
+`prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start;
+`readable(options) -> list[str]`, if its programs may lie elsewhere than the system's: the directories they lie in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -24,9 +24,19 @@ from portal.domain.work import Work
 class Language(Protocol):
     def unavailable(self, options: Mapping[str, str]) -> str | None: ...
 
-    def readable(self, options: Mapping[str, str]) -> list[str]: ...
-
     def prepare(self, work: Work, space: Path) -> list[str]: ...
+
+
+def readable(spoken: Language, options: Mapping[str, str]) -> list[str]:
+    """The directories beside the system's that programs of this language lie in."""
+    own: Callable[[Mapping[str, str]], list[str]] | None = getattr(spoken, "readable", None)
+    return own(options) if own else []
+
+
+def address_space(spoken: Language, memory: int | None) -> int | None:
+    """How many bytes one process of it may reserve that may use so many; None: any."""
+    room: int | None = getattr(spoken, "ADDRESS_ROOM", None)
+    return None if memory is None or room is None else memory + room
 
 
 def language(name: str) -> Language:

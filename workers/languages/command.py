@@ -23,10 +23,6 @@ def unavailable(options: Mapping[str, str]) -> str | None:
     return None if Path(SHELL).exists() else f"{SHELL} is missing on this machine."
 
 
-def readable(options: Mapping[str, str]) -> list[str]:
-    return []
-
-
 def prepare(work: Work, space: Path) -> list[str]:
     script = space / "task.sh"
     script.write_text(command.script(work.code, bindings(work, str(space / "tmp"))), "utf-8")
