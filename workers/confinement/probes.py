@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ STRICTEST, LOWEST = 4, 1
 LAUNCHER = Path(__file__).parents[1] / "launcher.py"
 PROGRAM = Path(__file__).with_name("probe.py")
 PATIENCE = 20
+PREFIX = "probe."
 MUST_NOT = {
     # what the program tries: from which level on it must fail, and what it means if it did not
     "files": (2, "it could read the portal's own files"),
@@ -78,11 +80,10 @@ def probe(level: int, directory: Path) -> dict[str, str]:
     left = [Path(place, f"portal-probe-{mark}") for place in ("/tmp", "/dev/shm", "/var/tmp")]  # noqa: S108
     try:
         with _space(directory, mark) as space, _listening() as port:
-            kept = space.with_name(f"{space.name}.kept")
+            kept = space.parent / "kept"
             kept.touch(mode=0o600)
             tried = {"file": str(kept), "pid": os.getpid(), "port": port, "left": list(map(str, left))}
             why = _run(level, space, tried)
-            kept.unlink()
             return {"start": why} if why else dict(_holes(level, space, left))
     except (OSError, subprocess.SubprocessError, ValueError) as failure:
         return {"start": f"{failure}"}
@@ -139,12 +140,16 @@ def _holes(level: int, space: Path, left: list[Path]) -> Iterator[tuple[str, str
 
 @contextmanager
 def _space(directory: Path, mark: str) -> Iterator[Path]:
-    space = directory / f"probe.{mark}"
+    around = directory / f"{PREFIX}{mark}"
+    for old in directory.glob(f"{PREFIX}*"):  # of a worker that was killed over it
+        if time.time() - old.stat().st_mtime > 2 * PATIENCE:
+            shutil.rmtree(old, ignore_errors=True)
+    space = around / "space"
     space.mkdir(parents=True, mode=0o700)
     try:
         yield space
     finally:
-        shutil.rmtree(space, ignore_errors=True)
+        shutil.rmtree(around, ignore_errors=True)
 
 
 @contextmanager
