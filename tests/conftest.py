@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ PASSWORD = "correct horse battery"
 STARTING_PROGRAMS = ("workers", "examples")
 
 
+os.environ.update(UNCONFINED)
 accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # passwords of tests are no secrets
 
 
@@ -74,8 +76,6 @@ def data(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("PORTAL_DATA", str(tmp_path))
     for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "MAIL_SERVER"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in UNCONFINED.items():
-        monkeypatch.setenv(name, value)
     forget_settings()
     yield tmp_path
     forget_settings()
