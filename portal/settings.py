@@ -76,6 +76,10 @@ class Settings(BaseSettings):
         default=3600, ge=1, description="How old a file must be that belongs to nothing, before it is removed."
     )
 
+    portal_level: int = Field(default=4, ge=1, le=4, description="Runs are confined no further than this.")
+    portal_min_level: int = Field(default=2, ge=1, le=4, description="Workers that confine runs less take none.")
+    portal_min_level_anonymous: int = Field(default=3, ge=1, le=4, description="The same, of runs without an account.")
+
     portal_max_upload_bytes: int = Field(default=1_000_000_000, ge=1)
     portal_max_form_bytes: int = Field(
         default=4_000_000, ge=1000, description="The text fields of one request together."

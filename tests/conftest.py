@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,12 +22,13 @@ from portal.models import Account
 from portal.services import accounts, configuration, progress
 from portal.settings import settings
 from tests.postbox import box, postbox  # noqa: F401 - fixtures
-from tests.servers import migrate
+from tests.servers import UNCONFINED, migrate
 
 PASSWORD = "correct horse battery"
 STARTING_PROGRAMS = ("workers", "examples")
 
 
+os.environ.update(UNCONFINED)
 accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # passwords of tests are no secrets
 
 

@@ -28,6 +28,7 @@ from portal.services import progress, secrets
 from portal.services.progress import NOTHING, Answer, Claim, Found
 from portal.settings import settings
 from workers.collector import discard
+from workers.confinement import probes
 from workers.runners import Handle, Runner, runner
 from workers.runners.local import end_abandoned
 from workers.workspace import Workspace
@@ -152,7 +153,7 @@ def _begin(claim: Claim, workspace: Workspace, where: Runner) -> Handle | None:
     """The handle is kept before anything is started under it, so that no process can be forgotten. None: stopped."""
     handle = where.handle(workspace.space) | ({SEALED: workspace.sealed} if workspace.sealed else {})
     with transaction() as session:
-        answer = progress.started(session, claim, handle)
+        answer = progress.started(session, claim, handle, probes.level())
     if answer is Answer.GO_ON:
         return handle
     workspace.tidy()

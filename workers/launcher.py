@@ -8,11 +8,9 @@ nothing any more. It starts once per run, hence the few and light imports.
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
-# ruff: noqa: PTH104, PTH108, PTH110, PTH115, PTH116, PTH123, PTH208
+# ruff: noqa: PTH100, PTH104, PTH108, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
 from __future__ import annotations
 
-import ctypes
-import errno
 import json
 import math
 import os
@@ -23,12 +21,19 @@ import sys
 import time
 from enum import StrEnum
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from workers.confinement.cages import LEVELS, Cage
+from workers.confinement.kernel import PR_SET_CHILD_SUBREAPER, prctl
+from workers.confinement.program import Program, encoded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, NoReturn
+    from typing import Any
 
-TICK = 1.0  # the longest time between two looks at beat and deadline, the shortest between two at the disk
+TICK = 1.0  # the longest time between two looks at beat and deadline
+WALK = 0.1  # the shortest time between two looks at the disk, which may be written to faster than anything else
 LOOK = 0.25  # the shortest time between two looks at what the processes use
 KILL_AGAIN = 0.02
 CHUNK = 65536
@@ -37,8 +42,11 @@ CPU_LATER = 1  # seconds of processor time that one process may go on, should no
 CPU_MARGIN = 5  # seconds between the signal that can be caught and the one that cannot
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
-LIBC = ctypes.CDLL(None, use_errno=True)
+OPEN_FILES = 4096  # of one process
+NOTHING_OF = (
+    resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_NICE,
+    resource.RLIMIT_RTPRIO,
+)  # fmt: skip
 
 
 class Reason(StrEnum):
@@ -69,12 +77,6 @@ SENTENCES = {
     Reason.ABANDONED: "The run was ended because no worker had looked after it for {} s.",
 }
 ONE_FILE = "The run was ended because one file of it, or block of shared memory, went beyond its output limit of {}."
-CANNOT_START = {
-    errno.ENOENT: "The program '{}' was not found.",
-    errno.EACCES: "The program '{}' is not executable.",
-    errno.ENOEXEC: "The program '{}' is nothing this machine can run; a script needs a first line like #!/bin/sh.",
-    errno.E2BIG: "The arguments of the program '{}' are too many or too long.",
-}
 
 
 class Limits:
@@ -97,15 +99,16 @@ class Spec:
     """What launch.json asks for, and what lies there before; words of the user are bytes, whatever the locale."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.argv = [encoded(word) for word in given["argv"]]
-        self.environment = {encoded(name): encoded(value) for name, value in given["environment"].items()}
-        self.work = encoded(given["work"])
         self.measured = encoded(given.get("measured", given["work"]))
         self.given = list(file_lengths(self.measured))  # inputs are not the run's own
         self.stdout_file: str | None = given.get("stdout_file")
         self.limits = Limits(**given["limits"])
         self.grace_seconds: float = given["grace_seconds"]
         self.patience_seconds: float = given["patience_seconds"]
+        known = {name: given[name] for name in ("argv", "environment", "work")}
+        self.program = Program({**known, "resources": resources(self.limits, self.given, given.get("address_space"))})
+        confinement = {"memory_bytes": self.limits.memory_bytes, **given.get("confinement", {})}
+        self.cage: Cage = LEVELS[confinement.get("level", 1)](confinement, given.get("measured", given["work"]))
 
 
 class Capture:
@@ -176,9 +179,9 @@ class Gauge:
         self.next_look = time.monotonic() + LOOK
         self.doubtful = 2 * resident_memory(process_fields("self"))
 
-    def look(self) -> None:
+    def look(self, wall: int | None) -> None:
         begun = time.monotonic()
-        living = living_descendants()
+        living = {pid: fields for pid, fields in living_descendants().items() if not is_wall(pid, fields, wall)}
         self.cpu_seconds = max(self.cpu_seconds, cpu_of_dead() + sum(cpu_of(fields) for fields in living.values()))
         self.memory_bytes = max(self.memory_bytes, memory_of(living, self.memory_bytes))
         self.next_look = begun + max(LOOK, 20 * (time.monotonic() - begun))
@@ -195,9 +198,13 @@ class Minded:
 
     def __init__(self, spec: Spec, until: float = math.inf) -> None:
         self.spec, self.limits, self.until = spec, spec.limits, until
+        self.cage = spec.cage
         self.reason: Reason | None = None
         self.detail = ""
         self.code: int | None = None
+        self.main = 0
+        self.wall: int | None = None
+        self.took_all_memory: int | None = None
         self.alone = False
         self.stop_asked = False
         self.started_at, self.started = time.time(), time.monotonic()
@@ -239,25 +246,35 @@ class Minded:
             self.end_all()
         self.drain_rest()
         self.check_kept()
+        self.took_all_memory = self.cage.took_all_memory()
+        self.cage.close()
         if self.code is None:
             raise RuntimeError("the process was never seen to end")
         self.judge(self.code)
         return self.outcome(self.code)
 
     def start(self) -> None:
-        telling, writing = os.pipe()
-        launcher = os.getpid()
         if time.monotonic() > self.until:
             sys.exit("it was not started in time")
+        self.cage.open()
+        telling, writing = os.pipe()
+        launcher = os.getpid()
         self.main = os.fork()
+        self.wall = self.main if self.cage.walled else None
         if self.main == 0:
-            become(self.spec, launcher, self.stdout.writing, self.stderr.writing, writing)
+            os.dup2(self.stdout.writing, 1)
+            os.dup2(self.stderr.writing, 2)
+            self.cage.become(self.spec.program, launcher, writing)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for end in (writing, self.stdout.writing, self.stderr.writing):
             os.close(end)
         with open(telling, "rb") as told:
             if problem := told.read().decode():
                 self.end_for(Reason.CANNOT_START, problem)
+        if self.cage.reading is not None:
+            os.close(self.cage.writing)
+            self.cage.check_started()
+            self.poll.register(self.cage.reading, select.POLLIN)
 
     def end_for(self, reason: Reason, detail: str) -> None:
         """The first reason stands."""
@@ -267,7 +284,7 @@ class Minded:
     def watch(self) -> None:
         while self.reason is None and self.code is None:
             now = time.monotonic()
-            self.listen(min(TICK, self.deadline - now, self.gauge.next_look - now))
+            self.listen(min(TICK, self.deadline - now, self.gauge.next_look - now, self.next_walk - now))
             if self.stop_asked:
                 self.end_for(Reason.STOPPED, SENTENCES[Reason.STOPPED])
             self.reap()
@@ -276,18 +293,26 @@ class Minded:
 
     def listen(self, seconds: float) -> None:
         """Wait for output, a signal, or so many seconds."""
-        for descriptor, _ in self.poll.poll(max(0, math.ceil(seconds * 1000))):
+        for descriptor, event in self.poll.poll(max(0, math.ceil(seconds * 1000))):
             if descriptor == self.waking:
                 os.read(self.waking, CHUNK)
+            elif descriptor == self.cage.reading:
+                self.hear(descriptor, bool(event & select.POLLHUP))
             elif not self.captures[descriptor].drain():
                 self.poll.unregister(descriptor)
+
+    def hear(self, descriptor: int, over: bool) -> None:
+        """The wall's word on how the program ended; it comes once, or never."""
+        self.code = self.cage.hear() if self.code is None else self.code
+        if over or self.code is not None:
+            self.poll.unregister(descriptor)
 
     def reap(self) -> None:
         """Bury the dead. Orphans become our children, so without a child there is no descendant either."""
         try:
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                if found[0] == self.main:
-                    self.code = os.waitstatus_to_exitcode(found[1])
+                if found[0] == self.main and self.code is None:
+                    self.code = self.cage.code(found[1])
         except ChildProcessError:
             self.alone = True
 
@@ -297,7 +322,7 @@ class Minded:
         if self.beat.is_missed(now):
             self.end_for(Reason.ABANDONED, SENTENCES[Reason.ABANDONED].format(self.beat.patience))
         if now >= self.gauge.next_look:
-            self.gauge.look()
+            self.gauge.look(self.wall)
             self.check_use()
         self.check_streams()
         self.check_kept()
@@ -329,7 +354,7 @@ class Minded:
         most_bytes, most_files = self.limits.output_bytes, self.limits.files
         begun = time.monotonic()
         count, total = (0, 0) if most_bytes is most_files is None else self.added()
-        self.next_walk = begun + max(TICK, 10 * (time.monotonic() - begun))
+        self.next_walk = begun + max(WALK, 10 * (time.monotonic() - begun))
         if most_bytes is not None and total > most_bytes:
             self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, *apart(most_bytes, total)))
         if most_files is not None and count > most_files:
@@ -345,13 +370,13 @@ class Minded:
         self.reap()
         grace_ends = time.monotonic()
         if not self.alone and self.reason not in AT_ONCE:
-            signal_descendants(signal.SIGTERM, signal.SIGCONT)
+            signal_descendants(self.wall, signal.SIGTERM, signal.SIGCONT)
             grace_ends += self.spec.grace_seconds
         while not self.alone and (left := grace_ends - time.monotonic()) > 0:
             self.listen(left)
             self.reap()
         while not self.alone:
-            signal_descendants(signal.SIGKILL)
+            signal_descendants(None, signal.SIGKILL)
             self.listen(KILL_AGAIN)
             self.reap()
 
@@ -368,6 +393,9 @@ class Minded:
             return
         ended_by = -code if code < 0 else code - 128  # a shell says 128 + signal of the program it ran
         self.check_use()
+        if self.took_all_memory is not None and self.limits.memory_bytes is not None:
+            words = apart(self.limits.memory_bytes, max(self.took_all_memory, self.gauge.memory_bytes))
+            self.end_for(Reason.MEMORY, exceeded(Reason.MEMORY, *words))
         self.check_streams()
         if code >= 0 or ended_by == signal.SIGXFSZ:
             self.check_files()
@@ -401,69 +429,20 @@ class Minded:
         }
 
 
-def become(spec: Spec, launcher: int, stdout: int, stderr: int, telling: int) -> NoReturn:
-    """In the forked child: turn into the user's process, or tell why not. Other descriptors close on exec."""
-    try:
-        os.setsid()
-        die_with(launcher)
-        reset_signals()
-        os.dup2(stdout, 1)
-        os.dup2(stderr, 2)
-        enter(spec.work)
-        set_limits(spec)
-        os.execvpe(spec.argv[0], spec.argv, spec.environment)  # noqa: S606 - no shell is the point
-    except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
-        os.write(telling, why_not(problem, spec.argv).encode())
-    finally:
-        os._exit(127)
+def resources(limits: Limits, given: list[int], address_space: int | None) -> list[tuple[int, int, int]]:
+    """Backstops for one process: which, how much, and how much more at the very most.
 
-
-def die_with(launcher: int) -> None:
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    if os.getppid() != launcher:
-        os._exit(127)
-
-
-def reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def enter(work: bytes) -> None:
-    try:
-        os.chdir(work)
-    except OSError as problem:
-        raise OSError(f"its work directory cannot be entered ({problem.strerror})") from problem
-
-
-def set_limits(spec: Spec) -> None:
-    """Backstops for one process. A file that met its own lies beyond what all files may have, and is seen as such,
-    whether it is new or was the largest of those given."""
-    limits = spec.limits
-    set_limit(resource.RLIMIT_CORE, 0)
+    A file that met its own lies beyond what all files may have, and is seen as such, whether it is new or was the
+    largest of those given.
+    """
+    bounds = [(each, 0, 0) for each in NOTHING_OF] + [(resource.RLIMIT_NOFILE, OPEN_FILES, 0)]
     if limits.cpu_seconds is not None:
-        set_limit(resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds) + CPU_LATER, CPU_MARGIN)
+        bounds.append((resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds) + CPU_LATER, CPU_MARGIN))
     if limits.output_bytes is not None:
-        set_limit(resource.RLIMIT_FSIZE, max(spec.given, default=0) + limits.output_bytes + 1)
-
-
-def set_limit(which: int, soft: int, margin: int = 0) -> None:
-    most = resource.getrlimit(which)[1]
-    hard = soft + margin if most == resource.RLIM_INFINITY else min(soft + margin, most)
-    resource.setrlimit(which, (min(soft, hard), hard))
-
-
-def encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def why_not(problem: BaseException, argv: list[bytes]) -> str:
-    if isinstance(problem, OSError) and problem.errno in CANNOT_START:
-        return CANNOT_START[problem.errno].format(argv[0].decode(errors="replace"))
-    return f"The program cannot be started: {problem}."
+        bounds.append((resource.RLIMIT_FSIZE, max(given, default=0) + limits.output_bytes + 1, 0))
+    if address_space is not None:
+        bounds.append((resource.RLIMIT_AS, address_space, 0))
+    return bounds
 
 
 def signal_sentence(number: int) -> str:
@@ -538,6 +517,11 @@ def children_of(pid: str) -> list[str]:
     return found
 
 
+def is_wall(pid: str, fields: list[str], wall: int | None) -> bool:
+    """Whether it is what confines the program, or the first process inside, and thus not the program's."""
+    return wall is not None and wall in (int(pid), int(fields[1]))
+
+
 def cpu_of(fields: list[str]) -> float:
     """Seconds of a process and of those children that it has buried itself."""
     return sum(map(int, fields[11:15])) / CLOCK_TICKS
@@ -597,9 +581,10 @@ def file_lengths(directory: bytes) -> Iterator[int]:
             continue
 
 
-def signal_descendants(*signals: int) -> None:
+def signal_descendants(wall: int | None, *signals: int) -> None:
+    """All but the wall, with which everything inside would end at once."""
     for pid in descendants(os.getpid()):
-        for number in signals:
+        for number in signals if pid != wall else ():
             try:
                 os.kill(pid, number)
             except OSError:
@@ -623,12 +608,6 @@ def process_fields(pid: str) -> list[str]:
     """The fields of /proc/<pid>/stat from the third (state) on; the second is a name that may hold anything."""
     with open(f"/proc/{pid}/stat", "rb") as stat:
         return stat.read().rpartition(b")")[2].decode("ascii").split()
-
-
-def prctl(option: int, value: int) -> None:
-    words = [ctypes.c_ulong(word) for word in (value, 0, 0, 0)]
-    if LIBC.prctl(option, *words) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl {option} was refused")
 
 
 def claim() -> bool:

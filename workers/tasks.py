@@ -25,6 +25,7 @@ from portal.settings import settings
 from workers.celery_app import app
 from workers.chores import Chore
 from workers.cleaner import clean
+from workers.confinement import probes
 from workers.execution import perform
 from workers.languages import language
 from workers.runners import runner
@@ -70,7 +71,7 @@ def work_through() -> None:
 
 def _claim() -> progress.Claim | None:
     with transaction() as session:
-        return progress.claim(session, queues(), _name(), HOST)
+        return progress.claim(session, queues(), _name(), HOST, probes.level())
 
 
 def _is_ending() -> bool:
@@ -110,7 +111,9 @@ def report() -> None:
     with reading() as session:
         found = {backend.name: _obstacles(backend, shortage) for backend in backends.every(session)}
     with transaction() as session:
-        backends.report(session, Worker(name=_name(), queues=queues(), obstacles=found))
+        confined = probes.found()
+        told = Worker(name=_name(), queues=queues(), obstacles=found, level=confined.level, probes=confined.told())
+        backends.report(session, told)
 
 
 def _obstacles(backend: Backend, shortage: str | None) -> dict[str, str | None]:
@@ -132,6 +135,14 @@ _work, _letters, _sweep, _clean = (
     Chore(do, _poll_seconds, _is_ending) for do in (work_through, letters.send_due, sweep_once, clean)
 )
 _report = Chore(report, lambda: REPORT_SECONDS, _is_ending)
+
+
+@signals.worker_init.connect
+def _probe(**_: object) -> None:
+    """In the main process, so that its pool knows it from the beginning."""
+    level = probes.level()
+    if level < settings().portal_min_level:
+        log.warning("no run is begun: this worker confines them at level %s only; flask doctor tells why", level)
 
 
 @signals.worker_process_init.connect

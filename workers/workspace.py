@@ -32,11 +32,14 @@ from portal.services.progress import Claim, Found, Written
 from portal.settings import settings
 from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
-from workers.languages import language
+from workers.confinement import probes
+from workers.languages import Language, address_space, language, readable
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
+STAGED = "staged.json"
+READABLE = "readable"  # the option of a backend that names directories, with colons between
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
 
 
@@ -103,7 +106,8 @@ class Workspace:
         try:
             self._make()
             self._stage_in(sources, own)
-            self._describe(language(self.work.language).prepare(self.work, self.space))
+            spoken = language(self.work.language)
+            self._describe(spoken, spoken.prepare(self.work, self.space))
         except BaseException:
             self.tidy()
             raise
@@ -184,7 +188,7 @@ class Workspace:
                 self._bring(self._newest(matching, ending), self.work.file(ending))
         for each in own:
             self._bring(each, each.name)
-        self._write("staged.json", {path.name: mark(path.lstat()) for path in self.directory.iterdir()})
+        self._write(STAGED, {path.name: mark(path.lstat()) for path in self.directory.iterdir()})
 
     def _bring(self, source: Source, name: str) -> None:
         storage.copy_to(source.key, self.directory / name, source.sha256)
@@ -195,7 +199,7 @@ class Workspace:
         exact = [each for each in matching if unmarked(self.work.identity, each.name) == expected]
         return (exact or matching)[-1]
 
-    def _describe(self, argv: Sequence[str]) -> None:
+    def _describe(self, spoken: Language, argv: Sequence[str]) -> None:
         stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
         self._write(
             "launch.json",
@@ -206,10 +210,26 @@ class Workspace:
                 "measured": str(self.temporary),
                 "stdout_file": stdout,
                 "limits": asdict(self.work.limits),
+                "address_space": address_space(spoken, self.work.limits.memory_bytes),
+                "confinement": self._confinement(spoken),
                 "grace_seconds": GRACE_SECONDS,
                 "patience_seconds": 2 * settings().portal_lease_seconds,
             },
         )
+
+    def _confinement(self, spoken: Language) -> dict[str, object]:
+        """What it may read: its language's programs, the directories that its backend names, and what was written
+        for it; never the portal's data, should they lie there."""
+        placement = self.work.placement
+        named = [each for each in placement.options.get(READABLE, "").split(":") if each.startswith("/")]
+        written = [path for path in self.space.iterdir() if path.is_file() and path.name != STAGED]
+        return {
+            "level": probes.level(),
+            "network": placement.network,
+            "readable": [*readable(spoken, placement.options), *named],
+            "hidden": [str(settings().portal_data), str(self.space.parent)],
+            "files": [str(path) for path in written],
+        }
 
     def _environment(self) -> dict[str, str]:
         """A clean environment: nothing of the portal's own, then the task's variables."""
@@ -259,7 +279,7 @@ class Workspace:
 
     def _staged(self) -> dict[str, list[int]]:
         """The marks of the files that the run was given, by name."""
-        staged: dict[str, list[int]] = json.loads((self.space / "staged.json").read_text("utf-8"))
+        staged: dict[str, list[int]] = json.loads((self.space / STAGED).read_text("utf-8"))
         return staged
 
     def _room(self, staged: Mapping[str, Sequence[int]]) -> Room:

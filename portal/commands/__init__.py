@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from portal.commands.account import account
+from portal.commands.doctor import doctor
 from portal.commands.dump import dump
 from portal.commands.load import load
 from portal.commands.password import password
@@ -16,5 +17,5 @@ from portal.commands.token import token
 
 
 def register(app: Flask) -> None:
-    for command in (start, setup, load, dump, account, password, token, stop, delete, resume, secrets):
+    for command in (start, setup, load, dump, account, password, token, stop, delete, resume, secrets, doctor):
         app.cli.add_command(command)

@@ -18,12 +18,13 @@ VALUE_FLAG = "VALUE"
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a run happens: the runner's name, and the backend's root directory and options."""
+    """Where a run happens: the runner's name, the backend's root directory and options, and whether it has network."""
 
     backend: str
     runner: str
     root_directory: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    network: bool = False
 
 
 @dataclass(frozen=True)

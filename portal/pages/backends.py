@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, url_for
 from flask_login import login_required
 
 from portal.database import transaction
+from portal.domain import levels
 from portal.domain.errors import Conflict, Invalid
 from portal.domain.limits import LARGEST_LOG_BYTES, LONGEST_WALL_SECONDS, NAMES, UNLIMITED, words
 from portal.domain.plugins import plugins
@@ -15,16 +17,17 @@ from portal.domain.policy import Action
 from portal.models import Backend
 from portal.pages import sheets
 from portal.pages.forms import BackendForm, blame
-from portal.services import backends, queues
+from portal.services import backends, confinement, queues
 from portal.web import may, only_for, session
 
 pages = Blueprint("backends", __name__)
 
 ONE = "/backends/<int:backend_id>"
-OWN = ("name", "runner", "queue", "languages", "limits", "ceilings", "enabled")
+OWN = ("name", "runner", "queue", "languages", "limits", "ceilings", "enabled", "network", "minimum_level")
 QUEUE_COLUMNS = ("queue", "form", "waiting", "workers")
+CONFINEMENT = ("network", "minimum_level")
 CEILINGS = tuple(f"most_{name}" for name in NAMES)
-COLUMNS = ("name", "runner", "queue", "languages", "obstacles", *NAMES, *CEILINGS, "enabled")
+COLUMNS = ("name", "runner", "queue", "languages", "obstacles", *NAMES, *CEILINGS, "enabled", *CONFINEMENT)
 
 
 @pages.get("/backends")
@@ -38,13 +41,20 @@ def index() -> str:
         runners=plugins("runners"),
         may_edit=may_edit,
         queues=queues.every(session()),
+        hosts=confinement.hosts(session()),
+        level_words=levels.words,
     )
 
 
 @pages.get("/backends.json")
 @login_required
 def index_json() -> Response:
-    return jsonify(backends=_rows(), queues=[_queue_row(each) for each in queues.every(session())])
+    found = {
+        "backends": _rows(),
+        "queues": [_queue_row(each) for each in queues.every(session())],
+        "confinement": [asdict(each) for each in confinement.hosts(session())],
+    }
+    return jsonify(found)
 
 
 @pages.get("/backends.csv")

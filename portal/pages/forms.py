@@ -23,6 +23,7 @@ from wtforms.validators import DataRequired, Length
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from portal.domain.errors import Invalid
+from portal.domain.levels import LEVELS, words
 from portal.domain.limits import NAMES, TITLES, USUAL, Limits, measure
 from portal.domain.plugins import plugins
 from portal.domain.sizes import Measure
@@ -128,6 +129,16 @@ class BackendForm(LimitsForm):
         description="One a line, as name=value.",
         render_kw={"rows": 4, "spellcheck": "false", "data-mode": "plain"},
     )
+    network = BooleanField(
+        "Runs reach the network",
+        description="Otherwise they have none. With it they also reach what listens on the worker's own machine.",
+    )
+    minimum_level = SelectField(
+        "Least confinement",
+        default="",
+        choices=[("", "As the settings say"), *((str(level), words(level)) for level in LEVELS)],
+        description="Workers that confine runs less take none of this backend.",
+    )
     enabled = BooleanField("Takes new runs", default=True)
 
     def __init__(self, *arguments: Any, **values: Any) -> None:
@@ -156,6 +167,8 @@ class BackendForm(LimitsForm):
             ceilings=self.limits("most_"),
             options=_options(self.options.data or ""),
             enabled=self.enabled.data,
+            network=self.network.data,
+            minimum_level=int(self.minimum_level.data) if self.minimum_level.data else None,
         )
 
 
@@ -180,11 +193,12 @@ class ImportForm(FlaskForm):
 
 
 def _said(backend: Backend) -> dict[str, Any]:
-    same = ("name", "runner", "queue", "languages", "root_directory", "enabled")
+    same = ("name", "runner", "queue", "languages", "root_directory", "enabled", "network")
     options = "\n".join(f"{name}={value}" for name, value in backend.options.items())
     limits, ceilings = asdict(Limits.of(backend.limits)), asdict(Limits.of(backend.ceilings))
     most = {f"most_{name}": value for name, value in ceilings.items()}
-    return {name: getattr(backend, name) for name in same} | {"options": options} | limits | most
+    chosen = {"options": options, "minimum_level": str(backend.minimum_level or "")}
+    return {name: getattr(backend, name) for name in same} | chosen | limits | most
 
 
 def _options(text: str) -> dict[str, str]:

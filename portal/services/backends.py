@@ -15,12 +15,14 @@ from portal import queue
 from portal.database import clock, now
 from portal.domain import limits
 from portal.domain.errors import Conflict, Invalid, NotFound
+from portal.domain.levels import LEVELS, LOWEST, STRICTEST
 from portal.domain.limits import UNLIMITED, USUAL, Limits, beyond, faults, in_force
 from portal.domain.names import check_name, normal_name, queue_forms
 from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
-from portal.models import Backend, TaskRevision, Worker
+from portal.models import Account, Backend, TaskRevision, Worker
 from portal.services import audit, twins
+from portal.settings import settings
 
 SILENT_AFTER = timedelta(minutes=2)
 FORGOTTEN_AFTER = 86_400.0
@@ -41,6 +43,8 @@ class BackendDraft:
     ceilings: Limits = UNLIMITED
     options: Mapping[str, str] = field(default_factory=dict)
     enabled: bool = True
+    network: bool = False
+    minimum_level: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def save(session: Session, draft: BackendDraft, backend: Backend | None = None) 
     backend.languages, backend.options = list(draft.languages), dict(draft.options)
     backend.root_directory = draft.root_directory
     backend.limits, backend.ceilings = draft.limits.stated(), draft.ceilings.stated()
-    backend.enabled = draft.enabled
+    backend.enabled, backend.network = draft.enabled, draft.network
+    backend.minimum_level = draft.minimum_level
     session.add(backend)
     audit.record(session, "saved", "backend", backend.name, enabled=backend.enabled)
     session.flush()
@@ -88,6 +93,16 @@ def save(session: Session, draft: BackendDraft, backend: Backend | None = None) 
 def bounds(backend: Backend, asked: Limits) -> Limits:
     """What bounds a run there now, of a task that asks for this."""
     return in_force(asked, Limits.of(backend.limits), Limits.of(backend.ceilings))
+
+
+def least_level(backend: Backend) -> int:
+    """How far its runs must be confined, whoever submits them."""
+    return max(settings().portal_min_level, backend.minimum_level or 0)
+
+
+def least_level_for(account: Account | None) -> int:
+    """How far the runs of an account, or of somebody without one, must be confined."""
+    return 0 if account else settings().portal_min_level_anonymous
 
 
 def delete(session: Session, backend: Backend) -> None:
@@ -103,6 +118,7 @@ def report(session: Session, told: Worker) -> None:
     session.execute(delete_from(Worker).where(Worker.seen < now(-FORGOTTEN_AFTER)))
     known = session.scalar(select(Worker).where(Worker.name == told.name)) or Worker(name=told.name)
     known.queues, known.obstacles, known.seen = told.queues, told.obstacles, now()
+    known.level, known.probes = told.level, told.probes or {}
     session.add(known)
 
 
@@ -131,6 +147,17 @@ def obstacle(session: Session, backend: Backend, language: str) -> str | None:
 def against(backend: str, language: str, workers: Sequence[Worker]) -> str | None:
     """Why none of these workers can run the language on this backend, or None."""
     return _against(_said(backend, language, workers))
+
+
+def below(least: int, workers: Sequence[Worker]) -> str | None:
+    """Why none of these workers may take runs that must be confined so far, or None. Old ones told no level."""
+    levels = [each.level for each in workers if each.level is not None]
+    if not levels or max(levels) >= least:
+        return None
+    return (
+        f"a worker that confines runs at level {least} is needed; those here reach level {max(levels)}. "
+        "The page of backends tells what they lack."
+    )
 
 
 def _workers_of(session: Session, backend: Backend) -> list[Worker]:
@@ -167,6 +194,7 @@ def _check(session: Session, draft: BackendDraft, backend: Backend | None) -> No
         "languages": _unknown_languages(draft.languages),
         "root_directory": check_text("root directory", draft.root_directory) or _unusable(draft.root_directory),
         "options": _unkeepable(draft.options),
+        "minimum_level": _no_level(draft.minimum_level),
         **dict(_limit_faults(draft.limits, draft.ceilings)),
     }
     if found := {field_name: reason for field_name, reason in wrong.items() if reason}:
@@ -209,6 +237,12 @@ def _unusable(directory: str) -> str | None:
     if set(path.parts[1:2]) & NOT_FOR_FILES:
         return f"Nothing can be kept under /{path.parts[1]}: choose another directory, or leave it empty."
     return None
+
+
+def _no_level(level: int | None) -> str | None:
+    if level is None or level in LEVELS:
+        return None
+    return f"The least level of confinement is a number from {LOWEST} to {STRICTEST}, or nothing."
 
 
 def _unkeepable(options: Mapping[str, str]) -> str | None:

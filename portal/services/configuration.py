@@ -210,6 +210,8 @@ BACKEND: dict[str, Reader] = {
     "ceilings": _limits,
     "options": texts_by_name,
     "enabled": truth,
+    "network": truth,
+    "minimum_level": lambda name, value: None if value is None else whole(name, value),
 }
 TASK: dict[str, Reader] = {
     "name": text,

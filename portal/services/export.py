@@ -45,7 +45,7 @@ def _backend(backend: Backend) -> dict[str, Any]:
     limits, ceilings = asdict(Limits.of(backend.limits)), Limits.of(backend.ceilings).stated()
     draft = BackendDraft(
         backend.name, backend.runner, backend.queue, tuple(backend.languages), backend.root_directory,
-        options=backend.options, enabled=backend.enabled,
+        options=backend.options, enabled=backend.enabled, network=backend.network, minimum_level=backend.minimum_level,
     )  # fmt: skip
     return _said(draft) | {"limits": limits} | ({"ceilings": ceilings} if ceilings else {})
 

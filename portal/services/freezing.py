@@ -15,14 +15,19 @@ from portal.domain.retries import Retries
 from portal.domain.steps import Leaf
 from portal.domain.verdict import Rules
 from portal.domain.work import Placement, Work
-from portal.models import Job, Run, Submission, TaskRevision
+from portal.models import Backend, Job, Run, Submission, TaskRevision
 from portal.services import backends, nesting
 
 LONGEST_STEP = 200
 
 
-def freeze(job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority) -> Submission:
-    """A submission of the job as it is now, with a run for each step; the steps of jobs in it are among them."""
+def freeze(
+    job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority, least_level: int
+) -> Submission:
+    """A submission of the job as it is now, with a run for each step; the steps of jobs in it are among them.
+
+    None of them may be confined at less than the least level, which is the submitter's.
+    """
     current = job.current
     submission = Submission(
         uuid=str(uuid4()),
@@ -36,6 +41,8 @@ def freeze(job: Job, position: int, arguments: Mapping[str, Argument], priority:
         _run(leaf, place, submission.uuid, arguments, priority)
         for place, leaf in enumerate(steps.lay_out(nesting.parts(job)))
     ]
+    for run in runs:
+        run.minimum_level = max(run.minimum_level, least_level)
     submission.runs.extend(sorted(runs, key=lambda run: (run.stage, run.position)))
     submission.say("Submitted")
     return submission
@@ -70,6 +77,7 @@ def run_of(revision: TaskRevision, identity: str, arguments: Mapping[str, Argume
         work=_work(revision, identity, arguments).to_json(),
         queue=queue_form(revision.backend.queue, priority),
         priority=priority,
+        minimum_level=backends.least_level(revision.backend),
     )
 
 
@@ -83,6 +91,7 @@ def same_again(run: Run, identity: str, queue: str, priority: Priority) -> Run:
         work={**run.work, "identity": identity},
         queue=queue_form(queue, priority),
         priority=priority,
+        minimum_level=run.minimum_level,
     )
 
 
@@ -93,7 +102,7 @@ def _work(revision: TaskRevision, identity: str, arguments: Mapping[str, Argumen
         task=revision.task.name,
         language=revision.language,
         code=revision.code,
-        placement=Placement(backend.name, backend.runner, backend.root_directory, dict(backend.options)),
+        placement=_placement(backend),
         inputs=tuple(revision.inputs),
         outputs=tuple(revision.outputs),
         stdout=revision.stdout,
@@ -105,6 +114,10 @@ def _work(revision: TaskRevision, identity: str, arguments: Mapping[str, Argumen
         limits=backends.bounds(backend, Limits.of(revision.limits)),
         retries=Retries.of(revision.retries),
     )
+
+
+def _placement(backend: Backend) -> Placement:
+    return Placement(backend.name, backend.runner, backend.root_directory, dict(backend.options), backend.network)
 
 
 def _arguments(revision: TaskRevision, arguments: Mapping[str, Argument]) -> tuple[Argument, ...]:

@@ -15,13 +15,14 @@ from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, func, or_, select, update
+from sqlalchemy import Row, Select, and_, case, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from portal import mail, queue
 from portal.database import is_postgresql, now
 from portal.domain import conditions, durations, plan, states
 from portal.domain.conditions import Facts
+from portal.domain.levels import STRICTEST
 from portal.domain.names import marked
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then, judge
@@ -97,15 +98,16 @@ class Answer(Enum):
     GHOST = "ghost"
 
 
-def claim(session: Session, queues: Sequence[str], worker: str, host: str) -> Claim | None:
+def claim(session: Session, queues: Sequence[str], worker: str, host: str, level: int = STRICTEST) -> Claim | None:
     """Take one run: one of this host that lost its worker, else one that is due, in the order of submission.
+    None of those that are due that must be confined further than this worker does.
 
     One statement, one commit. What is tried again, and the later steps of what was begun, come before what is new.
     """
     if orphan := _take(session, _orphaned(host), worker, {Run.lease: _lease_of_orphan()}):
         return _claim(orphan, counted=_take_up(session, orphan, worker))
     begun = {Run.lease: _lease(), Run.started: now()}
-    found = _take(session, _due(queues), worker, begun)
+    found = _take(session, _due(queues, level), worker, begun)
     return _claim(found) if found else None
 
 
@@ -125,8 +127,10 @@ def _lease_of_orphan() -> Any:
     return case((Run.worker == NOBODY, Run.lease), else_=_lease())
 
 
-def _due(queues: Sequence[str]) -> Any:
-    mine = and_(Run.state == State.QUEUED, Run.due <= now())
+def _due(queues: Sequence[str], level: int) -> Any:
+    if level < settings().portal_min_level:
+        return false()
+    mine = and_(Run.state == State.QUEUED, Run.due <= now(), Run.minimum_level <= level)
     return mine if queue.EVERY in queues else and_(mine, Run.queue.in_(queues))
 
 
@@ -171,7 +175,7 @@ def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
     return lost
 
 
-def started(session: Session, claim: Claim, handle: dict[str, Any]) -> Answer:
+def started(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Answer:
     """Keep the handle, before anything is started under it, and tell that the step runs. STOP: it ends unstarted."""
     run = _lock(session, claim)
     if run is None:
@@ -184,7 +188,7 @@ def started(session: Session, claim: Claim, handle: dict[str, Any]) -> Answer:
     run.handle, run.lease = handle, _lease()
     submission.started = submission.started or now()
     submission.say(f"Running step: {run.stage}{_which(session, run)}", run=run)
-    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker))
+    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker, level=level))
     _summarise(session, submission)
     return Answer.GO_ON
 

@@ -15,6 +15,7 @@ from portal.domain.work import Work
 from portal.models import Run, Submission, Worker
 from portal.queue import EVERY
 from portal.services import backends
+from portal.settings import settings
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def _held_up(run: Run, workers: Sequence[Worker]) -> str:
         return _without_workers(run.queue)
     work = Work.from_json(run.work)
     reason = backends.against(work.placement.backend, work.language, workers)
+    reason = reason or backends.below(max(run.minimum_level, settings().portal_min_level), workers)
     return f"Waits: {reason}" if reason else ""
 
 

@@ -291,7 +291,9 @@ class _Succession:
             raise Unavailable(f"Step {run.task_name}: {reason}")
         new = freezing.same_again(run, self.submission.uuid, backend.queue, self.priority)
         limits = in_force(work.limits, UNLIMITED, Limits.of(backend.ceilings))
-        new.work = {**new.work, "limits": asdict(limits)}
+        placement = {**new.work["placement"], "network": backend.network}
+        new.work = {**new.work, "limits": asdict(limits), "placement": placement}
+        new.minimum_level = max(run.minimum_level, backends.least_level(backend))
         return new
 
     def _as_now(self, run: Run) -> Run:
@@ -301,7 +303,9 @@ class _Succession:
         revision = task.current
         if reason := backends.obstacle(self.session, revision.backend, revision.language):
             raise Unavailable(f"Step {task.name}: {reason}")
-        return freezing.run_of(revision, self.submission.uuid, dict(_arguments(run, revision)), self.priority)
+        new = freezing.run_of(revision, self.submission.uuid, dict(_arguments(run, revision)), self.priority)
+        new.minimum_level = max(new.minimum_level, run.minimum_level)
+        return new
 
 
 def _complete_without(source: Submission, again: Sequence[Run]) -> list[Run]:

@@ -24,7 +24,7 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Submission, TaskRevision, Upload
-from portal.services import access, audit, jobs, nesting, progress, quotas
+from portal.services import access, audit, backends, jobs, nesting, progress, quotas
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -443,7 +443,10 @@ class _Accepting:
         quotas.check(self.session, self.order.account, self.order.address, kept)
         batch = _batch(self.order, self.stored)
         wanted = [_job(self.session, self.order, name) for name in self.order.jobs]
-        batch.submissions = [freeze(job, at, self.arguments, priority) for at, job in enumerate(wanted)]
+        batch.submissions = [
+            freeze(job, at, self.arguments, priority, backends.least_level_for(self.order.account))
+            for at, job in enumerate(wanted)
+        ]
         self.session.add(batch)
         self.session.flush()
         for submission in batch.submissions:

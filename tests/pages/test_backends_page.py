@@ -11,6 +11,7 @@ from portal.domain.limits import NAMES, USUAL
 from portal.domain.policy import Role
 from portal.models import Backend, Worker
 from portal.services import accounts, backends
+from portal.settings import settings
 from tests.conftest import PASSWORD
 from tests.making import make_backend, make_job, make_task, submitted
 from tests.pages.sent_back import fields_of
@@ -163,10 +164,8 @@ def test_it_gives_the_list_as_json_and_csv(signed_in: FlaskClient, session: Sess
     assert row["obstacles"] == {"r": "Rscript is not installed."}
     table = signed_in.get("/backends.csv")
     assert table.mimetype == "text/csv"
-    assert (
-        "here,local,here,command python r,r: Rscript is not installed.,3600,,,2000000000,10000,10000000,,,,,,,True"
-        in table.text
-    )
+    cells = "here,local,here,command python r,r: Rscript is not installed.,3600,,,2000000000,10000,10000000,,,,,,,"
+    assert f"{cells}True,False," in table.text
     assert 'href="/backends.csv"' in signed_in.get("/backends").text
 
 
@@ -218,3 +217,45 @@ def test_it_keeps_a_runner_that_is_not_installed(signed_in: FlaskClient, session
     backend = backends.get(session, identity)
     assert (backend.runner, backend.queue) == ("moon", "slow")
     assert "the runner moon is not installed" in signed_in.get("/backends").text
+
+
+def test_it_grants_the_network_and_asks_for_a_level(signed_in: FlaskClient, session: Session) -> None:
+    backend = make_backend(session)
+    assert (backend.network, backend.minimum_level) == (False, None)
+
+    signed_in.post(f"/backends/{backend.id}", data=FILLED | {"network": "y", "minimum_level": "4"})
+
+    session.rollback()
+    assert (backend.network, backend.minimum_level) == (True, 4)
+    page = signed_in.get("/backends").text
+    assert "Runs reach the network" in page and "Level 4 at least" in page
+
+
+def test_it_shows_how_far_each_machine_confines_runs_and_what_it_lacks(
+    signed_in: FlaskClient, session: Session
+) -> None:
+    lacks = {"3": {"start": "bubblewrap is not installed"}}
+    with transaction(session):
+        backends.report(session, Worker(name="alpha/b:11", queues=[], obstacles={}, level=2, probes=lacks))
+
+    page = signed_in.get("/backends").text
+
+    assert "Level 2: also a filter of files, sockets and system calls" in page
+    assert "start: bubblewrap is not installed" in page
+    assert "are not confined" not in page
+    [told] = signed_in.get("/backends.json").json["confinement"]
+    assert (told["name"], told["level"], told["failed"]) == ("alpha", 2, ["start: bubblewrap is not installed"])
+
+
+def test_it_warns_of_machines_that_do_not_confine_runs(
+    signed_in: FlaskClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAL_MIN_LEVEL", "2")
+    settings.cache_clear()
+    with transaction(session):
+        backends.report(session, Worker(name="alpha/b:11", queues=[], obstacles={}, level=1))
+
+    page = signed_in.get("/backends").text
+
+    assert "Runs on alpha are not confined" in page
+    assert "PORTAL_MIN_LEVEL asks for level 2" in page

@@ -15,10 +15,12 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from portal import database
+from portal.database import transaction
 from portal.domain.states import State
-from portal.models import Submission
-from portal.services import logs
+from portal.models import Run, Submission
+from portal.services import logs, progress
 from tests.conftest import forget_settings
+from tests.levels import offered
 from tests.making import make_job, make_task, submitted
 from tests.servers import end, eventually, migrate, process, redis
 
@@ -106,6 +108,52 @@ def test_it_leaves_a_running_step_to_the_next_worker(
     assert told(tmp_path) == ["began", "ended"]
     assert (run.lost, len(run.attempts)) == (0, 1)
     assert logs.whole(session, run, "stdout") == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("level", offered())
+def test_it_hands_a_step_over_however_it_is_confined(
+    session: Session, settings: dict[str, str], start: Start, tmp_path: Path, level: int
+) -> None:
+    settings["PORTAL_LEVEL"] = str(level)
+    make_task(session, "t", "command", "echo one; while [ ! -e $TMP/go ]; do sleep 0.1; done; echo two")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    [run] = submission.runs
+    with start("hand over") as first:
+        eventually(lambda: _written(session, run) == b"one\n")
+        end(first)
+    with start("hand over"):
+        eventually(lambda: _attempt(session, submission) == 2)
+        [place] = (tmp_path / "data" / "runs").glob(f"{run.uuid}.*/tmp")
+        (place / "go").touch()
+        wait_for(session, submission, State.COMPLETE)
+
+    assert _written(session, run) == b"one\ntwo\n"
+    assert [each.level for each in run.attempts] == [level]
+
+
+@pytest.mark.parametrize("level", offered())
+def test_it_stops_a_step_however_it_is_confined(
+    session: Session, settings: dict[str, str], start: Start, level: int
+) -> None:
+    settings["PORTAL_LEVEL"] = str(level)
+    make_task(session, "t", "command", "trap 'echo tidied; exit 3' TERM; echo one; while :; do sleep 0.05; done")
+    make_job(session, "job", [(1, "t")])
+    submission = submitted(session, "job")
+    [run] = submission.runs
+    with start("hand over"):
+        eventually(lambda: _written(session, run) == b"one\n")
+        with transaction(session):
+            progress.stop(session, submission)
+        wait_for(session, submission, State.STOPPED)
+
+    assert _written(session, run) == b"one\ntidied\n"
+
+
+def _written(session: Session, run: Run) -> bytes:
+    session.rollback()
+    session.expire_all()
+    return logs.whole(session, run, "stdout")
 
 
 def test_it_ends_a_running_step_in_order_and_queues_it_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,16 @@ from sqlalchemy.orm import Session
 
 from portal.models import Submission
 from portal.services import results
+from portal.settings import settings
 from tests.making import make_job, make_task, submitted
+
+
+@pytest.fixture
+def level(data: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How far runs are confined, of those levels that a module asks for."""
+    monkeypatch.setenv("PORTAL_LEVEL", str(request.param))
+    settings.cache_clear()
+    return int(request.param)
 
 
 @pytest.fixture

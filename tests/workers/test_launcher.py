@@ -16,16 +16,21 @@ from typing import Any
 
 import pytest
 
+from tests.levels import offered
+from workers.installed import homes
+
 LAUNCHER = Path(__file__).parents[2] / "workers" / "launcher.py"
 COMMAND = [sys.executable, "-I", "-S", str(LAUNCHER)]
 PATIENCE = 30
+everywhere = pytest.mark.parametrize("launch", offered(), indirect=True)
 
 
 class Launch:
     """One run's directory, and the launchers started on it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, level: int) -> None:
         self.directory = directory
+        self.level = level
         self.work = directory / "work"
         self.work.mkdir()
         self.started: list[subprocess.Popen[bytes]] = []
@@ -39,6 +44,7 @@ class Launch:
             "limits": limits,
             "grace_seconds": 0.3,
             "patience_seconds": PATIENCE,
+            "confinement": {"level": self.level, "readable": homes(sys.executable)},
             **changes,
         }
         (self.directory / "launch.json").write_text(json.dumps(spec))
@@ -73,7 +79,13 @@ class Launch:
         """The process that wrote its number into that file of the work directory."""
         file = self.work / name
         until(lambda: file.exists() and file.read_text().endswith("\n"))
-        return int(file.read_text())
+        own = int(file.read_text())
+        return own if self.level < 3 else self.seen_from_outside(own)
+
+    def seen_from_outside(self, pid: int) -> int:
+        """The number here of a process that has this one in the run's own namespace; 0 when it is gone."""
+        found = (number for number in processes_in(self.work) if number_inside(number) == pid)
+        return next(found, 0)
 
     def stdout(self) -> bytes:
         return (self.directory / "stdout").read_bytes()
@@ -89,6 +101,11 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def number_inside(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
+
+
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -97,14 +114,15 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
-    made = Launch(tmp_path)
+def launch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Launch]:
+    made = Launch(tmp_path, getattr(request, "param", 1))
     yield made
     for process in made.started:
         process.terminate()
         process.wait(PATIENCE)
 
 
+@everywhere
 @pytest.mark.parametrize("status", [0, 1, 7, 255])
 def test_it_reports_the_exit_status(launch: Launch, status: int) -> None:
     outcome = launch.run(["sh", "-c", f"echo out; echo err >&2; exit {status}"])
@@ -115,6 +133,7 @@ def test_it_reports_the_exit_status(launch: Launch, status: int) -> None:
     assert (outcome["stdout_cut"], outcome["stderr_cut"]) == (False, False)
 
 
+@everywhere
 def test_it_reports_what_the_run_used(launch: Launch) -> None:
     outcome = launch.python("kept = bytearray(80_000_000)\nwhile __import__('time').process_time() < 0.3: pass")
     assert outcome["usage"]["cpu_seconds"] >= 0.3
@@ -123,6 +142,7 @@ def test_it_reports_what_the_run_used(launch: Launch) -> None:
     assert outcome["ended_at"] > outcome["started_at"]
 
 
+@everywhere
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
 def test_it_reports_the_signal_that_ended_the_process(launch: Launch, number: int) -> None:
     outcome = launch.run(["sh", "-c", f"kill -{number:d} $$"])
@@ -130,17 +150,20 @@ def test_it_reports_the_signal_that_ended_the_process(launch: Launch, number: in
     assert f"signal {number:d}" in outcome["detail"]
 
 
+@everywhere
 def test_it_ends_a_run_at_its_time_limit(launch: Launch) -> None:
     outcome = launch.run(["sleep", "60"], limits={"wall_seconds": 0.3})
     assert (outcome["reason"], outcome["signal"]) == ("wall_time", signal.SIGTERM)
     assert "its time limit of 0.3 s (it had run for " in outcome["detail"]
 
 
+@everywhere
 def test_it_ends_a_frozen_run_at_its_time_limit(launch: Launch) -> None:
     outcome = launch.run(["sh", "-c", "kill -STOP $$; sleep 60"], limits={"wall_seconds": 0.3})
     assert outcome["reason"] == "wall_time"
 
 
+@everywhere
 def test_it_lets_a_frozen_run_tidy_up(launch: Launch) -> None:
     code = "trap 'echo tidied; exit 3' TERM; kill -STOP $$; sleep 60"
     outcome = launch.run(["sh", "-c", code], limits={"wall_seconds": 0.3}, grace_seconds=20)
@@ -148,6 +171,7 @@ def test_it_lets_a_frozen_run_tidy_up(launch: Launch) -> None:
     assert launch.stdout() == b"tidied\n"
 
 
+@everywhere
 def test_it_keeps_what_a_run_says_on_being_told_to_end(launch: Launch) -> None:
     code = "trap 'echo tidied; exit 3' TERM; echo ready; while :; do sleep 0.02; done"
     outcome = launch.run(["sh", "-c", code], limits={"wall_seconds": 0.5}, grace_seconds=20)
@@ -171,6 +195,7 @@ os.wait()
 """
 
 
+@everywhere
 def test_it_stops_a_hidden_descendant_that_ignores_the_polite_signal(launch: Launch) -> None:
     launch.write([sys.executable, "-c", DOUBLE_FORK + "write('main')\ntime.sleep(600)"])
     launcher = launch.start()
@@ -182,6 +207,7 @@ def test_it_stops_a_hidden_descendant_that_ignores_the_polite_signal(launch: Lau
     assert launch.outcome()["reason"] == "stopped"
 
 
+@everywhere
 def test_it_says_stopped_when_the_process_exits_after_ignoring_the_stop(launch: Launch) -> None:
     launch.write(["sh", "-c", "trap '' TERM; echo $$ > main; while [ ! -e go ]; do :; done"], grace_seconds=20)
     launcher = launch.start()
@@ -192,6 +218,7 @@ def test_it_says_stopped_when_the_process_exits_after_ignoring_the_stop(launch: 
     assert (launch.outcome()["reason"], launch.outcome()["exit_status"]) == ("stopped", 0)
 
 
+@everywhere
 def test_it_does_not_wait_for_a_background_child_that_holds_the_output(launch: Launch) -> None:
     code = "sh -c 'trap \"\" TERM; echo $$ > child; while :; do sleep 0.1; done' & "
     code += "while [ ! -s child ]; do :; done; echo done"
@@ -201,6 +228,7 @@ def test_it_does_not_wait_for_a_background_child_that_holds_the_output(launch: L
     assert not is_alive(launch.pid("child"))
 
 
+@everywhere
 def test_it_ends_a_hidden_descendant_after_the_process_exited(launch: Launch) -> None:
     outcome = launch.python(DOUBLE_FORK + "while not os.path.exists('hidden'): time.sleep(0.01)")
     assert outcome["reason"] == "exited"
@@ -221,6 +249,7 @@ time.sleep(600)
 """
 
 
+@everywhere
 def test_it_ends_a_whole_tree_of_processes(launch: Launch) -> None:
     launch.write([sys.executable, "-c", SPREAD])
     launcher = launch.start()
@@ -242,6 +271,7 @@ def processes_in(directory: Path) -> list[int]:
     return found
 
 
+@everywhere
 @pytest.mark.parametrize(("stream", "name"), [("stdout", "standard output"), ("stderr", "standard error")])
 def test_it_cuts_a_long_log_with_a_mark_and_ends_the_run(launch: Launch, stream: str, name: str) -> None:
     code = f"import sys, time\nfor _ in range(80): sys.{stream}.write('x' * 65536)\ntime.sleep(60)"
@@ -259,6 +289,7 @@ def test_it_finds_a_long_log_even_when_the_process_was_quick(launch: Launch) -> 
     assert "it had written 2.0 kB" in outcome["detail"]
 
 
+@everywhere
 def test_it_takes_a_standard_output_that_is_a_result_for_output_and_not_for_log(launch: Launch) -> None:
     result = launch.work / "result"
     limits = {"log_bytes": 1000, "output_bytes": 100_000}
@@ -281,6 +312,7 @@ def test_it_leaves_an_output_of_exactly_the_cap_whole(launch: Launch) -> None:
     assert outcome["stdout_cut"] is False
 
 
+@everywhere
 def test_it_keeps_the_last_words_of_a_process_that_has_gone(launch: Launch) -> None:
     code = "import fcntl, os\nfcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\nos.write(1, b'x' * (1 << 20))\nos._exit(2)"
     outcome = launch.python(code, limits={"log_bytes": None})
@@ -293,12 +325,14 @@ def test_it_keeps_bytes_that_are_no_text(launch: Launch) -> None:
     assert launch.stdout() == b"\xff\xfe\x00a\n"
 
 
+@everywhere
 def test_it_gives_every_argument_unchanged(launch: Launch) -> None:
     words = ["", "a b", "$HOME", "ü \udcff", "*", "-n\n"]
     launch.run([sys.executable, "-c", "import os, sys; print([os.fsencode(word) for word in sys.argv[1:]])", *words])
     assert launch.stdout().decode().strip() == str([os.fsencode(word) for word in words])
 
 
+@everywhere
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
@@ -325,6 +359,7 @@ def test_it_says_that_the_work_directory_is_missing(launch: Launch) -> None:
     assert "work directory" in outcome["detail"]
 
 
+@everywhere
 def test_it_gives_the_process_only_the_environment_it_was_given(launch: Launch) -> None:
     launch.run(["/usr/bin/env"], environment={"COLOUR": "blue\nand ü", "EMPTY": ""})
     assert launch.stdout().decode() == "COLOUR=blue\nand ü\nEMPTY=\n"
@@ -342,6 +377,7 @@ print(json.dumps({
 """
 
 
+@everywhere
 def test_it_starts_the_process_private_and_limited(launch: Launch) -> None:
     launch.write([sys.executable, "-c", STANDING], limits={"memory_bytes": 2_000_000_000})
     reading, writing = os.pipe()
@@ -362,12 +398,14 @@ def test_it_starts_the_process_private_and_limited(launch: Launch) -> None:
     assert int(standing["status"]["SigBlk"], 16) == 0
 
 
+@everywhere
 def test_it_leaves_no_signal_ignored_or_blocked_for_the_process(launch: Launch) -> None:
     launch.run(["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"])
     known = sum(1 << (number - 1) for number in signal.valid_signals())
     assert [int(line.split()[1], 16) & known for line in launch.stdout().splitlines()] == [0, 0]
 
 
+@everywhere
 def test_it_starts_a_run_only_once(launch: Launch) -> None:
     launch.write(["sh", "-c", "echo started >> marks; sleep 0.3"])
     launchers = [launch.start() for _ in range(6)]
@@ -397,6 +435,7 @@ def test_it_gives_up_a_run_that_never_had_a_beat(launch: Launch) -> None:
     assert launch.run(["sleep", "60"], patience_seconds=0.3)["reason"] == "abandoned"
 
 
+@everywhere
 def test_it_gives_up_a_run_without_a_grace(launch: Launch) -> None:
     code = "trap 'echo tidied; exit 3' TERM; while :; do sleep 0.02; done"
     outcome = launch.run(["sh", "-c", code], patience_seconds=0.5, grace_seconds=PATIENCE)
@@ -446,6 +485,7 @@ def test_it_keeps_a_run_while_the_beat_changes_whatever_the_clock_says(launch: L
     assert launch.outcome()["reason"] == "exited"
 
 
+@everywhere
 def test_it_takes_the_process_with_it_when_killed(launch: Launch) -> None:
     launch.write(["sh", "-c", "echo $$ > main; exec sleep 600"])
     launcher = launch.start()
@@ -455,6 +495,7 @@ def test_it_takes_the_process_with_it_when_killed(launch: Launch) -> None:
     assert not (launch.directory / "outcome.json").exists()
 
 
+@everywhere
 def test_it_outlives_the_one_who_started_it(launch: Launch) -> None:
     launch.write(["sh", "-c", "echo $$ > main; while [ ! -e go ]; do sleep 0.02; done; exit 5"])
     code = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:], start_new_session=True); time.sleep(600)"
@@ -467,6 +508,7 @@ def test_it_outlives_the_one_who_started_it(launch: Launch) -> None:
     assert launch.outcome()["exit_status"] == 5
 
 
+@everywhere
 def test_it_rests_when_the_process_closes_its_streams(launch: Launch) -> None:
     code = "import os, time\nfor fd in (0, 1, 2): os.close(fd)\ntime.sleep(1)\nopen('late', 'w').close()\nos._exit(6)"
     launch.write([sys.executable, "-c", code])
@@ -478,10 +520,12 @@ def test_it_rests_when_the_process_closes_its_streams(launch: Launch) -> None:
     assert used.ru_utime + used.ru_stime < 0.6
 
 
+@everywhere
 def test_it_does_not_take_input(launch: Launch) -> None:
     assert launch.run(["cat"])["exit_status"] == 0
 
 
+@everywhere
 @pytest.mark.parametrize("moment", ["time.sleep(60)", "pass"])
 def test_it_ends_a_run_whose_files_are_too_large_together(launch: Launch, moment: str) -> None:
     write = "import time\nfor name in 'abc': open(name, 'wb').write(b'x' * 700_000)\n"
@@ -496,6 +540,7 @@ def test_it_tells_a_small_excess_apart_from_the_limit(launch: Launch) -> None:
     assert "their limit of 2.0002 MB: together they had 2.0003 MB." in outcome["detail"]
 
 
+@everywhere
 @pytest.mark.parametrize("moment", ["import time; time.sleep(60)", "pass"])
 def test_it_ends_a_run_that_makes_too_many_files(launch: Launch, moment: str) -> None:
     make = "import os\nfor n in range(30):\n    os.mkdir(str(n))\n    open(f'{n}/{n}', 'w').close()\n"
@@ -527,6 +572,7 @@ def test_it_ends_a_run_that_adds_too_many_files_to_those_it_was_given(launch: La
     assert "its limit of 1 files and folders: there were 2" in outcome["detail"]
 
 
+@everywhere
 @pytest.mark.parametrize("command", ["exec {}", "{}; exit $?", "{}; exit 0"])
 def test_it_stops_a_single_file_before_it_fills_the_disk(launch: Launch, command: str) -> None:
     shell = command.format("head -c 50000000 /dev/zero > big")
@@ -543,6 +589,7 @@ def test_it_names_the_output_limit_for_a_file_that_lies_elsewhere(launch: Launch
     assert "one file of it" in outcome["detail"]
 
 
+@everywhere
 def test_it_names_the_processor_time_limit(launch: Launch) -> None:
     outcome = launch.run(["sh", "-c", "while :; do :; done"], limits={"cpu_seconds": 1})
     assert (outcome["reason"], outcome["signal"]) == ("cpu_time", signal.SIGTERM)
@@ -566,6 +613,7 @@ def test_it_adds_up_the_processor_time_of_processes_that_have_gone(launch: Launc
     assert outcome["reason"] == "cpu_time"
 
 
+@everywhere
 def test_it_counts_the_processor_time_of_orphans_that_ended(launch: Launch) -> None:
     (launch.work / "spin.py").write_text(SPIN + "\nopen(sys.argv[1], 'w').close()")
     orphans = "".join(f"({sys.executable} -I -S spin.py {n} &)\n" for n in range(4))
@@ -585,6 +633,7 @@ def test_it_ends_a_run_that_takes_too_much_memory(launch: Launch) -> None:
     assert outcome["usage"]["max_memory_bytes"] > 50_000_000
 
 
+@everywhere
 def test_it_adds_up_the_memory_of_all_processes(launch: Launch) -> None:
     outcome = launch.python(TAKE_IN_CHILDREN, limits={"memory_bytes": 200_000_000})
     assert outcome["reason"] == "memory"
@@ -606,6 +655,7 @@ for child in children:
 """
 
 
+@everywhere
 def test_it_counts_memory_that_processes_share_only_once(launch: Launch) -> None:
     outcome = launch.python(SHARE, limits={"memory_bytes": 200_000_000})
     assert outcome["reason"] == "exited"
@@ -622,6 +672,7 @@ def test_it_lets_a_program_reserve_more_memory_than_it_uses(launch: Launch) -> N
     assert launch.python(code, limits={"memory_bytes": 200_000_000})["reason"] == "exited"
 
 
+@everywhere
 def test_it_does_not_count_its_own_memory_as_the_programs(launch: Launch) -> None:
     assert launch.run(["true"], limits={"memory_bytes": 5_000_000})["reason"] == "exited"
 
@@ -647,6 +698,7 @@ def test_it_leaves_no_verdict_when_it_cannot_read_what_to_do(launch: Launch) -> 
     assert not (launch.directory / "outcome.json").exists()
 
 
+@everywhere
 def test_it_leaves_no_verdict_and_no_process_when_it_fails_itself(launch: Launch) -> None:
     launch.write(["sh", "-c", "sleep 600 & echo something; wait"])
     (launch.directory / "stdout").symlink_to("/dev/full")

@@ -1,14 +1,17 @@
 """How a task is written: one file a language, its name the language's name.
 
 A file here states LABEL, EDITOR (the editor's mode), HINT (what the code finds) and, if it has parameters, PLACE (how
-the code has one: by its {number}, its {name}, or its name as a {word}), SHELL if a shell's exit status ends it, and has
-`unavailable(options) -> str | None`, why this machine cannot run it, and `prepare(work, space) -> list[str]`, which
-writes what is needed into the run's directory and gives the command to start.
+the code has one: by its {number}, its {name}, or its name as a {word}), SHELL if a shell's exit status ends it,
+ADDRESS_ROOM (the bytes that a process of it may reserve beyond its memory limit; without it there is no such limit,
+for some programs reserve what they never use), and has
+`unavailable(options) -> str | None`: why this machine cannot run it;
+`prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start;
+`readable(options) -> list[str]`, if its programs may lie elsewhere than the system's: the directories they lie in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +25,18 @@ class Language(Protocol):
     def unavailable(self, options: Mapping[str, str]) -> str | None: ...
 
     def prepare(self, work: Work, space: Path) -> list[str]: ...
+
+
+def readable(spoken: Language, options: Mapping[str, str]) -> list[str]:
+    """The directories beside the system's that programs of this language lie in."""
+    own: Callable[[Mapping[str, str]], list[str]] | None = getattr(spoken, "readable", None)
+    return own(options) if own else []
+
+
+def address_space(spoken: Language, memory: int | None) -> int | None:
+    """How many bytes one process of it may reserve that may use so many; None: any."""
+    room: int | None = getattr(spoken, "ADDRESS_ROOM", None)
+    return None if memory is None or room is None else memory + room
 
 
 def language(name: str) -> Language:

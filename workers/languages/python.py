@@ -11,6 +11,7 @@ from pathlib import Path
 from portal.domain.parameters import Kind
 from portal.domain.work import Work
 from workers import open_files
+from workers.installed import homes
 
 LABEL = "Python"
 EDITOR = "python"
@@ -20,12 +21,17 @@ HINT = (
     "values by name). Code of the first system finds its names, too: I1 and O1 as open files, P1 as {flag: value}. It "
     "runs in a directory of its own; any file in it that matches an output ending is kept."
 )
+ADDRESS_ROOM = 8_000_000_000  # libraries with a thread per processor reserve much and use little
 DRIVER = Path(__file__).parent / "drivers" / "driver.py"
 
 
 def unavailable(options: Mapping[str, str]) -> str | None:
     interpreter = _interpreter(options)
     return None if shutil.which(interpreter) else f"the interpreter {interpreter} is not installed on this machine."
+
+
+def readable(options: Mapping[str, str]) -> list[str]:
+    return homes(_interpreter(options))
 
 
 def prepare(work: Work, space: Path) -> list[str]:

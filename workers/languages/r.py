@@ -10,6 +10,7 @@ from urllib.parse import quote
 from portal.domain.parameters import Argument, Kind, Value
 from portal.domain.work import Work
 from workers import open_files
+from workers.installed import homes
 
 LABEL = "R"
 EDITOR = "r"
@@ -19,6 +20,7 @@ HINT = (
     "(typed values by name: params$alpha). Code of the first system finds its names, too: I1 and O1 as open files, "
     "P1 as list(flag = value). It runs in a directory of its own; any file in it that matches an output ending is kept."
 )
+ADDRESS_ROOM = 8_000_000_000
 DRIVER = Path(__file__).parent / "drivers" / "driver.R"
 
 
@@ -27,6 +29,10 @@ def unavailable(options: Mapping[str, str]) -> str | None:
     if shutil.which(program):
         return None
     return f"{program} is not installed on this machine; on Debian, apt-get install r-base-core brings it."
+
+
+def readable(options: Mapping[str, str]) -> list[str]:
+    return homes(_program(options))
 
 
 def prepare(work: Work, space: Path) -> list[str]:

@@ -1,0 +1,350 @@
+"""What a run tries to get out of its directory, at each level that this machine offers: what must fail does, and what
+is said to get in where the level is too low for it does, so that the table of docs/security.md tells the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from tests.attacks.listed import LISTS
+from tests.levels import offered
+from workers.confinement import landlock, probes
+from workers.installed import homes
+
+PRISONER = Path(__file__).with_name("prisoner.py")
+TABLE = yaml.safe_load((LISTS / "confinement.yaml").read_text("utf-8"))
+ORDINARY = 21_234
+PATIENCE = 60
+LOUD = 500  # processes or threads from which on others would feel it
+MEGABYTE = 10**6
+SERVICE = """
+import json, os, socket, sys, time
+secret = os.environ["SECRET"]
+held = "".join([secret, " in memory"]) * 100
+given = json.loads(sys.argv[2])
+listening = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)]
+listening[1].bind(("127.0.0.1", 0))
+for address in (given["broker"], "\\0" + given["abstract"]):
+    listening.append(socket.socket(socket.AF_UNIX))
+    listening[-1].bind(address)
+    listening[-1].listen()
+print(json.dumps([each.getsockname()[1] for each in listening[:2]]), flush=True)
+time.sleep(600)
+"""
+
+
+@dataclass
+class World:
+    """A service with its data, as one user started it; and the runs that try to get at it."""
+
+    root: Path
+    user: int
+    python: str
+    secret: str = field(default_factory=lambda: f"planted-{uuid4().hex}")
+    mark: str = field(default_factory=lambda: f"portal-attack-{uuid4().hex}")
+
+    def __post_init__(self) -> None:
+        self.data = self.root / "data"
+        self.runs = self.data / "runs"
+        (self.runs / "other.1").mkdir(parents=True)
+        (self.runs / "other.1" / "input.txt").write_text("another's")
+        for name in ("secret_key", "portal.db"):
+            (self.data / name).write_text(self.secret)
+        for path in (self.root, *self.root.rglob("*")):
+            os.chown(path, self.user, self.user)
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        self.known: dict[tuple[int, str], Any] = {}
+        self.service = subprocess.Popen(
+            [self.python, "-c", SERVICE, self.secret, json.dumps(self.given)],
+            stdout=subprocess.PIPE, env={"SECRET": self.secret}, **self.as_user,
+        )  # fmt: skip
+        assert self.service.stdout is not None
+        self.ports = json.loads(self.service.stdout.readline())
+
+    @property
+    def as_user(self) -> dict[str, Any]:
+        return {} if self.user == os.geteuid() else {"user": self.user, "group": self.user, "extra_groups": []}
+
+    @cached_property
+    def given(self) -> dict[str, Any]:
+        outside = ("/etc", "/usr/local", "/usr/local/bin", "/var", "/root", "/", "/dev", self.root, self.data)
+        return {
+            "secret": self.secret, "mark": self.mark, "data": str(self.data), "settings": str(self.data / "secret_key"),
+            "database": str(self.data / "portal.db"), "broker": str(self.data / "broker.sock"),
+            "other": str(self.runs / "other.1"), "abstract": self.mark, "key": str(int(uuid4().hex[:7], 16)),
+            "outside": [f"{place}/{self.mark}" for place in outside],
+        }  # fmt: skip
+
+    def run(self, level: int, *names: str, **limits: int) -> Run:
+        """One run that tries all of these."""
+        space = self.runs / f"{uuid4()}.1"
+        work = space / "tmp" / "work"
+        work.mkdir(parents=True)
+        ports = {"service": self.service.pid, "port": self.ports[0], "datagrams": self.ports[1]}
+        (space / "given.json").write_text(json.dumps(self.given | ports))
+        program = shutil.copy(PRISONER, space)
+        spec = {
+            "argv": [self.python, "-I", "-S", program, str(space / "given.json"), *names],
+            "environment": {"PATH": os.defpath},
+            "work": str(work),
+            "measured": str(space / "tmp"),
+            "limits": {"wall_seconds": PATIENCE, **limits},
+            "grace_seconds": 0,
+            "patience_seconds": 2 * PATIENCE,
+            "confinement": {
+                "level": level,
+                "readable": homes(self.python),
+                "hidden": [str(self.data)],
+                "files": [program, str(space / "given.json")],
+            },
+        }
+        (space / "launch.json").write_text(json.dumps(spec))
+        for path in (space, *space.rglob("*")):
+            os.chown(path, self.user, self.user)
+        launcher = [self.python, "-I", "-S", str(probes.LAUNCHER), str(space)]
+        subprocess.run(launcher, env={"PATH": os.defpath}, cwd="/", timeout=2 * PATIENCE, check=False, **self.as_user)
+        assert (space / "outcome.json").exists(), (space / "launcher.log").read_text()
+        return Run(work, json.loads((space / "outcome.json").read_text()))
+
+    def quiet(self, level: int) -> dict[str, Any]:
+        """What a run got into that tried all that disturbs nobody."""
+        if (level, "quiet") not in self.known:
+            run = self.run(level, *QUIET, output_bytes=MEGABYTE)
+            found = run.found
+            found["outside"] = self.takes_away(*self.given["outside"])
+            found["temporary"] = self.takes_away(f"/tmp/{self.mark}", f"/var/tmp/{self.mark}")  # noqa: S108
+            found["shared_memory"] = self.takes_away(f"/dev/shm/{self.mark}")  # noqa: S108
+            found["setuid"] = any(each.lstat().st_mode & (stat.S_ISUID | stat.S_ISGID) for each in run.work.iterdir())
+            self.known[level, "quiet"] = found
+        return self.known[level, "quiet"]
+
+    def takes_away(self, *places: str) -> bool:
+        """Whether there was anything to take."""
+        there = [Path(each) for each in places if Path(each).exists()]
+        for each in there:
+            each.unlink()
+        return bool(there)
+
+    def close(self) -> None:
+        self.service.kill()
+        self.service.wait()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+@dataclass
+class Run:
+    work: Path
+    outcome: dict[str, Any]
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What it told; nothing where it was ended before."""
+        file = self.work / "found.json"
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        return found
+
+    @property
+    def reason(self) -> str:
+        return str(self.outcome["reason"])
+
+    @property
+    def size(self) -> int:
+        return sum(each.stat().st_size for each in self.work.iterdir())
+
+
+QUIET = {
+    "environment": "SB-01", "settings": "SB-02", "database": "SB-03", "broker": "SB-04", "loopback": "SB-05",
+    "other_run": "SB-06", "shadow": "SB-07", "home_of_root": "SB-08", "outside": "SB-09", "temporary": "SB-10",
+    "shared_memory": "SB-11", "kills": "SB-12", "traces": "SB-13", "others": "SB-14", "setuid": "SB-23",
+    "datagram": "SB-27", "vsock": "SB-28", "netlink": "SB-29", "raw": "SB-30", "abstract": "SB-31", "keyring": "SB-32",
+    "io_uring": "SB-33", "mounts": "SB-34", "handles": "SB-35", "machine": "SB-36", "secret": "SB-38",
+}  # fmt: skip
+
+
+def starters() -> list[str]:
+    return ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
+
+
+def cells() -> list[tuple[str, int]]:
+    return [(who, level) for who in starters() for level in offered() if level < 4 or who == "root"]
+
+
+@pytest.fixture(scope="session")
+def worlds() -> Iterator[Callable[[str], World]]:
+    made: dict[str, World] = {}
+
+    def world(who: str) -> World:
+        if who not in made:
+            user = 0 if who == "root" else os.geteuid() or ORDINARY
+            root = Path(tempfile.mkdtemp(prefix="portal-world-", dir="/var/tmp"))
+            made[who] = World(root, user, python_for(user))
+        return made[who]
+
+    yield world
+    for each in made.values():
+        each.close()
+
+
+def python_for(user: int) -> str:
+    """This one, unless another user cannot reach it."""
+    if user == os.geteuid():
+        return sys.executable
+    base = os.path.realpath(sys.executable)
+    reached = subprocess.run([base, "-c", ""], user=user, group=user, capture_output=True) if reachable(base) else None
+    return base if reached and reached.returncode == 0 else "/usr/bin/python3"
+
+
+def reachable(path: str) -> bool:
+    return all(each.stat().st_mode & 0o001 for each in Path(path).parents)
+
+
+@pytest.fixture(params=cells(), ids=lambda cell: f"{cell[0]}-{cell[1]}")
+def cell(request: pytest.FixtureRequest, worlds: Callable[[str], World]) -> tuple[World, str, int]:
+    who, level = request.param
+    return worlds(who), who, level
+
+
+Cell = tuple[World, str, int]
+
+
+def expects_in(number: str, who: str, level: int) -> bool:
+    least = TABLE["blocked_from"][number]
+    if landlock.version() < landlock.SCOPED:
+        least = TABLE["old_landlock"].get(number, least)
+    return bool(level < (TABLE["ordinary"].get(number, least) if who == "ordinary" else least))
+
+
+def check(number: str, cell: Cell, got_in: object) -> None:
+    _, who, level = cell
+    assert bool(got_in) is expects_in(number, who, level), f"{number} at level {level}, started by {who}: {got_in}"
+
+
+@pytest.mark.attack(
+    "SB-01", "SB-02", "SB-03", "SB-04", "SB-05", "SB-06", "SB-07", "SB-08", "SB-09", "SB-10", "SB-11", "SB-12", "SB-13",
+    "SB-14", "SB-23", "SB-27", "SB-28", "SB-29", "SB-30", "SB-31", "SB-32", "SB-33", "SB-34", "SB-35", "SB-36", "SB-38",
+)  # fmt: skip
+@pytest.mark.parametrize("name", QUIET)
+def test_it_gets_in_only_where_the_table_says_so(cell: Cell, name: str) -> None:
+    world, _, level = cell
+
+    check(QUIET[name], cell, world.quiet(level)[name])
+
+
+@pytest.mark.attack("SB-15")
+def test_it_cannot_fork_without_end(cell: Cell) -> None:
+    world, _, level = cell
+
+    check("SB-15", cell, (world.run(level, "forks").found.get("forks") or 0) >= LOUD)
+
+
+@pytest.mark.attack("SB-16")
+def test_it_cannot_start_threads_without_end(cell: Cell) -> None:
+    world, _, level = cell
+
+    check("SB-16", cell, (world.run(level, "threads").found.get("threads") or 0) >= LOUD)
+
+
+@pytest.mark.attack("SB-17")
+def test_it_takes_no_more_memory_than_it_may(cell: Cell) -> None:
+    world, _, level = cell
+
+    check("SB-17", cell, world.run(level, "takes_memory", memory_bytes=100 * MEGABYTE).reason != "memory")
+
+
+@pytest.mark.attack("SB-18")
+def test_it_takes_no_more_memory_in_many_processes(cell: Cell) -> None:
+    world, _, level = cell
+
+    check("SB-18", cell, world.run(level, "takes_memory_in_many", memory_bytes=200 * MEGABYTE).reason != "memory")
+
+
+@pytest.mark.attack("SB-19")
+def test_it_takes_no_more_processor_time_than_it_may(cell: Cell) -> None:
+    world, _, level = cell
+
+    check("SB-19", cell, world.run(level, "burns", cpu_seconds=1).reason != "cpu_time")
+
+
+@pytest.mark.attack("SB-20")
+def test_it_does_not_fill_the_disk_with_many_files(cell: Cell) -> None:
+    world, _, level = cell
+
+    run = world.run(level, "fills", output_bytes=100 * MEGABYTE)
+
+    check("SB-20", cell, run.reason != "output_limit" or run.size >= 300 * MEGABYTE)
+
+
+@pytest.mark.attack("SB-21")
+def test_it_does_not_use_all_inodes_up(cell: Cell) -> None:
+    world, _, level = cell
+
+    run = world.run(level, "litters", files=1000)
+
+    check("SB-21", cell, run.reason != "files_limit" or len(list(run.work.iterdir())) >= 20_000)
+
+
+@pytest.mark.attack("SB-22")
+def test_it_makes_no_file_beyond_its_limit(cell: Cell) -> None:
+    world, _, level = cell
+
+    check("SB-22", cell, world.run(level, "stretches", output_bytes=100 * MEGABYTE).size >= 100 * MEGABYTE)
+
+
+@pytest.mark.attack("SB-24", "SB-25", "SB-26")
+@pytest.mark.parametrize(
+    ("number", "name"), [("SB-24", "double_forked"), ("SB-25", "of_own_session"), ("SB-26", "deaf")]
+)
+def test_it_leaves_no_process_behind(cell: Cell, number: str, name: str) -> None:
+    world, _, level = cell
+
+    assert world.run(level, name).found == {name: 1}
+
+    check(number, cell, processes_with(world.mark))
+
+
+def processes_with(mark: str) -> list[int]:
+    """Those that bear it among their words, but the service, which was given it with its own."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if mark.encode() in each.read_bytes().split(b"\0"):
+                found.append(int(each.parent.name))
+    return found
+
+
+@pytest.mark.attack("SB-37")
+def test_it_leaves_nothing_that_the_next_run_sees(cell: Cell) -> None:
+    world, _, level = cell
+
+    world.run(level, "litters_everywhere")
+    found = world.run(level, "finds_anything").found["finds_anything"]
+
+    places = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/run/lock", "/dev/mqueue", "", "/home", world.data)  # noqa: S108
+    world.takes_away(*(f"{place}/{world.mark}" for place in places))
+    key = world.given["key"]
+    subprocess.run(["ipcrm", "-M", key, "-S", key], capture_output=True, check=False)
+    check("SB-37", cell, found)
+
+
+@pytest.mark.attack("SB-01")
+def test_it_was_tried_at_level_3_at_least_where_all_is_tested() -> None:
+    assert os.environ.get("CI") != "true" or max(offered()) >= 3
+
+
+def test_the_table_names_every_attack_once() -> None:
+    assert list(TABLE["blocked_from"]) == list(TABLE["attacks"])

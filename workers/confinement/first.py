@@ -1,0 +1,45 @@
+"""The first process of a run's own namespaces: it starts the program, buries the dead, and tells how the program ended.
+
+The launcher hears of that by a pipe, for bubblewrap's exit status does not tell a signal from a status. When nothing
+else is alive any more it ends. Nothing that the program does can end it sooner: no signal from inside reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+
+from workers.confinement.program import Program, set_limit
+
+PROCESSES = 256
+INSIDE = b"inside\n"
+
+
+def main() -> None:
+    described, telling, status = map(int, sys.argv[1:])
+    with open(described, encoding="utf-8") as description:
+        program = Program(json.load(description))
+    for each in (telling, status):
+        os.set_inheritable(each, False)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.write(status, INSIDE)
+    started = os.fork()
+    if started == 0:
+        program.become(telling, lambda: set_limit(resource.RLIMIT_NPROC, PROCESSES))
+    os.close(telling)
+    for stream in (1, 2):
+        os.dup2(0, stream)
+    _bury(started, status)
+
+
+def _bury(program: int, status: int) -> None:
+    while True:
+        try:
+            pid, ended = os.wait()
+        except ChildProcessError:
+            return
+        if pid == program:
+            os.write(status, f"{ended}\n".encode())

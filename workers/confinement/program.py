@@ -1,0 +1,94 @@
+"""The user's program: what it is given, and how a forked child turns into it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+CANNOT_START = {
+    errno.ENOENT: "The program '{}' was not found.",
+    errno.EACCES: "The program '{}' is not executable.",
+    errno.ENOEXEC: "The program '{}' is nothing this machine can run; a script needs a first line like #!/bin/sh.",
+    errno.E2BIG: "The arguments of the program '{}' are too many or too long.",
+}
+
+
+class Program:
+    """Its words and environment, as bytes whatever the locale, its directory, and its limits: which, soft, hard."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.given = given
+        self.argv = [encoded(word) for word in given["argv"]]
+        self.environment = {encoded(name): encoded(value) for name, value in given["environment"].items()}
+        self.work = encoded(given["work"])
+        self.limits: list[tuple[int, int, int]] = given["resources"]
+
+    def become(self, telling: int, before: Callable[[], None]) -> NoReturn:
+        """In a forked child: turn into it, or tell why not. All other descriptors close on exec."""
+        try:
+            os.setsid()
+            reset_signals()
+            self.enter()
+            for limit in self.limits:
+                set_limit(*limit)
+            places = self.places()
+            before()
+            self.execute(places)
+        except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
+            os.write(telling, self.why_not(problem).encode())
+        finally:
+            os._exit(127)
+
+    def enter(self) -> None:
+        try:
+            os.chdir(self.work)
+        except OSError as problem:
+            raise OSError(f"its work directory cannot be entered ({problem.strerror})") from problem
+
+    def places(self) -> list[bytes]:
+        """Where it may lie. Asked for while Python's own files can still be read."""
+        if b"/" in self.argv[0]:
+            return [self.argv[0]]
+        paths = self.environment.get(b"PATH", os.fsencode(os.defpath)).split(b":")
+        return [os.path.join(each, self.argv[0]) for each in paths]
+
+    def execute(self, places: list[bytes]) -> None:
+        """What keeps one that is there from being started is told rather than that it is nowhere."""
+        told: OSError | None = None
+        for place in places:
+            try:
+                os.execve(place, self.argv, self.environment)  # noqa: S606 - no shell is the point
+            except (FileNotFoundError, NotADirectoryError) as missing:
+                told = told or missing
+            except OSError as problem:
+                told = problem if told is None or told.errno == errno.ENOENT else told
+        raise told or FileNotFoundError(errno.ENOENT, "there is no such program")
+
+    def why_not(self, problem: BaseException) -> str:
+        if isinstance(problem, OSError) and problem.errno in CANNOT_START:
+            return CANNOT_START[problem.errno].format(self.argv[0].decode(errors="replace"))
+        return f"The program cannot be started: {problem}."
+
+
+def reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def set_limit(which: int, soft: int, margin: int = 0) -> None:
+    most = resource.getrlimit(which)[1]
+    hard = soft + margin if most == resource.RLIM_INFINITY else min(soft + margin, most)
+    resource.setrlimit(which, (min(soft, hard), hard))
+
+
+def encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

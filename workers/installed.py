@@ -1,0 +1,29 @@
+"""Where an installed program lies: the directories that it needs to see, wherever on the machine it was put."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def homes(program: str) -> list[str]:
+    """Of the program itself and of all that it is a link to; none where it is not installed."""
+    found = shutil.which(program)
+    return list(dict.fromkeys(str(home) for link in _links(found) for home in _homes(link))) if found else []
+
+
+def _links(program: str) -> Iterator[Path]:
+    """The program, and each place that a link leads to."""
+    path = Path(program).absolute()
+    yield path
+    while path.is_symlink():
+        path = path.parent / path.readlink()
+        yield path
+
+
+def _homes(program: Path) -> Iterator[Path]:
+    """What it was installed into, where that can be seen; else the program alone, for much else may lie beside it."""
+    root = program.parent.parent
+    installed = program.parent.name == "bin" and ((root / "lib").is_dir() or (root / "pyvenv.cfg").exists())
+    yield root if installed and root != Path("/") else program
