@@ -113,6 +113,7 @@ def changing(session: Session) -> Iterator[Session]:
 def save(session: Session, draft: JobDraft, author: Account | None, job: Job | None = None) -> JobRevision:
     """Add a revision to a job, or make one. Raises Invalid naming every field that is wrong."""
     draft = replace(draft, name=normal_name(draft.name), steps=tuple(map(_normal, draft.steps)))
+    draft = replace(draft, validators=tuple(map(_normal_entry, draft.validators)))
     wrong = dict(_faults(session, draft, job))
     if wrong:
         raise Invalid(**wrong)
@@ -140,6 +141,12 @@ def _normal(step: StepDraft) -> StepDraft:
         needs=tuple(normal_name(each) for each in step.needs) if step.needs else None,
         condition=conditions.normal(step.condition),
     )
+
+
+def _normal_entry(text: str) -> str:
+    """A validator's entry as it is kept: the file is named as its task is."""
+    entry = validators.entry(text)
+    return str(replace(entry, field=normal_name(entry.field))) if entry.field else text
 
 
 def _step(session: Session, draft: StepDraft) -> Step:
@@ -218,6 +225,17 @@ def _fields_of(revision: TaskRevision) -> list[Field]:
 
 def obstacles(session: Session, job: Job) -> list[str]:
     """Why the job cannot run now: a sentence for each reason, none if it can."""
+    if found := _obstacles_of_steps(session, job):
+        return found
+    return [sentence for _, sentence in composing.of_files(nesting.parts(job), _checked_files(job.current.validators))]
+
+
+def _checked_files(entries: Sequence[str]) -> list[str]:
+    """The files that validators read, by public name; the input has none."""
+    return [validators.entry(each).field for each in entries]
+
+
+def _obstacles_of_steps(session: Session, job: Job) -> list[str]:
     if not job.current.steps:
         return [f"The job {job.name} has no steps yet."]
     try:
@@ -237,7 +255,7 @@ def _lasting_faults(parts: Sequence[Part]) -> Iterator[Fault]:
 def _obstacles(session: Session, step: Step) -> list[str]:
     if step.subjob:
         off = [] if step.subjob.enabled else [f"The job {step.subjob.name} is switched off."]
-        return [*off, *obstacles(session, step.subjob)]
+        return [*off, *_obstacles_of_steps(session, step.subjob)]
     if step.task is None:
         return ["The task of a step is deleted: take the step out of the job."]
     revision = step.task.current
@@ -248,6 +266,11 @@ def _obstacles(session: Session, step: Step) -> list[str]:
 def warnings(session: Session, draft: JobDraft) -> list[str]:
     """What its author must mend before the job can be saved, as far as its steps are chosen already."""
     return [sentence for _, sentence in composing.faults(_parts(session, _at_most(draft), named(session, draft.name)))]
+
+
+def file_fields(session: Session, draft: JobDraft) -> list[str]:
+    """The files that come with a submission beside its input, by public name, as far as its steps are chosen."""
+    return composing.file_fields(_drawable(_parts(session, _at_most(draft), named(session, draft.name))))
 
 
 def drawing(session: Session, draft: JobDraft) -> graph.Drawing:
@@ -323,16 +346,21 @@ def _faults(session: Session, draft: JobDraft, job: Job | None) -> Iterator[Faul
     if len(draft.steps) > MOST_STEPS:
         yield "steps", f"A job has at most {MOST_STEPS} steps, this has {len(draft.steps)}: make two jobs of it."
     else:
-        yield from _step_faults(session, draft.steps, job)
+        wrong = list(_step_faults(session, draft.steps, job))
+        yield from wrong or _file_faults(_parts(session, draft.steps, job), draft.validators)
 
 
 def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
-    for index, entry in enumerate(entries):
-        name, options = validators.parts(entry)
-        if name not in plugins("validators"):
-            yield f"validators-{index}-name", f"The validator {name[:40]} is not installed: choose another."
-        elif reason := check_text("option", options) or validators.check_options(name, options):
+    for index, entry in enumerate(map(validators.entry, entries)):
+        if entry.name not in plugins("validators"):
+            yield f"validators-{index}-name", f"The validator {entry.name[:40]} is not installed: choose another."
+        elif reason := check_text("option", entry.options) or validators.check_options(entry.name, entry.options):
             yield f"validators-{index}-options", reason
+
+
+def _file_faults(parts: Sequence[Part], entries: Sequence[str]) -> Iterator[Fault]:
+    for index, sentence in composing.of_files(parts, _checked_files(entries)):
+        yield f"validators-{index}-file", sentence
 
 
 def _step_faults(session: Session, drafts: Sequence[StepDraft], job: Job | None) -> Iterator[Fault]:

@@ -8,6 +8,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from portal.database import transaction
+from portal.domain.drafts import ParameterDraft
+from portal.domain.parameters import Kind
 from portal.services import configuration, dumps, jobs, tasks
 from portal.services.dumps import Group
 from tests.making import make_backend, make_job, make_task
@@ -83,10 +85,13 @@ def test_it_writes_the_examples_so_that_they_load(
 def test_it_tells_what_the_first_system_cannot_say(session: Session) -> None:
     make_backend(session)
     make_task(session, "t" * 80, "command", "true", description="d" * 300)
-    make_job(session, "checked", [(1, "t" * 80)], validators=("csv",))
+    make_task(session, "fit", "command", "true", parameters=(ParameterDraft("table", kind=Kind.FILE),))
+    make_job(session, "checked", [(1, "t" * 80), (2, "fit")], validators=("csv", "fit_table: png"))
 
     notes = dumps.dump(session).notes
 
     assert f"task {'t' * 80}: name has more than 64 characters, which the first system may refuse." in notes
     assert f"task {'t' * 80}: description has more than 256 characters, which the first system may refuse." in notes
     assert "validator csv: the first system needs a function csv in its validators.py." in notes
+    assert "job checked: it does not check fit_table there, but the input only." in notes
+    assert [row["fields"]["name"] for row in dumps.dump(session).rows if row["model"].endswith("types")] == ["csv"]
