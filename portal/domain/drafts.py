@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from portal.domain import command, limits, patterns, retries
 from portal.domain.errors import Invalid
 from portal.domain.limits import UNLIMITED, Limits
 from portal.domain.names import OWN_FIELDS, check_ending, check_name, normal_ending, public_name
-from portal.domain.parameters import LONGEST, Kind, Rule, check_default, file_part
+from portal.domain.parameters import LONGEST, MOST_DIGITS, Kind, Rule, check_default, file_part
 from portal.domain.plugins import plugins
 from portal.domain.retries import NO_RETRIES, Retries
 from portal.domain.texts import check_text
@@ -31,6 +32,7 @@ LARGEST_ENVIRONMENT = 100_000
 NEEDS_A_VALUE = (Kind.INTEGER, Kind.DECIMAL, Kind.CHOICE, Kind.DATE)
 UNORDERED = (Kind.BOOLEAN, Kind.CHOICE, Kind.DATE, Kind.FILE)
 FARTHEST = sys.float_info.max
+NO_WHOLE_NUMBER = f"No whole number of at most {MOST_DIGITS} digits is within these bounds: make them wider."
 
 Fault = tuple[str, str]
 
@@ -220,11 +222,22 @@ def _pattern_faults(draft: ParameterDraft) -> Iterator[Fault]:
 
 
 def _bound_faults(draft: ParameterDraft) -> Iterator[Fault]:
-    for name, bound in (("minimum", draft.minimum), ("maximum", draft.maximum)):
-        if bound is not None and (reason := _bound_fault(draft.kind, bound)):
-            yield name, reason
-    if draft.minimum is not None and draft.maximum is not None and draft.minimum > draft.maximum:
+    bounds = {"minimum": draft.minimum, "maximum": draft.maximum}
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    own = [(name, reason) for name, bound in given.items() if (reason := _bound_fault(draft.kind, bound))]
+    yield from own
+    if len(given) == 2 and given["minimum"] > given["maximum"]:
         yield "minimum", "The smallest value is larger than the largest."
+    elif not own and draft.kind is Kind.INTEGER and not _whole_numbers(draft):
+        yield next(iter(given)), NO_WHOLE_NUMBER
+
+
+def _whole_numbers(draft: ParameterDraft) -> range:
+    """Those that can be sent, and are within the bounds."""
+    largest = 10**MOST_DIGITS - 1
+    low = -largest if draft.minimum is None else max(-largest, math.ceil(draft.minimum))
+    high = largest if draft.maximum is None else min(largest, math.floor(draft.maximum))
+    return range(low, high + 1)
 
 
 def _bound_fault(kind: Kind, bound: float) -> str | None:

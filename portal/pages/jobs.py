@@ -143,6 +143,7 @@ def _show_run(form: RunForm, job: Job) -> str:
     asked = _asked(form, job)
     form.ask_for_the_files_again()
     form.input_data.description = _about_input(job)
+    form.tell(_about_files(job))
     return render_template(
         "jobs/run.html",
         job=job,
@@ -158,16 +159,21 @@ def _show_run(form: RunForm, job: Job) -> str:
 def _about_input(job: Job) -> str:
     largest = values.size(current_app.config["PORTAL"].portal_max_upload_bytes)
     about = f"The first step takes {_input_ending(job)}; at most {largest}."
-    return " ".join([about, *map(_about_check, job.current.validators)])
+    return " ".join([about, *(sentence for field, sentence in _about_files(job) if not field)])
 
 
-def _about_check(entry: str) -> str:
+def _about_files(job: Job) -> list[tuple[str, str]]:
+    """What validators expect of each file, by field; the input has none."""
+    entries = map(validators.entry, job.current.validators)
+    return [(entry.field, _about_check(entry)) for entry in entries]
+
+
+def _about_check(entry: validators.Entry) -> str:
     """What a validator expects of the file, with its options."""
-    name, options = validators.parts(entry)
-    known = plugins("validators").get(name)
+    known = plugins("validators").get(entry.name)
     if known is None:
-        return f"Checked by {name}."
-    asked = f" (here: {options})" if options else ""
+        return f"Checked by {entry.name}."
+    asked = f" (here: {entry.options})" if entry.options else ""
     return f"{known.label}{asked}: {known.constants.get('HINT', '')}"
 
 
@@ -267,7 +273,11 @@ def _picture(form: JobForm) -> dict[str, Any]:
     draft = form.draft()
     session = web.session()
     account = signed_in()
-    return {"drawing": jobs.drawing(session, draft, account), "warnings": jobs.warnings(session, draft, account)}
+    return {
+        "drawing": jobs.drawing(session, draft, account),
+        "warnings": jobs.warnings(session, draft, account),
+        "files": jobs.file_fields(session, draft, account),
+    }
 
 
 def _rows() -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import chain
 from typing import Any, BinaryIO, cast
@@ -63,6 +63,13 @@ class RunForm(FlaskForm):
     def blame(self, wrong: Invalid) -> None:
         """Put each sentence beside its field; a parameter's goes to the field that bears its public name."""
         forms.blame(self, Invalid(**dict(self.values.beside(*each) for each in wrong.fields.items())))
+
+    def tell(self, sentences: Iterable[tuple[str, str]]) -> None:
+        """Add (public name, sentence) to what stands beside the parameters."""
+        for name, sentence in sentences:
+            if name in self.values:
+                field = self.values[name]
+                field.description = f"{field.description} {sentence}".strip()
 
     def ask_for_the_files_again(self) -> None:
         """No browser keeps a chosen file in a form that comes back."""

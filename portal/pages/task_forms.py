@@ -550,9 +550,10 @@ def _things(tasks: Sequence[str], others: Sequence[str]) -> list[SelectChoice]:
 
 
 class ValidatorRow(Row):
-    DECIDING = ("name", "options")
+    DECIDING = ("name", "options", "file")
 
-    name = SelectField("The input must be", validate_choice=False)
+    file = StringField("File")
+    name = SelectField("What it must be", validate_choice=False)
     options = StringField("Options")
 
     def offer(self) -> None:
@@ -565,15 +566,20 @@ class ValidatorRow(Row):
 
     def validate_name(self, field: Field) -> None:
         if not field.data:
-            raise ValidationError("Choose what the input must be.")
+            raise ValidationError("Choose what the file must be.")
 
     def hint(self) -> str:
         known = plugins("validators").get(self["name"].data or "")
         return _about(known) if known else ""
 
     def entry(self) -> str:
-        """As a job keeps it: the name, and the options in the same line."""
-        return f"{_text(self['name'])} {_text(self['options'])}".strip()
+        """As a job keeps it: all in one line."""
+        return str(validators.Entry(_text(self["name"]), _text(self["options"]), _text(self.file)))
+
+    @staticmethod
+    def showing(text: str) -> dict[str, str]:
+        entry = validators.entry(text)
+        return {"name": entry.name, "options": entry.options, "file": entry.field}
 
 
 def _about(validator: Plugin) -> str:
@@ -614,7 +620,7 @@ class JobForm(FormWithRows):
 
     @classmethod
     def showing(cls, draft: jobs.JobDraft, number: int) -> JobForm:
-        rows = [dict(zip(("name", "options"), validators.parts(each), strict=True)) for each in draft.validators]
+        rows = [ValidatorRow.showing(each) for each in draft.validators]
         steps = [StepRow.showing(step) for step in draft.steps]
         return cls(data={**asdict(draft), "validators": rows, "steps": steps, "revision": str(number)})
 

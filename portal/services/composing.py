@@ -99,6 +99,24 @@ def of_conditions(parts: Sequence[Part]) -> Iterator[Fault]:
             yield f"steps-{index}-condition", sentence
 
 
+def of_files(parts: Sequence[Part], named: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """(place, sentence) for each of these names that is of no file that comes with a submission; the input has none."""
+    if not any(named):
+        return
+    known = file_fields(parts)
+    for place, name in enumerate(named):
+        if name and name not in known:
+            yield (
+                place,
+                f"No task of this job takes a file {name[:80]}: name {_or(known)}no file, which is for the input.",
+            )
+
+
+def file_fields(parts: Sequence[Part]) -> list[str]:
+    """The files that come with a submission beside its input, by public name."""
+    return [name for name, rule in _rules(steps.lay_out(parts)).items() if rule.kind is Kind.FILE]
+
+
 def _fault_of(part: Part, rules: dict[str, Rule], before: Sequence[Part]) -> str | None:
     condition = part.condition or {}
     if "parameter" in condition:
@@ -144,6 +162,10 @@ def _rules(leaves: Sequence[Leaf]) -> dict[str, Rule]:
 def _listed(names: Iterable[str]) -> str:
     found = list(names)
     return ", ".join([*found[:MOST_LISTED], *(["…"] if len(found) > MOST_LISTED else [])]) or "none"
+
+
+def _or(names: Sequence[str]) -> str:
+    return f"{_listed(names)}, or " if names else ""
 
 
 def _of_inputs(leaves: Sequence[Leaf]) -> Iterator[Fault]:

@@ -25,6 +25,7 @@ from portal.domain.verdict import Then
 from portal.models import Account
 from portal.services import backends, jobs, safe_yaml, tasks
 from portal.services.entries import (
+    SHOWN,
     Reader,
     amount,
     days,
@@ -33,6 +34,7 @@ from portal.services.entries import (
     number,
     one_of,
     read,
+    shown,
     text,
     texts_by_name,
     truth,
@@ -169,6 +171,17 @@ def _configuration(name: str, entry: Any) -> ConfigurationDraft:
         raise ValueError(f"{name}: {wrong}") from None
 
 
+def _validator(name: str, given: Any) -> str:
+    """`csv species:text`; for the file of a parameter `fit_table: csv species:text`, which YAML reads as a pair."""
+    if not isinstance(given, dict):
+        return text(name, given)
+    if len(given) != 1:
+        raise ValueError(f"{name} is a text, or a file and a text such as fit_table: csv, not {shown(given)}.")
+    [(file, said)] = given.items()
+    field = text(name, file)
+    return f'"{field}": {text(f"{name}, {field[:SHOWN]}", said)}'
+
+
 def _as_it_is(name: str, value: Any) -> Any:
     """For what the service checks whole, with a sentence of its own."""
     return value
@@ -250,7 +263,7 @@ JOB: dict[str, Reader] = {
     "open_links": truth,
     "enabled": truth,
     "keep_days": days,
-    "validators": list_of(text, " of texts, such as [csv]"),
+    "validators": list_of(_validator, " of texts, such as [csv]"),
     "steps": list_of(lambda _, entry: read("a step", entry, STEP), ", such as [{task: fit}]"),
 }
 

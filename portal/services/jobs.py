@@ -174,6 +174,7 @@ def changing(session: Session) -> Iterator[Session]:
 def save(session: Session, draft: JobDraft, author: Account | None, job: Job | None = None) -> JobRevision:
     """Add a revision to a job, or make one. Raises Invalid naming every field that is wrong."""
     draft = replace(draft, name=normal_name(draft.name), steps=tuple(map(_normal, draft.steps)))
+    draft = replace(draft, validators=tuple(map(_normal_entry, draft.validators)))
     choice = Choice(session, author, job)
     wrong = dict(_faults(choice, draft))
     if wrong:
@@ -205,6 +206,12 @@ def _normal(step: StepDraft) -> StepDraft:
         needs=tuple(normal_name(each) for each in step.needs) if step.needs else None,
         condition=conditions.normal(step.condition),
     )
+
+
+def _normal_entry(text: str) -> str:
+    """A validator's entry as it is kept: the file is named as its task is."""
+    entry = validators.entry(text)
+    return str(replace(entry, field=normal_name(entry.field))) if entry.field else text
 
 
 def step(session: Session, draft: StepDraft) -> Step:
@@ -290,6 +297,17 @@ def _fields_of(revision: TaskRevision) -> list[Field]:
 
 def obstacles(session: Session, job: Job) -> list[str]:
     """Why the job cannot run now: a sentence for each reason, none if it can."""
+    if found := _obstacles_of_steps(session, job):
+        return found
+    return [sentence for _, sentence in composing.of_files(nesting.parts(job), _checked_files(job.current.validators))]
+
+
+def _checked_files(entries: Sequence[str]) -> list[str]:
+    """The files that validators read, by public name; the input has none."""
+    return [validators.entry(each).field for each in entries]
+
+
+def _obstacles_of_steps(session: Session, job: Job) -> list[str]:
     if not job.current.steps:
         return [f"The job {job.name} has no steps yet."]
     try:
@@ -309,7 +327,7 @@ def _lasting_faults(parts: Sequence[Part]) -> Iterator[Fault]:
 def _obstacles(session: Session, step: Step) -> list[str]:
     if step.subjob:
         off = [] if step.subjob.enabled else [f"The job {step.subjob.name} is switched off."]
-        return [*off, *obstacles(session, step.subjob)]
+        return [*off, *_obstacles_of_steps(session, step.subjob)]
     if step.task is None:
         return ["The task of a step is deleted: take the step out of the job."]
     revision = step.task.current
@@ -321,6 +339,12 @@ def warnings(session: Session, draft: JobDraft, author: Account | None = None) -
     """What its author must mend before the job can be saved, as far as its steps are chosen already."""
     choice = Choice(session, author, named(session, draft.name))
     return [sentence for _, sentence in composing.faults(_parts(choice, _at_most(draft)))]
+
+
+def file_fields(session: Session, draft: JobDraft, author: Account | None = None) -> list[str]:
+    """The files that come with a submission beside its input, by public name, as far as its steps are chosen."""
+    choice = Choice(session, author, named(session, draft.name))
+    return composing.file_fields(_drawable(_parts(choice, _at_most(draft))))
 
 
 def drawing(session: Session, draft: JobDraft, author: Account | None = None) -> graph.Drawing:
@@ -396,18 +420,23 @@ def _faults(choice: Choice, draft: JobDraft) -> Iterator[Fault]:
     if len(draft.steps) > MOST_STEPS:
         yield "steps", f"A job has at most {MOST_STEPS} steps, this has {len(draft.steps)}: make two jobs of it."
     else:
-        yield from _step_faults(choice, draft.steps)
+        wrong = list(_step_faults(choice, draft.steps))
+        yield from wrong or _file_faults(_parts(choice, draft.steps), draft.validators)
 
 
 def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
     if len(entries) > MOST_VALIDATORS:
         yield "validators", f"A job has at most {MOST_VALIDATORS} validators, this has {len(entries)}."
-    for index, entry in enumerate(entries[:MOST_VALIDATORS]):
-        name, options = validators.parts(entry)
-        if name not in plugins("validators"):
-            yield f"validators-{index}-name", f"The validator {name[:40]} is not installed: choose another."
-        elif reason := check_text("option", options) or validators.check_options(name, options):
+    for index, entry in enumerate(map(validators.entry, entries[:MOST_VALIDATORS])):
+        if entry.name not in plugins("validators"):
+            yield f"validators-{index}-name", f"The validator {entry.name[:40]} is not installed: choose another."
+        elif reason := check_text("option", entry.options) or validators.check_options(entry.name, entry.options):
             yield f"validators-{index}-options", reason
+
+
+def _file_faults(parts: Sequence[Part], entries: Sequence[str]) -> Iterator[Fault]:
+    for index, sentence in composing.of_files(parts, _checked_files(entries)):
+        yield f"validators-{index}-file", sentence
 
 
 def _step_faults(choice: Choice, drafts: Sequence[StepDraft]) -> Iterator[Fault]:

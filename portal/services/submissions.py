@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, contains_eager
 
-from portal import mail, storage, validators
+from portal import mail, storage
 from portal.database import away, is_postgresql, transaction
 from portal.domain import admission
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
@@ -24,7 +24,7 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Submission, TaskRevision, Upload
-from portal.services import access, audit, backends, jobs, nesting, progress, quotas
+from portal.services import access, audit, backends, checking, jobs, nesting, progress, quotas
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -89,7 +89,7 @@ def submit(session: Session, order: Order) -> Batch:
     stored = _store(order, arguments)
     accepting = _Accepting(session, order, arguments, stored)
     try:
-        _validate(chosen, stored[0].blob)
+        checking.check(chosen, {each.field: each.blob for each in stored})
         batch = accepting.until_answered()
     except BaseException:
         if not accepting.uncertain:
@@ -373,15 +373,6 @@ def _put(field: str, incoming: Incoming) -> storage.Blob:
 def _discard(stored: Sequence[Stored]) -> None:
     for each in stored:
         storage.delete(each.blob.key)
-
-
-def _validate(chosen: Sequence[Job], blob: storage.Blob) -> None:
-    """Let every validator of the jobs read the upload; nothing of a refused one is kept."""
-    for name in dict.fromkeys(each for job in chosen for each in job.current.validators):
-        with storage.open_blob(blob.key) as stream:
-            refusal = validators.check(name, stream)
-        if refusal:
-            raise Invalid(input_data=f"Input data could not be validated: {refusal}")
 
 
 @dataclass

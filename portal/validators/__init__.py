@@ -1,13 +1,16 @@
 """Validators: one file each, which knows one kind of data.
 
-A job names a validator with its options in one line: "csv species:text year:integer". docs/validators.md says what such
-a file defines. None may take for ever: what takes too long to read is refused.
+A job names a validator with its options in one line: "csv species:text year:integer", which is for the job's input;
+"fit_table: csv species:text" is for the file of a parameter. docs/validators.md says what such a file defines. None may
+take for ever: what takes too long to read is refused.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import time
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -15,11 +18,38 @@ from portal.domain.plugins import plugins
 from portal.domain.streams import BLOCK, Unfit
 
 PATIENCE = 300.0
+FIELD = re.compile(r'(?:"([^"]+)"|([^\s"]\S*)):(?:\s|$)')
 
 
-def check(entry: str, stream: BinaryIO) -> str | None:
-    """What the validator says against the data, or None."""
-    name, options = parts(entry)
+@dataclass(frozen=True)
+class Entry:
+    """One line of a job's: a validator, its options, and whose file it reads by its public name; the input has none."""
+
+    name: str
+    options: str = ""
+    field: str = ""
+
+    def __str__(self) -> str:
+        field = f'"{self.field}"' if " " in self.field else self.field
+        return f"{field}: {self._said}" if field else self._said
+
+    @property
+    def _said(self) -> str:
+        return f"{self.name} {self.options}".strip()
+
+
+def entry(text: str) -> Entry:
+    """A line as it was written. A public name with blanks stands in quotes."""
+    text = text.strip()
+    found = FIELD.match(text)
+    name, _, options = (text[found.end() :].lstrip() if found else text).partition(" ")
+    return Entry(name, options.strip(), found[1] or found[2] if found else "")
+
+
+def check(text: str, stream: BinaryIO) -> str | None:
+    """What the validator of a line says against the data, or None."""
+    asked = entry(text)
+    name, options = asked.name, asked.options
     if name not in plugins("validators"):
         return f"the validator {name} is not installed."
     if wrong := check_options(name, options):
@@ -39,12 +69,6 @@ def check_options(name: str, options: str) -> str | None:
         return f"{plugin.label} takes no options: leave them out." if options else None
     refusal: str | None = _module(name).check_options(options)
     return refusal
-
-
-def parts(entry: str) -> tuple[str, str]:
-    """A validator's name and its options."""
-    name, _, options = entry.strip().partition(" ")
-    return name, options.strip()
 
 
 def _module(name: str) -> Any:

@@ -92,6 +92,19 @@ def test_row_7_data_of_another_kind_is_refused_in_the_usual_words(
     assert answer.get_json() == {"error": {"input_data": ["Input data could not be validated"]}}
 
 
+def test_row_7_a_file_of_a_parameter_is_refused_under_its_name(send: Send, make_job: MakeJob) -> None:
+    table = ParameterDraft("table", kind=Kind.FILE, flag="-t")
+    make_job("count_lines", parameters=(table,), validators=("count_table: csv mass:integer",))
+
+    answer = send(count_table=upload(b"mass\nheavy\n", "t.csv"))
+
+    assert answer.status_code == 400
+    reason = "this file could not be validated: line 2: “heavy” in the column mass is not a whole number."
+    assert answer.get_json() == {"error": {"count_table": [f"count_table: {reason}"]}}
+    assert send(count_table=upload(b"mass\n7\n", "t.csv")).status_code == 201
+    assert send().status_code == 201
+
+
 def test_row_8_a_name_with_an_apostrophe_is_no_fault(
     client: FlaskClient, send: Send, session: Session, work: Work
 ) -> None:

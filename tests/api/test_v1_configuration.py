@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from portal.database import transaction
 from portal.domain.drafts import ParameterDraft
+from portal.domain.parameters import Kind
 from portal.domain.policy import Role
 from portal.models import Account
 from portal.services import accounts
 from tests.api.service import MakeJob
 from tests.api.signing import basic, refused
 from tests.conftest import PASSWORD
-from tests.making import make_backend
+from tests.making import make_backend, make_task
 
 V1 = "/api/v1"
 TASK: dict[str, Any] = {
@@ -53,6 +54,24 @@ def test_what_is_shown_can_be_sent_back(client: FlaskClient, task: Any) -> None:
 
     assert changed.status_code == 200
     assert (changed.get_json()["revision"], changed.get_json()["draft"]) == (2, draft)
+
+
+def test_a_job_says_which_files_are_checked_and_can_be_sent_back(
+    client: FlaskClient, session: Session, admin: Account
+) -> None:
+    make_task(session, "My fit", "command", "true", parameters=(ParameterDraft("table", kind=Kind.FILE),))
+    entries = ["size 1 kB", '"My fit_table": csv species:text']
+    steps = [{"order": 1, "task": "My fit"}]
+
+    made = client.post(f"{V1}/jobs", headers=basic(), json={"name": "j", "steps": steps, "validators": entries})
+    draft = made.get_json()["draft"]
+    headers = {**basic(), "If-Match": made.headers["ETag"]}
+    changed = client.put(f"{V1}/jobs/j", headers=headers, json=draft)
+
+    assert (made.status_code, draft["validators"]) == (201, entries)
+    assert (changed.status_code, changed.get_json()["draft"]) == (200, draft)
+    wrong = client.post(f"{V1}/jobs", headers=basic(), json={**draft, "name": "k", "validators": ["fit_table: csv"]})
+    assert list(refused(wrong, 422)["fields"]) == ["validators-0-file"]
 
 
 def test_it_lets_no_change_be_lost(client: FlaskClient, task: Any) -> None:

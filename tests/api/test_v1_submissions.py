@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from portal.domain.drafts import ParameterDraft
 from portal.domain.parameters import Kind
 from portal.domain.policy import Role
 from portal.models import Account, LogChunk, Run, Submission
-from portal.services import accounts, submissions, waiting
+from portal.services import accounts, checking, submissions, waiting
 from tests.api.service import MakeJob, finish_step, upload
 from tests.api.signing import basic, refused
 from tests.conftest import PASSWORD, forget_settings
@@ -173,6 +174,40 @@ def test_it_does_not_let_all_of_the_portal_wait(
     answer = client.get(f"{V1}/{uuid}?wait=60")
 
     assert answer.get_json()["state"] == "QUEUED" and int(answer.headers["Retry-After"]) > 0
+
+
+def test_it_names_the_file_that_a_validator_refuses(client: FlaskClient, admin: Account, make_job: MakeJob) -> None:
+    table = ParameterDraft("table", kind=Kind.FILE)
+    make_job("tables", parameters=(table,), validators=("size 1 kB", "count_table: csv mass:integer"))
+
+    answer = send(client, job="tables", count_depth=None, count_table=upload(b"mass\nheavy\n", "t.csv"))
+
+    wrong = refused(answer, 422)["fields"]
+    reason = "this file could not be validated: line 2: “heavy” in the column mass is not a whole number."
+    assert wrong == {"count_table": f"count_table: {reason}"}
+
+
+@pytest.fixture
+def all_places_taken() -> Iterator[None]:
+    for _ in range(checking.MOST_AT_ONCE):
+        assert checking._places.acquire(blocking=False)
+    yield
+    for _ in range(checking.MOST_AT_ONCE):
+        checking._places.release()
+
+
+@pytest.mark.parametrize("path", [V1, "/analytics_automated/submission.json", "/jobs/large/run"])
+def test_it_asks_to_come_again_while_it_is_busy_checking(
+    client: FlaskClient, make_job: MakeJob, all_places_taken: None, path: str
+) -> None:
+    make_job("large", validators=("text",))
+    large = upload(b"x" * (checking.SMALL + 1))
+    form = {"job": "large", "name": "n", "submission_name": "n", "email": "a@b.com", "input_data": large}
+
+    answer = client.post(path, data=form)
+
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+    assert "The portal is busy checking files: send it again in a minute." in answer.text
 
 
 def test_it_sends_an_unchanged_submission_once(client: FlaskClient, session: Session, complete: Submission) -> None:

@@ -54,6 +54,31 @@ def test_it_refuses_bounds_of_what_has_no_order(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
+    ("bounds", "field"),
+    [
+        ({"minimum": 0.5, "maximum": 0.7}, "minimum"),
+        ({"minimum": -0.7, "maximum": -0.5}, "minimum"),
+        ({"minimum": 1e18}, "minimum"),
+        ({"maximum": -1e18}, "maximum"),
+    ],
+)
+def test_it_refuses_bounds_that_leave_no_whole_number(bounds: dict[str, float], field: str) -> None:
+    wrong = of_parameter(kind=Kind.INTEGER, required=True, **bounds)
+
+    assert wrong == {
+        f"parameters-0-{field}": "No whole number of at most 18 digits is within these bounds: make them wider."
+    }
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"minimum": 0.5, "maximum": 1.2}, {"minimum": -0.5, "maximum": 0.5}, {"minimum": 0.5}]
+)
+def test_it_takes_bounds_with_a_whole_number_between(bounds: dict[str, float]) -> None:
+    assert of_parameter(kind=Kind.INTEGER, required=True, **bounds) == {}
+    assert of_parameter(kind=Kind.DECIMAL, required=True, minimum=0.5, maximum=0.7) == {}
+
+
+@pytest.mark.parametrize(
     ("choices", "reason"),
     [((), "List the values"), (("a", "b", "a"), "“a” is listed twice"), (("a", ""), "cannot be empty")],
 )

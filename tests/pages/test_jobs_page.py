@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from portal.domain.drafts import ParameterDraft
+from portal.domain.parameters import Kind
 from portal.services import jobs
-from tests.making import make_job
+from tests.making import make_job, make_task
 from tests.pages.sent_back import fields_of
 
 NEW = {
@@ -93,6 +97,50 @@ def test_it_has_a_row_for_each_validator_with_what_its_options_say(
     assert "csv species:text year:integer; size 1 kB..10 MB" in signed_in.get("/jobs.csv").text
 
 
+@pytest.fixture
+def with_files(examples: object, session: Session) -> None:
+    """A task with a file in its name's two spellings, and a job that has it as a step."""
+    for name in ("My fit", "plot"):
+        parameters = (ParameterDraft("table", kind=Kind.FILE), ParameterDraft("who", default="Ann"))
+        make_task(session, name, "command", "true", parameters=parameters)
+    make_job(session, "inner", [(1, "plot")])
+
+
+def test_it_offers_the_files_that_its_steps_take(signed_in: FlaskClient, with_files: None) -> None:
+    steps = {"steps-0-task": "My fit", "steps-1-task": "job/inner", "steps-2-task": ""}
+
+    drawn = signed_in.post("/jobs/graph", data={**NEW, **steps}).text
+    page = signed_in.post("/jobs/new", data={**NEW, **steps, "rearrange": ""}).text
+
+    for text in (drawn, page):
+        [offered] = re.findall(r'<datalist id="files">(.*?)</datalist>', text, re.S)
+        assert re.findall(r'value="([^"]*)"', offered) == ["My fit_table", "plot_table"]
+
+
+def test_it_saves_which_file_a_validator_reads(signed_in: FlaskClient, with_files: None, session: Session) -> None:
+    rows = {"validators-1-file": " My fit_table ", "validators-1-name": "csv", "validators-1-options": "a:text"}
+    rows |= {"validators-2-file": "plot_table", "validators-2-name": "png", "steps-0-task": "My fit"}
+
+    assert signed_in.post("/jobs/new", data={**NEW, **rows, "steps-1-task": "job/inner"}).status_code == 303
+
+    draft = jobs.draft_of(jobs.get(session, "birds"))
+    assert draft.validators[1:] == ('"My fit_table": csv a:text', "plot_table: png")
+    sent_back = fields_of(signed_in.get("/jobs/birds").text, "job-form")
+    assert [sent_back[f"validators-{row}-file"] for row in range(3)] == ["", "My fit_table", "plot_table"]
+    signed_in.post("/jobs/birds", data=sent_back)
+    session.rollback()
+    assert jobs.draft_of(jobs.get(session, "birds")) == draft
+    assert '""My fit_table"": csv a:text; plot_table: png' in signed_in.get("/jobs.csv").text
+
+
+def test_it_refuses_a_file_that_no_step_takes_beside_its_field(signed_in: FlaskClient, with_files: None) -> None:
+    answer = signed_in.post("/jobs/new", data={**NEW, "steps-0-task": "plot", "validators-0-file": "plot_who"})
+
+    assert answer.status_code == 422
+    beside = re.search(r'id="validators-0-file-error">(.*?)</p>', answer.text, re.S)
+    assert beside and "No task of this job takes a file plot_who: name plot_table, or no file" in beside[1]
+
+
 def test_it_moves_and_removes_a_validator(signed_in: FlaskClient, examples: object) -> None:
     rows = {**NEW, "validators-1-name": "png"}
     moved = fields_of(signed_in.post("/jobs/new", data={**rows, "rearrange": "validators-1-up"}).text, "job-form")
@@ -143,7 +191,7 @@ def test_it_switches_a_job_off(signed_in: FlaskClient, examples: object, session
         ({"validators-0-options": "year:number"}, "“year:number” is no column with a type"),
         ({"validators-0-name": "png"}, "PNG image takes no options: leave them out."),
         ({"validators-0-name": "magic"}, "The validator magic is not installed: choose another."),
-        ({"validators-0-name": ""}, "Choose what the input must be."),
+        ({"validators-0-name": ""}, "Choose what the file must be."),
         ({"steps-1-task": "nobody"}, "Choose one of the tasks: there is no nobody."),
         ({"steps-1-order": "second"}, "“second” is not a whole number"),
         ({"steps-1-order": ""}, "Give the step its order number."),

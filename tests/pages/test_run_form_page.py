@@ -363,3 +363,20 @@ def test_it_says_what_the_input_must_be(client: FlaskClient, session: Session) -
 
     assert "CSV table (here: species:text): A table with a header" in page
     assert "Size (here: 10 MB): A file that is neither too small nor too large." in page
+
+
+def test_it_says_beside_its_field_what_a_file_must_be_and_is_not(client: FlaskClient, session: Session) -> None:
+    table = ParameterDraft("table", help="Of the birds.", kind=Kind.FILE)
+    make_task(session, "t", "command", "true", inputs=(".csv",), parameters=(table,))
+    make_job(session, "j", [(1, "t")], validators=("t_table: csv mass:integer",))
+
+    page = client.get("/jobs/j/run").text
+    sent = {"p.t_table": (io.BytesIO(b"mass\nheavy\n"), "t.csv"), "input_data": (io.BytesIO(b"x"), "x.csv")}
+    answer = client.post("/jobs/j/run", data={"submission_name": "x", "email": "a@b.com", **sent})
+
+    [about] = re.findall(r'id="value-0-help">(.*?)</p>', page)
+    assert about.startswith("Of the birds. CSV table (here: mass:integer): A table with a header")
+    assert "CSV table" not in page[: page.index("value-0-help")]
+    assert answer.status_code == 422
+    [wrong] = re.findall(r'id="value-0-error">(.*?)</p>', answer.text, re.S)
+    assert "This file could not be validated: line 2: “heavy” in the column mass is not a whole number." in wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,6 +209,20 @@ def test_the_composer_says_what_the_options_of_a_validator_are(page: Page) -> No
     expect(page.locator("#validators-1-hint")).to_contain_text("such as 1 kB..10 MB")
     page.locator("select[name='validators-1-name']").select_option("png")
     expect(page.locator("#validators-1-hint")).to_have_text("A whole PNG image.")
+
+
+def test_the_composer_offers_the_files_of_the_steps_that_are_chosen(page: Page) -> None:
+    task = {"name": "draw map", "language": "command", "backend": "localhost", "code": "true"}
+    file = {"alias": "table", "kind": "file"}
+    signed_in = "Basic " + b64encode(f"admin:{ADMIN_PASSWORD}".encode()).decode()
+    page.request.post("/api/v1/tasks", data={**task, "parameters": [file]}, headers={"Authorization": signed_in})
+    compose_job(page, "maps", "draw map")
+    page.goto("/jobs/new")
+    expect(page.locator("#files option")).to_have_count(0)
+    page.get_by_role("button", name="Add step").click()
+    page.locator("select[name='steps-0-task']").select_option("job/maps")
+
+    expect(page.locator("#files option")).to_have_attribute("value", "draw map_table")
 
 
 def test_it_works_without_javascript(browser: Browser, portal: Portal) -> None:

@@ -17,6 +17,7 @@ from portal.domain.retries import Retries
 from portal.models import Backend
 from portal.services import backends, configuration, jobs, tasks
 from portal.services.jobs import JobDraft, StepDraft
+from tests.making import make_task
 
 ENTRY = """
 backends:
@@ -140,7 +141,23 @@ def test_it_takes_no_text_for_what_yaml_reads_otherwise(session: Session, tmp_pa
         ("jobs: [{name: j}]", "jobs, j: steps is missing."),
         (
             "jobs: [{name: j, steps: [], validators: [{csv: x}]}]",
-            "validators is a text, not names and values.",
+            "The validator x is not installed: choose another. (validators 1, name)",
+        ),
+        (
+            "jobs: [{name: j, steps: [], validators: [{a: csv, b: csv}]}]",
+            "validators is a text, or a file and a text such as fit_table: csv, not names and values.",
+        ),
+        (
+            "jobs: [{name: j, steps: [], validators: [{a_b: [csv]}]}]",
+            "validators, a_b is a text, not a list.",
+        ),
+        (
+            "jobs: [{name: j, steps: [], validators: [{a_b: 'c_d: csv'}]}]",
+            "The validator c_d: is not installed: choose another.",
+        ),
+        (
+            "jobs: [{name: j, steps: [], validators: [{a_b: csv}]}]",
+            "No task of this job takes a file a_b: name no file, which is for the input. (validators 1, file)",
         ),
         ("jobs: [{name: j, steps: [], validators: [csv x]}]", "jobs, j: “x” is no column with a type"),
     ],
@@ -151,6 +168,28 @@ def test_it_says_what_is_wrong_with_a_file(session: Session, tmp_path: Path, tex
 
     with transaction(session), pytest.raises(Invalid, match=re.escape(words)):
         configuration.load(session, file, None)
+
+
+def test_it_reads_which_file_a_validator_is_for_with_and_without_quotes(session: Session, tmp_path: Path) -> None:
+    make_task(session, "My fit", "command", "true", parameters=(ParameterDraft("table", kind=Kind.FILE),))
+    file = tmp_path / "job.yaml"
+    file.write_text(
+        "jobs:\n- name: j\n  steps: [{task: My fit}]\n  validators:\n"
+        "  - My fit_table: csv species:text\n"
+        "  - '\"My fit_table\": size 1 kB..10 MB'\n"
+        '  - "My fit_table": text\n'
+        "  - csv a:text\n"
+    )
+
+    with transaction(session):
+        configuration.load(session, file, None)
+
+    assert jobs.get(session, "j").current.validators == [
+        '"My fit_table": csv species:text',
+        '"My fit_table": size 1 kB..10 MB',
+        '"My fit_table": text',
+        "csv a:text",
+    ]
 
 
 def test_it_reads_limits_retries_and_days_as_people_write_them(session: Session, tmp_path: Path) -> None:

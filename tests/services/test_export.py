@@ -48,10 +48,11 @@ def test_it_leaves_nothing_out(session: Session, tmp_path: Path) -> None:
         session, "t", "command", "set -e\ncat $I1 # “ä”\n", inputs=(".a",), outputs=(".b",), stdout=".c",
         exit_statuses=(1, 2), on_exit_status=Then.FINISH, on_missing_output=Then.CONTINUE, description="d: 'e'\n\nf",
         limits=Limits(cpu_seconds=5), retries=Retries(2, on_crash=True, exit_statuses=(75,)),
-        parameters=(ParameterDraft("n", "N", "help", "-n", Kind.INTEGER, "3", True, 1, 9), ParameterDraft("no")),
+        parameters=(ParameterDraft("n", "N", "help", "-n", Kind.INTEGER, "3", True, 1, 9), ParameterDraft("no"),
+                    ParameterDraft("f", kind=Kind.FILE)),
         variables=(("LC_ALL", "no"),), configurations=(ConfigurationDraft("Dataset", "x", "-y", "1.10"),),
     )  # fmt: skip
-    make_job(session, "j", [(5, "t")], validators=("csv",), keep_days=3, enabled=False)
+    make_job(session, "j", [(5, "t")], validators=("csv", "t_f: regex a: b"), keep_days=3, enabled=False)
     before = everything(session)
 
     assert written_and_loaded(session, tmp_path) == before

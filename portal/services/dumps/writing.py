@@ -15,6 +15,7 @@ import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from portal import validators
 from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.names import public_name
 from portal.domain.parameters import Kind
@@ -201,11 +202,15 @@ def _lost(draft: TaskDraft) -> Iterator[str]:
 
 
 def _validator_types(session: Session, found: Dump) -> Iterator[tuple[str, int]]:
-    names = {name.split()[0] for job in session.scalars(select(Job)) for name in job.current.validators}
+    names = {each.name for job in session.scalars(select(Job)) for each in _of_input(job.current)}
     for name in sorted(names):
         yield name, found.add("validatortypes", {"name": THEIRS.get(name, name)})
         if name not in THEIRS:
             found.notes.append(f"validator {name}: the first system needs a function {name} in its validators.py.")
+
+
+def _of_input(revision: JobRevision) -> list[validators.Entry]:
+    return [each for each in map(validators.entry, revision.validators) if not each.field]
 
 
 def _job(found: Dump, job: Job, homes: Mapping[tuple[int, str], int], types: Mapping[str, int]) -> None:
@@ -216,8 +221,10 @@ def _job(found: Dump, job: Job, homes: Mapping[tuple[int, str], int], types: Map
     elif not job.public:
         found.notes.append(f"job {job.name}: not runnable there, as it is not public and everybody could run it.")
     found.add("job", {"name": job.name, "runnable": job.enabled and job.public and whole}, job.id)
-    for name in current.validators:
-        found.add("validator", {"job": job.id, "validation_type": types[name.split()[0]]})
+    for each in _of_input(current):
+        found.add("validator", {"job": job.id, "validation_type": types[each.name]})
+    if others := sorted({each.field for each in map(validators.entry, current.validators)} - {""}):
+        found.notes.append(f"job {job.name}: it does not check {', '.join(others)} there, but the input only.")
     for step in current.steps:
         if step.task and _home_of(step.task) in homes:
             found.add("step", {"job": job.id, "task": step.task.id, "ordering": step.order})

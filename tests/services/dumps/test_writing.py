@@ -85,13 +85,16 @@ def test_it_writes_the_examples_so_that_they_load(
 def test_it_tells_what_the_first_system_cannot_say(session: Session) -> None:
     make_backend(session)
     make_task(session, "t" * 80, "command", "true", description="d" * 300)
-    make_job(session, "checked", [(1, "t" * 80)], validators=("csv",))
+    make_task(session, "fit", "command", "true", parameters=(ParameterDraft("table", kind=Kind.FILE),))
+    make_job(session, "checked", [(1, "t" * 80), (2, "fit")], validators=("csv", "fit_table: png"))
 
     notes = dumps.dump(session).notes
 
     assert f"task {'t' * 80}: name has more than 64 characters, which the first system may refuse." in notes
     assert f"task {'t' * 80}: description has more than 256 characters, which the first system may refuse." in notes
     assert "validator csv: the first system needs a function csv in its validators.py." in notes
+    assert "job checked: it does not check fit_table there, but the input only." in notes
+    assert [row["fields"]["name"] for row in dumps.dump(session).rows if row["model"].endswith("types")] == ["csv"]
 
 
 def test_it_tells_what_a_task_or_a_job_loses_there(session: Session) -> None:
