@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from portal import database, web
+from portal import database
 from portal.database import transaction
 from portal.domain.policy import Role
 from portal.domain.states import State
@@ -29,7 +29,7 @@ from portal.settings import settings
 from tests.api.service import A, upload
 from tests.api.signing import basic, token
 from tests.attacks.world import QUEUE, finished, service
-from tests.conftest import PASSWORD, forget_settings
+from tests.conftest import PASSWORD, forget_settings, lift_limits
 from tests.making import order
 
 V1 = "/api/v1"
@@ -104,10 +104,8 @@ def scene(scenery: Path, data: Path, session: Session) -> Scene:
 
 
 @pytest.fixture
-def unlimited(app: Flask) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web.limiter, "enabled", False)
-        yield
+def unlimited(app: Flask) -> None:
+    lift_limits(app)
 
 
 def browser(app: Flask, name: str) -> FlaskClient:
