@@ -42,7 +42,7 @@ def test_it_makes_an_account_and_shows_its_first_password_once(signed_in: FlaskC
     assert (account.role, account.email, account.must_change) == (Role.ANALYST, "ann@example.org", True)
     shown = signed_in.get("/accounts").text
     assert "ann" in shown and "with a new password" in shown and password_of(answer.text) not in shown
-    assert done(session)[-1] == ("admin", "make", "ann")
+    assert done(session)[-1] == ("admin", "made", "ann")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_it_gives_another_role_and_switches_off_and_ends_the_sessions(
 
     assert client.post("/sign-in", data={"name": "ann", "password": PASSWORD}).status_code == 422
     assert "switched off" in signed_in.get("/accounts").text
-    assert [line[1] for line in done(session) if line[2] == "ann" and line[0] == "admin"] == ["change", "change"]
+    assert [line[1] for line in done(session) if line[2] == "ann" and line[0] == "admin"] == ["changed", "changed"]
 
 
 def test_it_keeps_the_last_administrator(signed_in: FlaskClient, session: Session, admin: Account) -> None:
