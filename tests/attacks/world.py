@@ -107,7 +107,7 @@ def build(session: Session) -> World:
     with transaction(session):
         backend = backends.save(session, BackendDraft(QUEUE, "local", QUEUE, ("command",))).id
         people = {role: accounts.create(session, role.value, PASSWORD, role) for role in Role}
-        stranger = accounts.create(session, "stranger", PASSWORD, Role.ANALYST)
+        stranger = accounts.create(session, "stranger", PASSWORD, Role.ANALYST, "stranger@example.org")
         group = groups.save(session, GroupDraft("a group", ("stranger",)), stranger).id
     link = resets.new_link(stranger.id).rpartition("/")[2]
     make = _maker(session, group=group, backend=backend, account=stranger.id, link=link)
@@ -172,9 +172,7 @@ def finished(
     with transaction(session):
         progress.started(session, claim, {"host": "here"})
     name = public_file(claim.work.identity, claim.work.file(claim.work.stdout))
-    kept = progress.Kept(
-        name, storage.put(f"results/{claim.uuid}/{claim.attempt}", io.BytesIO(content))
-    )
+    kept = progress.Kept(name, storage.put(f"results/{claim.uuid}/{claim.attempt}", io.BytesIO(content)))
     with transaction(session):
         progress.finish(session, claim, Outcome("exited", 0), progress.Found([kept]))
     session.refresh(submission)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -111,6 +112,22 @@ def test_it_writes_to_who_has_an_address_while_mail_is_sent(
 
     session.rollback()
     assert session.scalars(select(Letter.account_id)).all() == [ann.id]
+
+
+@pytest.mark.parametrize("lacking", [{"email": ""}, {"active": False}, {"subject": "of a provider"}])
+def test_it_writes_to_nobody_whom_no_letter_lets_in(
+    signed_in: FlaskClient, session: Session, box: Postbox, lacking: dict[str, Any]
+) -> None:
+    with transaction(session):
+        ann = roster.add(session, None, AccountDraft("ann", email="ann@example.org")).account
+        for name, value in lacking.items():
+            setattr(ann, name, value)
+
+    assert "Send a letter" not in signed_in.get(f"/accounts/{ann.id}").text
+    assert signed_in.post(f"/accounts/{ann.id}/letter").status_code == 409
+
+    session.rollback()
+    assert session.scalars(select(Letter.account_id)).all() == []
 
 
 @pytest.mark.parametrize("path", ["/accounts/77", "/accounts/99999999999999999999"])
