@@ -19,7 +19,10 @@ from portal.services import integrity, logs, results, trail
 
 BLOCK = 1 << 18
 PACKED = {".zip", ".gz", ".bz2", ".xz", ".png", ".jpg", ".jpeg", ".gif", ".pdf"}
-HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, no-store"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cache-Control": "private, no-store",
+}
 UNSAFE = re.compile('[:;"]')
 GIVEN = (200, 206)
 PASSIVE = {

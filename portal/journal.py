@@ -19,7 +19,7 @@ from portal.services import audit
 HEADER = "X-Request-ID"
 LOGGERS = ("portal", "flask-limiter")
 LONGEST = 300
-WORTH_A_WARNING = (429, 507)
+WORTH_A_WARNING = (401, 403, 429, 507)
 
 log = logging.getLogger("portal.requests")
 
@@ -54,7 +54,7 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    """Name the id, and note the request: what was refused for its number, and what failed, as a warning."""
+    """Name the id, and note the request: what was refused for who asked or how often, and what failed, as a warning."""
     response.headers[HEADER] = request_id()
     serious = response.status_code >= 500 or response.status_code in WORTH_A_WARNING
     level = logging.WARNING if serious else logging.INFO

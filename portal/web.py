@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -125,7 +126,13 @@ def session() -> Session:
 
 
 class Cookies(SecureCookieSessionInterface):
-    """Sessions in cookies that a browser sends by TLS alone, where the portal is reached by it."""
+    """Sessions in cookies; where the portal is reached by TLS, in such as no other host and no plain HTTP can set."""
+
+    digest_method = staticmethod(hashlib.sha256)
+
+    def get_cookie_name(self, app: Flask) -> str:
+        name = super().get_cookie_name(app)
+        return f"__Host-{name}" if self.get_cookie_secure(app) else name
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure or super().get_cookie_secure(app)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from portal.domain import guessing
+
 SHORTEST = 12
 LONGEST = 1000
 SHORTEST_KEY = 32
-FEWEST_CHARACTERS = 5
 FEWEST_IN_A_KEY = 8
 SHORTEST_OWN = 8
 GUESSED_FIRST = """
@@ -17,6 +18,7 @@ GUESSED_FIRST = """
     passwort passphrase portal princess qazwsx qwert qwerty qwertyui qwertyuiop qwertyuiopasdf root secret shadow
     starwars sunshine superman supersecret temporary test testing testtest trustno user welcome zxcvbnm
 """
+GUESSED = "This is one of the passwords that are guessed first: use another, such as four words of your own."
 COMMON = frozenset(GUESSED_FIRST.split())
 TELLTALE = ("changeme", "change-me", "change_me", "secret", "password", "insecure", "example", "default", "dev-key")
 SPELT = str.maketrans("@$0134578!", "asoieastbi")
@@ -26,13 +28,11 @@ def fault(password: str, name: str = "") -> str | None:
     """Why this is no password for the account of this name; None where it is one."""
     if not SHORTEST <= len(password) <= LONGEST:
         return f"Use a password of {SHORTEST} to {LONGEST} characters."
-    if len(set(password.casefold())) < FEWEST_CHARACTERS or password.isdecimal():
-        return "Use more than digits, and more than a few characters again and again."
     if _is_common(password):
-        return "This is one of the passwords that are guessed first: use another, such as four words of your own."
+        return GUESSED
     if name and len(password.casefold().replace(name.casefold(), "")) < SHORTEST_OWN:
         return "Use more than your name with a little added to it."
-    return None
+    return GUESSED if guessing.is_soon(password, name) else None
 
 
 def key_fault(key: str) -> str | None:

@@ -80,7 +80,9 @@ def sign_out() -> Any:
     logout_user()
     flask.session.clear()
     flash("You are signed out, here and in every other browser.")
-    return redirect(url_for("home.index"))
+    answer = make_response(redirect(url_for("home.index")))
+    answer.headers["Clear-Site-Data"] = '"cache"'
+    return answer
 
 
 def signed_in() -> Account:
@@ -92,6 +94,9 @@ def signed_in() -> Account:
 
 
 def _let_in(account: Account, way: str, target: str, password: str = "") -> Any:
+    if before := known_account():
+        with transaction(session()) as writing:
+            accounts.end_sessions(writing, before)
     signing.welcome(session(), account, way, password)
     begin_session(account)
     return redirect(target)

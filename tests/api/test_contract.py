@@ -133,7 +133,7 @@ def test_it_serves_results_and_inputs_as_data(
     assert (answer.status_code, answer.data) == (200, b"<script>1</script>")
     assert answer.headers["Content-Type"] == "application/octet-stream"
     assert answer.headers["Content-Disposition"].startswith("attachment")
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.content_length == 18
     given = get(client, f"submission/{uuid}")["submissions"][0]["input_file"]

@@ -89,7 +89,7 @@ def test_it_gives_nothing_that_a_browser_would_run(
         assert answer.headers["Content-Disposition"].startswith("attachment")
         assert answer.mimetype in ("application/octet-stream", "application/pdf")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
         assert "Set-Cookie" not in answer.headers
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -26,6 +25,7 @@ from portal.models import Account, Audit, Token
 from portal.services import accounts, letters, resets, roster, throttle
 from portal.services.roster import AccountDraft
 from portal.settings import Settings, WrongSetting, settings
+from portal.web import Cookies
 from tests import servers
 from tests.api.signing import basic, bearer, token
 from tests.conftest import PASSWORD
@@ -457,7 +457,7 @@ def test_it_takes_no_session_that_is_signed_with_a_common_key(app: Flask, admin:
 
     def forge(key: str) -> str:
         forger.secret_key = key
-        signer = SecureCookieSessionInterface().get_signing_serializer(forger)
+        signer = Cookies().get_signing_serializer(forger)
         assert signer
         return str(signer.dumps(claims))
 

@@ -562,7 +562,7 @@ def test_no_browser_runs_what_was_uploaded(client: FlaskClient, session: Session
     for path in ("submissions", f"runs/{submission.uuid}/results"):
         answer = client.get(f"/{path}/{submission.uuid}_input{ending}")
         assert answer.status_code == 200
-        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.mimetype in (
             "application/octet-stream",

@@ -28,8 +28,6 @@ def test_it_takes(password: str) -> None:
     [
         ("short", "12 to 1000"),
         ("x" * 1001, "12 to 1000"),
-        ("aaaaaaaaaaaaaaaa", "more than digits"),
-        ("271828182845", "more than digits"),
         ("PASSWORD-2026", "guessed first"),
         ("P@ssw0rd1234", "guessed first"),
         ("!!!letmein!!!", "guessed first"),

@@ -399,7 +399,7 @@ def test_it_gives_a_result_to_save(client: FlaskClient, ended: Submission) -> No
     assert answer.headers["Content-Disposition"].startswith("attachment")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "private" in answer.headers["Cache-Control"]
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
 def test_it_never_gives_a_page_as_a_page(client: FlaskClient, ended: Submission) -> None:
