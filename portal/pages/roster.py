@@ -7,9 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, url_for
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired
 
-from portal import mail
 from portal.database import transaction
 from portal.domain.errors import Conflict, Invalid
 from portal.domain.policy import Action, Role
@@ -30,7 +30,7 @@ ROLES = {
 
 
 class AccountForm(FlaskForm):
-    role = SelectField("Role", choices=[(role.value, words) for role, words in ROLES.items()])
+    role = SelectField("Role", choices=[SelectChoice(role.value, words) for role, words in ROLES.items()])
     email = StringField(
         "E-mail address",
         description="Where a forgotten password is replaced.",
@@ -108,6 +108,8 @@ def write(account_id: int) -> Any:
     """A letter with a link to set a new password."""
     with transaction(session()) as writing:
         account = roster.get(writing, account_id)
+        if not resets.reaches(account):
+            raise Conflict("No letter sets the password of this account: make one, and tell it to whoever it is for.")
         if not resets.write(writing, account):
             raise Conflict("A letter to this account has just gone, or several did today: wait, or make a password.")
         audit.record(writing, "sent a password link to", "account", account.name)
@@ -116,7 +118,7 @@ def write(account_id: int) -> Any:
 
 
 def _show(form: AccountForm, account: Account | None = None, status: int = 200) -> Any:
-    can_write = bool(account and account.email and account.active and not account.subject and mail.on())
+    can_write = account is not None and resets.reaches(account)
     return render_template("roster/edit.html", form=form, edited=account, can_write=can_write), status
 
 

@@ -35,9 +35,14 @@ def ask(session: Session, who: str) -> None:
         audit.record(writing, "asked for a new password", "account", ", ".join(each.name for each in found))
 
 
+def reaches(account: Account) -> bool:
+    """Whether a letter could set an account's password; accounts of the identity provider have theirs there."""
+    return bool(mail.on() and account.active and account.email and not account.subject)
+
+
 def write(session: Session, account: Account) -> bool:
     """Put a letter into the outbox; not while one is on its way or has just gone, nor after a few on one day."""
-    if not mail.on() or not _may_have_one(session, account):
+    if not reaches(account) or not _may_have_one(session, account):
         return False
     session.add(Letter(account_id=account.id))
     queue.say(session, "tell")

@@ -21,7 +21,7 @@ from portal.domain.names import public_file
 from portal.domain.policy import Role
 from portal.domain.verdict import Outcome
 from portal.models import Account, Job, Share, Submission
-from portal.services import accounts, backends, groups, jobs, progress, submissions, tasks, tokens
+from portal.services import accounts, backends, groups, jobs, progress, resets, secrets, submissions, tasks, tokens
 from portal.services.backends import BackendDraft
 from portal.services.groups import GroupDraft
 from portal.services.jobs import JobDraft, StepDraft
@@ -54,8 +54,11 @@ class Things:
     file: str
     share: int
     token: int
+    secret: str
     group: int
     backend: int
+    account: int
+    link: str
 
     def parts(self, kind: str) -> dict[str, Any]:
         """What the parts of an address are called, for a thing of this kind."""
@@ -67,8 +70,11 @@ class Things:
             "file": {"uuid": self.run, "name": self.file},
             "batch": {"uuid": self.batch, "name": self.batch},
             "token": {"token_id": self.token, "id": self.token},
+            "secret": {"name": self.secret},
             "group": {"group_id": self.group},
             "backend": {"backend_id": self.backend},
+            "account": {"account_id": self.account},
+            "link": {"secret": self.link},
             "-": {},
         }[kind]
 
@@ -81,18 +87,30 @@ class World:
 
 
 MISSING = Things(
-    "absent_thing", "absent_thing", *(str(uuid4()) for _ in range(3)), f"{uuid4()}.txt", NOWHERE, NOWHERE, NOWHERE,
-    NOWHERE,
-)  # fmt: skip
+    task="absent_thing",
+    job="absent_thing",
+    run=str(uuid4()),
+    batch=str(uuid4()),
+    step=str(uuid4()),
+    file=f"{uuid4()}.txt",
+    share=NOWHERE,
+    token=NOWHERE,
+    secret="absent_thing",
+    group=NOWHERE,
+    backend=NOWHERE,
+    account=NOWHERE,
+    link="A" * 43,
+)
 
 
 def build(session: Session) -> World:
     with transaction(session):
         backend = backends.save(session, BackendDraft(QUEUE, "local", QUEUE, ("command",))).id
         people = {role: accounts.create(session, role.value, PASSWORD, role) for role in Role}
-        stranger = accounts.create(session, "stranger", PASSWORD, Role.ANALYST)
+        stranger = accounts.create(session, "stranger", PASSWORD, Role.ANALYST, "stranger@example.org")
         group = groups.save(session, GroupDraft("a group", ("stranger",)), stranger).id
-    make = _maker(session, group, backend)
+    link = resets.new_link(stranger.id).rpartition("/")[2]
+    make = _maker(session, group=group, backend=backend, account=stranger.id, link=link)
     public = make(stranger, "public_thing", True, sender=None)
     around = {
         Situation.OPEN: make(stranger, "opened_thing", True),
@@ -103,20 +121,30 @@ def build(session: Session) -> World:
     return World({role: {Situation.OWN: thing, **around} for role, thing in own.items()})
 
 
-def _maker(session: Session, group: int, backend: int) -> Callable[..., Things]:
+def _maker(session: Session, **of_the_portal: Any) -> Callable[..., Things]:
     nobody = object()
 
     def make(owner: Account, name: str, public: bool, sender: Any = nobody) -> Things:
         job = service(session, owner, name, public)
         run = finished(session, job, owner if sender is nobody else sender)
         with transaction(session):
-            share = Share(submission_id=run.id, group_id=group)
+            share = Share(submission_id=run.id, group_id=of_the_portal["group"])
             session.add(share)
             made = tokens.create(session, owner, TokenDraft("a program", ("read",))).token
+            secret = secrets.make(session, owner, name, "a value of somebody").name
         [step], [result] = run.runs, run.results
         return Things(
-            name, name, run.uuid, run.batch.uuid, step.uuid, result.name, share.id, made.id, group, backend
-        )  # fmt: skip
+            task=name,
+            job=name,
+            run=run.uuid,
+            batch=run.batch.uuid,
+            step=step.uuid,
+            file=result.name,
+            share=share.id,
+            token=made.id,
+            secret=secret,
+            **of_the_portal,
+        )
 
     return make
 
@@ -144,9 +172,7 @@ def finished(
     with transaction(session):
         progress.started(session, claim, {"host": "here"})
     name = public_file(claim.work.identity, claim.work.file(claim.work.stdout))
-    kept = progress.Kept(
-        name, storage.put(f"results/{claim.uuid}/{claim.attempt}", io.BytesIO(b"a result of somebody\n"))
-    )
+    kept = progress.Kept(name, storage.put(f"results/{claim.uuid}/{claim.attempt}", io.BytesIO(content)))
     with transaction(session):
         progress.finish(session, claim, Outcome("exited", 0), progress.Found([kept]))
     session.refresh(submission)

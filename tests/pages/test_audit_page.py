@@ -36,7 +36,7 @@ def test_it_shows_who_did_what_from_where(signed_in: FlaskClient) -> None:
 
 def test_a_program_of_an_account_is_named_as_the_account(signed_in: FlaskClient, session: Session) -> None:
     signed_in.post("/sign-out")
-    body = {"name": "count", "language": "command", "backend": "here", "code": "true"}
+    body = {"name": "count", "language": "command", "backend": "here", "code": "true", "public": False}
     make_task(session, "first", "command", "true")
     answer = signed_in.post("/api/v1/tasks", json=body, auth=("admin", PASSWORD))
     assert answer.status_code == 201, answer.text
@@ -49,7 +49,7 @@ def test_a_program_of_an_account_is_named_as_the_account(signed_in: FlaskClient,
 
 def test_it_is_filtered_and_leafed_through(signed_in: FlaskClient, session: Session) -> None:
     for number in range(page.PAGE + 2):
-        make_task(session, f"task{number:03}", "command", "true")
+        make_task(session, f"task{number:03}", "command", "true", public=False)
 
     first = signed_in.get("/audit?kind=task").text
 
@@ -62,7 +62,7 @@ def test_it_is_filtered_and_leafed_through(signed_in: FlaskClient, session: Sess
 
 def test_its_sheet_has_every_line(signed_in: FlaskClient, session: Session) -> None:
     for number in range(5):
-        make_task(session, f"task{number}", "command", "true")
+        make_task(session, f"task{number}", "command", "true", public=False)
     page.SHEET, whole = 2, page.SHEET
     try:
         rows = sheet(signed_in, "?kind=task")

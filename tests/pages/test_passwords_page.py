@@ -31,7 +31,7 @@ def test_it_changes_the_password_and_the_browser_that_asked_stays_in(
     assert accounts.authenticate(session, "admin", NEW)
     session.rollback()
     actions = session.scalars(select(Audit.action).order_by(Audit.id)).all()
-    assert actions == ["sign in", "sign in", "change the password of"]
+    assert actions == ["signed in", "signed in", "changed the password of"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -42,7 +43,7 @@ def test_it_makes_an_account_and_shows_its_first_password_once(signed_in: FlaskC
     assert (account.role, account.email, account.must_change) == (Role.ANALYST, "ann@example.org", True)
     shown = signed_in.get("/accounts").text
     assert "ann" in shown and "with a new password" in shown and password_of(answer.text) not in shown
-    assert done(session)[-1] == ("admin", "make", "ann")
+    assert done(session)[-1] == ("admin", "made", "ann")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_it_gives_another_role_and_switches_off_and_ends_the_sessions(
 
     assert client.post("/sign-in", data={"name": "ann", "password": PASSWORD}).status_code == 422
     assert "switched off" in signed_in.get("/accounts").text
-    assert [line[1] for line in done(session) if line[2] == "ann" and line[0] == "admin"] == ["change", "change"]
+    assert [line[1] for line in done(session) if line[2] == "ann" and line[0] == "admin"] == ["changed", "changed"]
 
 
 def test_it_keeps_the_last_administrator(signed_in: FlaskClient, session: Session, admin: Account) -> None:
@@ -111,6 +112,22 @@ def test_it_writes_to_who_has_an_address_while_mail_is_sent(
 
     session.rollback()
     assert session.scalars(select(Letter.account_id)).all() == [ann.id]
+
+
+@pytest.mark.parametrize("lacking", [{"email": ""}, {"active": False}, {"subject": "of a provider"}])
+def test_it_writes_to_nobody_whom_no_letter_lets_in(
+    signed_in: FlaskClient, session: Session, box: Postbox, lacking: dict[str, Any]
+) -> None:
+    with transaction(session):
+        ann = roster.add(session, None, AccountDraft("ann", email="ann@example.org")).account
+        for name, value in lacking.items():
+            setattr(ann, name, value)
+
+    assert "Send a letter" not in signed_in.get(f"/accounts/{ann.id}").text
+    assert signed_in.post(f"/accounts/{ann.id}/letter").status_code == 409
+
+    session.rollback()
+    assert session.scalars(select(Letter.account_id)).all() == []
 
 
 @pytest.mark.parametrize("path", ["/accounts/77", "/accounts/99999999999999999999"])
