@@ -551,8 +551,9 @@ def link(letter: Message) -> str:
 
 @pytest.fixture
 def asked(client: FlaskClient, ann: Account, postbox: list[Message]) -> str:
-    """The link that ann was written."""
-    evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
+    """The link that ann was written: not for another host's sake, and with no word of what else was claimed."""
+    assert client.post("/forgotten", data={"who": "ann"}, headers={"Host": "evil.example"}).status_code == 400
+    evil = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
     client.post("/forgotten", data={"who": "ann"}, headers=evil)
     letters.send_due()
     return link(postbox[-1])
