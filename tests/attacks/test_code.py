@@ -212,7 +212,7 @@ def test_it_cuts_what_is_too_loud_and_ends_the_run(site: Site, kind: str) -> Non
 
     page = site.nobody.get(f"/runs/{found.uuid}").get_data(as_text=True)
     assert found.state == ("ERROR" if stream else "COMPLETE")
-    assert (f"its {stream} reached the log limit of 100 kB" in page) is bool(stream)
+    assert (f"its {stream} reached the log limit of 100.0" in page) is bool(stream)
     assert len(page) < 1_000_000
 
 
