@@ -11,6 +11,7 @@ from email.utils import formatdate, make_msgid
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from portal.domain.errors import Unavailable
+from portal.domain.parameters import UNREADABLE
 from portal.settings import Settings, settings
 
 SPECIAL_USE_DOMAIN_NAMES.clear()  # a house's own mail server may well deliver to @mail.local
@@ -38,7 +39,7 @@ def is_address(text: str) -> bool:
         domain = validate_email(text, check_deliverability=False, globally_deliverable=False).domain
     except EmailNotValidError:
         return False
-    return "." in domain or domain == "localhost"
+    return UNREADABLE not in text and ("." in domain or domain == "localhost")
 
 
 def send(to: str, subject: str, text: str) -> None:

@@ -237,8 +237,6 @@ def _of_every_page() -> dict[str, Any]:
     return {
         "csp_nonce": csp_nonce,
         "account": current_account(),
-        "may_write": may(Action.EDIT_TASKS),
-        "may_edit_groups": may(Action.EDIT_GROUPS),
     }
 
 

@@ -33,7 +33,8 @@ UNCONFINED = {"PORTAL_LEVEL": "1", "PORTAL_MIN_LEVEL": "1", "PORTAL_MIN_LEVEL_AN
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without any setting of a portal, then what is given.
 
-    Runs are not confined where nothing else is said: many tests look over their shoulders by files of their own.
+    Runs are not confined where nothing else is said, for tests that look over their shoulders by files of their own;
+    in a whole portal (`settings_for`) they are, as far as the machine lets them.
     """
     return {name: value for name, value in os.environ.items() if not OWN.match(name)} | UNCONFINED | dict(extra)
 

@@ -192,7 +192,7 @@ def save(session: Session, draft: JobDraft, author: Account | None, job: Job | N
         steps=[_step(choice, each) for each in draft.steps],
     )
     job.revisions.append(revision)
-    audit.record(session, "saved", "job", job.name, revision=revision.number, public=job.public, enabled=job.enabled)
+    audit.record(session, "saved", "job", job.name, revision=revision.number, enabled=job.enabled)
     session.flush()
     sharing.with_groups(session, job, draft.groups)
     sharing.record(session, job, before, author)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import subprocess
@@ -12,7 +13,7 @@ from sqlalchemy import select
 
 from app import create_app
 from portal.models import Submission
-from tests.attacks.hostile import A, Site, form, site
+from tests.attacks.hostile import A, Site, form, site, upload
 from tests.conftest import forget_settings
 
 __all__ = ["site"]
@@ -62,6 +63,43 @@ def test_nobody_writes_a_line_of_the_log(lame, caplog: pytest.LogCaptureFixture,
         lame.get(path)
 
     assert not [each for each in caplog.messages if re.search(r"[\n\r\x1b]", each)]
+
+
+EVIL = {
+    "line ends": "a\r\nforged\n",
+    "colours": "\x1b[31mforged",
+    "a link": "\x1b]8;;javascript:alert(1)\x07forged",
+    "other line ends": "a\u2028forged\x85forged\x0bforged",
+    "a megabyte": "x" * 1_000_000 + "\nforged",
+    "a backward word": "\u202eforged",
+    "an end of JSON": 'a"}\n{"level": "error", "message": "forged',
+}
+
+
+@pytest.mark.attack("LG-01")
+@pytest.mark.parametrize("kind", EVIL)
+def test_all_that_is_said_stays_one_line_of_json_each(
+    site: Site, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    evil = EVIL[kind]
+    header = evil.encode().decode("latin-1")
+    headers = dict.fromkeys(("HTTP_USER_AGENT", "HTTP_REFERER", "HTTP_X_REQUEST_ID", "HTTP_IDEMPOTENCY_KEY"), header)
+    job = site.service()
+
+    with caplog.at_level(logging.DEBUG, "portal"):
+        site.ask("GET", "/runs/forged", environ_overrides=headers)
+        site.ask("POST", f"{A}/submission.json", data=form(job), environ_overrides=headers)
+        site.ask("POST", f"{A}/submission.json", data=form(job, input_data=upload(b"x", evil)))
+        site.ask("POST", f"{A}/submission.json", data=form(job, submission_name=evil))
+        site.ask("POST", f"{A}/submission.json", data=form(evil))
+        site.ask("POST", "/sign-in", site.app.test_client(), data={"name": evil, "password": evil})
+        site.work()
+        logging.getLogger("portal.attack").error("said %s", evil)
+
+    lines = capsys.readouterr().err.split("\n")[:-1]
+    assert [line for line in lines if not (line.isascii() and line.isprintable() and line.startswith("{"))] == []
+    assert [told for told in map(json.loads, lines) if told["message"].startswith("forged")] == []
+    assert len(lines) >= 7
 
 
 @pytest.mark.attack("LG-02")

@@ -330,7 +330,7 @@ def test_it_gives_no_damaged_file_and_raises_an_alarm(
     assert answer.status_code == 500
     assert b"damaged" in answer.data and b"0123" not in answer.data and b"Traceback" not in answer.data
     session.rollback()
-    assert session.scalars(select(Audit.action)).all() == ["found damaged"]
+    assert session.scalars(select(Audit.action).where(Audit.kind == "file")).all() == ["found damaged"]
     assert "is damaged" in caplog.text
 
 
@@ -398,7 +398,7 @@ def test_a_thousand_parts_leave_one_line_in_the_trail(
     session.rollback()
     lines = session.execute(select(Audit.actor, Audit.object).where(Audit.action == "downloaded")).all()
     assert [tuple(line) for line in lines] == [("admin", f"{submission.uuid}.txt")]
-    assert session.scalar(select(func.count()).select_from(Audit)) == 1
+    assert session.scalar(select(func.count(Audit.id)).where(Audit.kind == "file")) == 1
 
 
 @pytest.mark.attack("RS-11")

@@ -36,9 +36,11 @@ def test_it_tells_what_was_saved_run_and_deleted(session: Session) -> None:
         ("deleted", "run", submission.uuid),
         ("stopped", "run", submission.uuid),
     ]
-    assert told[4:7] == [
+    assert told[4:9] == [
         ("submitted", "batch", submission.batch.uuid),
+        ("shared", "job", "counting"),
         ("saved", "job", "counting"),
+        ("shared", "task", "count"),
         ("saved", "task", "count"),
     ]
 
@@ -53,7 +55,7 @@ def test_it_tells_nothing_of_what_was_refused(session: Session) -> None:
 def test_it_names_who_acts_and_from_where(session: Session, admin: Account) -> None:
     audit.come_from("192.0.2.7", "abc")
     audit.act_as(admin)
-    make_task(session, "count", "command", "true")
+    make_task(session, "count", "command", "true", public=False)
 
     [line] = audit.lines(session, Wanted(kind="task"), 10)
 
@@ -73,7 +75,7 @@ def test_it_is_found_by(session: Session, filters: dict[str, str]) -> None:
     "change", [delete(Audit), update(Audit).values(actor="somebody else"), text("DELETE FROM audit")]
 )
 def test_no_line_can_be_changed_or_removed(session: Session, change: object) -> None:
-    make_task(session, "count", "command", "true")
+    make_task(session, "count", "command", "true", public=False)
 
     with pytest.raises(DBAPIError, match="only added to"):
         session.execute(change)  # type: ignore[call-overload]
