@@ -118,7 +118,7 @@ def test_an_order_that_never_reached_the_database_leaves_nothing(
     session: Session, proxy: CuttingProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submissions, "PATIENCE", 0.5)
-    monkeypatch.setattr(submissions, "_validate", lambda *_: proxy.refuse())
+    monkeypatch.setattr(submissions.checking, "check", lambda *_: proxy.refuse())
 
     with pytest.raises(Unavailable):
         submissions.submit(session, making.order("job"))
