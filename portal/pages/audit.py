@@ -58,7 +58,7 @@ def _address(wanted: Wanted, before: int | None = None) -> dict[str, str | int |
 
 def _told(line: Audit) -> str:
     """What else is known of a deed, in a line."""
-    return "; ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in line.detail.items())
+    return "; ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in line.detail.items() if value != [])
 
 
 def _plain(value: object) -> str:
