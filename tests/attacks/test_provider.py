@@ -332,7 +332,8 @@ def test_it_stays_here_after_the_provider_instead_of_going_to(
 
 @pytest.mark.attack("AU-09")
 def test_the_provider_sends_people_to_the_portals_own_address(browser: FlaskClient, there: Provider) -> None:
-    away = browser.get("/sign-in/provider", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    assert browser.get("/sign-in/provider", headers={"Host": "evil.example"}).status_code == 400
+    away = browser.get("/sign-in/provider", headers={"X-Forwarded-Host": "evil.example"})
 
     assert said_back(away.location)["redirect_uri"] == f"{settings().address}{BACK}"
 
