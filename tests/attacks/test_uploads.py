@@ -350,7 +350,7 @@ def test_too_many_parts_are_refused(
     assert rows(session) == (0, 0)
 
 
-HARMLESS = {("nothing", "v1"): (404,), ("nothing", "page"): (422,)}
+HARMLESS = {("nothing", "v1"): (422,), ("nothing", "page"): (422,)}
 NESTED = part("input_data", b"--inner\r\n\r\nx\r\n--inner--", b"a.txt").replace(
     b'"a.txt"\r\n', b'"a.txt"\r\nContent-Type: multipart/mixed; boundary=inner\r\n'
 )

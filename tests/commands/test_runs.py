@@ -80,7 +80,7 @@ def test_it_asks_before_it_deletes(app: Flask, session: Session, pair: list[Subm
 def test_it_deletes_without_asking_when_told(app: Flask, pair: list[Submission]) -> None:
     done = flask(app, "delete", "--yes", pair[0].uuid)
 
-    assert (done.exit_code, done.output) == (0, f"{pair[0].uuid} is being deleted.\n")
+    assert (done.exit_code, done.stdout) == (0, f"{pair[0].uuid} is being deleted.\n")
 
 
 def test_it_resumes(app: Flask, session: Session, pair: list[Submission]) -> None:
