@@ -202,7 +202,8 @@ def test_it_asks_to_come_again_while_it_is_busy_checking(
 ) -> None:
     make_job("large", validators=("text",))
     large = upload(b"x" * (checking.SMALL + 1))
-    form = {"job": "large", "name": "n", "submission_name": "n", "email": "a@b.com", "input_data": large}
+    name = "name" if path == V1 else "submission_name"
+    form = {"job": "large", name: "n", "email": "a@b.com", "input_data": large}
 
     answer = client.post(path, data=form)
 

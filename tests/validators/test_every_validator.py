@@ -59,7 +59,8 @@ def test_it_answers_random_options(name: str, options: str) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_it_says_what_it_checks_and_what_its_options_are(entry: str) -> None:
-    name, options = validators.parts(entry)
+    known = validators.entry(entry)
+    name, options = known.name, known.options
     constants = plugins("validators")[name].constants
 
     assert constants["LABEL"] and constants["HINT"].endswith(".")
