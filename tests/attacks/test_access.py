@@ -523,10 +523,11 @@ def test_it_takes_nothing_for_a_job_that_is_gone_since_its_form_was_shown(
     with transaction(session):
         _change(session, job, change, monkeypatch)
 
-    form = {"submission_name": "x", "email": "x@example.org"}
-    page = client.post("/jobs/open/run", data={**form, "input_data": upload(b"x")})
-    rest = client.post(f"{A}/submission.json", data={**form, "job": "open", "input_data": upload(b"x")})
-    new = client.post(f"{V1}/submissions", data={**form, "name": "x", "job": "open", "input_data": upload(b"x")})
+    form = {"job": "open", "email": "x@example.org"}
+    old = {**form, "submission_name": "x"}
+    page = client.post("/jobs/open/run", data={**old, "input_data": upload(b"x")})
+    rest = client.post(f"{A}/submission.json", data={**old, "input_data": upload(b"x")})
+    new = client.post(f"{V1}/submissions", data={**form, "name": "x", "input_data": upload(b"x")})
 
     assert page.status_code in (302, 303) and not (page.location or "").startswith("/runs/")
     assert (rest.status_code, new.status_code) == ((403, 403) if change == "switched off" else (400, 404))

@@ -421,7 +421,8 @@ def test_a_fault_tells_its_id_and_nothing_else(
         raise RuntimeError(SECRET)
 
     monkeypatch.setattr(submissions, "submit", fail)
-    fields = {"job": "word_count", "name": "a run", "submission_name": "a run", "email": "ann@example.org"}
+    name = "name" if mouth == "v1" else "submission_name"
+    fields = {"job": "word_count", name: "a run", "email": "ann@example.org"}
     answer = client.post(
         BROKEN[mouth], data=form(part("input_data", b"x", b"a.txt"), fields=fields), content_type=MULTIPART
     )
