@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,16 +71,36 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "portal.db"
 
 
+@pytest.fixture(scope="session")
+def stocked(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, configuration.Loaded]:
+    """A database with the bundled examples, loaded once, and what they are."""
+    directory = tmp_path_factory.mktemp("stocked")
+    with portal_in(directory, migrated):
+        with sessionmaker(database.engine())() as session, transaction(session):
+            loaded = configuration.load_examples(session, None)
+        database.engine().dispose()  # with its last connection SQLite puts all that was written into the one file
+    return directory / "portal.db", loaded
+
+
+@contextmanager
+def portal_in(directory: Path, kept: Path) -> Iterator[None]:
+    """The settings lead to a copy of a kept database; the broker is away, which only makes things slower."""
+    shutil.copy(kept, directory / "portal.db")
+    with pytest.MonkeyPatch.context() as changing:
+        changing.setenv("PORTAL_DATA", str(directory))
+        for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "MAIL_SERVER"):
+            changing.delenv(name, raising=False)
+        forget_settings()
+        yield
+    forget_settings()
+
+
 @pytest.fixture
-def data(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data directory with an empty portal; the broker is away, which only makes things slower."""
-    shutil.copy(migrated, tmp_path / "portal.db")
-    monkeypatch.setenv("PORTAL_DATA", str(tmp_path))
-    for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "MAIL_SERVER"):
-        monkeypatch.delenv(name, raising=False)
-    forget_settings()
-    yield tmp_path
-    forget_settings()
+def data(request: pytest.FixtureRequest, tmp_path: Path, migrated: Path) -> Iterator[Path]:
+    """A data directory with an empty portal, or one with the examples where the test asks for them."""
+    kept = request.getfixturevalue("stocked")[0] if "examples" in request.fixturenames else migrated
+    with portal_in(tmp_path, kept):
+        yield tmp_path
 
 
 @pytest.fixture
@@ -95,10 +116,9 @@ def admin(session: Session) -> Account:
 
 
 @pytest.fixture
-def examples(session: Session) -> configuration.Loaded:
+def examples(data: Path, stocked: tuple[Path, configuration.Loaded]) -> configuration.Loaded:
     """The bundled example backends, tasks and jobs."""
-    with transaction(session):
-        return configuration.load_examples(session, None)
+    return stocked[1]
 
 
 @pytest.fixture
