@@ -44,9 +44,9 @@ def test_it_stops_one_run(app: Flask, session: Session, pair: list[Submission]) 
     done = flask(app, "stop", pair[0].uuid)
 
     session.rollback()
-    assert (done.exit_code, done.output) == (0, f"{pair[0].uuid} is asked to stop.\n")
+    assert (done.exit_code, done.stdout) == (0, f"{pair[0].uuid} is asked to stop.\n")
     assert [each.state for each in pair] == [State.STOPPED, State.QUEUED]
-    assert flask(app, "stop", pair[0].uuid).output == f"{pair[0].uuid} had ended already.\n"
+    assert flask(app, "stop", pair[0].uuid).stdout == f"{pair[0].uuid} had ended already.\n"
 
 
 def test_it_stops_all_runs_of_a_batch(app: Flask, session: Session, pair: list[Submission]) -> None:
@@ -89,7 +89,7 @@ def test_it_resumes(app: Flask, session: Session, pair: list[Submission]) -> Non
 
     done = flask(app, "resume", failed.uuid, "--step", "1", "--current")
 
-    assert done.exit_code == 0 and done.output.endswith(f" goes on with {failed.uuid}.\n")
+    assert done.exit_code == 0 and done.stdout.endswith(f" goes on with {failed.uuid}.\n")
     session.rollback()
     made = submissions.get(session, done.output[:36])
     assert (made.resumed_from, made.batch.name) == (failed.uuid, "a test")

@@ -96,6 +96,6 @@ def test_the_keys_are_renewed_from_the_command_line(
     done = app.test_cli_runner().invoke(args=["secrets", "rotate"])
 
     session.rollback()
-    assert done.output == "Secrets that the first key encrypts now: 1\n"
+    assert done.stdout == "Secrets that the first key encrypts now: 1\n"
     assert secrets.get(session, admin, "weather").value != before
-    assert len(app.test_cli_runner().invoke(args=["secrets", "key"]).output.strip()) == 44
+    assert len(app.test_cli_runner().invoke(args=["secrets", "key"]).stdout.strip()) == 44
