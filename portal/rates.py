@@ -1,24 +1,18 @@
-"""How often somebody may ask: each address, and each account that is signed in, in the broker's Redis while it answers.
-
-While it does not, each process counts for itself: no request ever fails for it.
-"""
+"""How often somebody may ask: each address, and each account that is signed in, counted for all processes together."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
 
 import flask
 from flask import Flask, Response, current_app, g, request
 from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
-from redis import RedisError
 
+from portal import counting
 from portal.domain.errors import TooMany
 from portal.hosts import HEALTH
 from portal.settings import Settings
@@ -33,41 +27,22 @@ SENTENCES = {
     MISSED: "Too many of your requests were for what is not here: ask again in {wait}.",
 }
 SILENCE = 10.0
-PATIENCE = 0.25
-
-log = logging.getLogger(__name__)
 
 
-@dataclass
 class Counters:
-    """Who asked how often. `shared` is Redis, which is left alone for a while after it did not answer."""
+    """Who asked how often."""
 
-    shared: RateLimiter
-    own: RateLimiter = field(default_factory=lambda: FixedWindowRateLimiter(MemoryStorage()))
-    silent_until: float = 0.0
-    lock: Lock = field(default_factory=Lock)
+    def __init__(self, broker: str) -> None:
+        shared, own = FixedWindowRateLimiter(counting.storage(broker)), FixedWindowRateLimiter(MemoryStorage())
+        self.counts: counting.Shared[RateLimiter] = counting.Shared(shared, own, SILENCE)
 
     def spend(self, limits: Sequence[RateLimitItem], *who: str) -> int:
         """Count one; the seconds until the next one is taken, or 0 where this one is."""
-        return self._asked(lambda counting: _first_breach(counting, counting.hit, limits, who))
+        return self.counts.ask(lambda each: _first_breach(each, each.hit, limits, who))
 
     def left(self, limits: Sequence[RateLimitItem], *who: str) -> int:
         """The same without counting."""
-        return self._asked(lambda counting: _first_breach(counting, counting.test, limits, who))
-
-    def _asked(self, question: Callable[[RateLimiter], int]) -> int:
-        if time.monotonic() >= self.silent_until:
-            try:
-                return question(self.shared)
-            except (OSError, RedisError) as failure:
-                self._be_silent(failure)
-        return question(self.own)
-
-    def _be_silent(self, failure: Exception) -> None:
-        with self.lock:
-            if time.monotonic() >= self.silent_until:
-                log.warning("the broker counts no requests now: %s", type(failure).__name__)
-                self.silent_until = time.monotonic() + SILENCE
+        return self.counts.ask(lambda each: _first_breach(each, each.test, limits, who))
 
 
 def _first_breach(
@@ -81,16 +56,9 @@ def _first_breach(
 
 def install(app: Flask, settings: Settings) -> None:
     """Count every request but those for the portal's own static files and for its health."""
-    options = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
-    shared = FixedWindowRateLimiter(storage_from_string(_redis(settings.broker), **options))  # type: ignore[arg-type]
-    app.extensions["rates"] = Counters(shared)
+    app.extensions["rates"] = Counters(settings.broker)
     app.before_request(_check)
     app.after_request(_count_miss)
-
-
-def _redis(broker: str) -> str:
-    """The broker's address as the counters know it."""
-    return broker.replace("redis+socket://", "redis+unix://", 1)
 
 
 def _check() -> None:

@@ -1,34 +1,27 @@
 """How often somebody failed: from a few times on, each failure makes the next try wait twice as long.
 
-Counted in the broker's store, which all processes share; where that is away, each process counts for itself.
+All processes count together.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any
 
-from limits.storage import MemoryStorage, RedisStorage, Storage
-from redis import RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from limits.storage import MemoryStorage, Storage
 
+from portal import counting
 from portal.domain.errors import TooMany
 from portal.settings import settings
 
 DAY = 86_400
 PAUSE = 60.0
-SECONDS = 0.25
 IPV6_HOME = 64
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,74 +45,40 @@ def of_address(address: str) -> Culprit:
 
 def check(culprits: Sequence[Culprit]) -> None:
     """Raises TooMany while one of them has to wait."""
-    wait = max((_store().wait(each) for each in culprits), default=0.0)
-    if wait > 0:
-        seconds = math.ceil(wait)
+    seconds = math.ceil(max(map(wait, culprits), default=0.0))
+    if seconds > 0:
         raise TooMany(f"That was tried too often. Wait {_words(seconds)}, then try again.", seconds)
 
 
 def count(culprits: Sequence[Culprit]) -> None:
     """They have failed once more."""
     for each in culprits:
-        _store().count(each)
+        _counts().ask(partial(_count, culprit=each))
 
 
 def forgive(culprit: Culprit) -> None:
-    _store().forgive(culprit)
+    _counts().ask(lambda store: store.clear(f"failed:{culprit.key}"))
 
 
-class Counts:
-    """The counts of one store; of this process's own while that one is silent."""
-
-    def __init__(self, shared: Storage) -> None:
-        self.shared, self.own = shared, MemoryStorage()
-        self.silent_until = 0.0
-
-    def wait(self, culprit: Culprit) -> float:
-        """The seconds until the culprit may try again."""
-        store = self._answering()
-        key = f"wait:{culprit.key}"
-        try:
-            return store.get_expiry(key) - time.time() if store.get(key) else 0.0
-        except (RedisError, OSError) as failure:
-            self._be_silent(failure)
-            return self.wait(culprit)
-
-    def count(self, culprit: Culprit) -> None:
-        store = self._answering()
-        try:
-            over = store.incr(f"failed:{culprit.key}", DAY) - culprit.free
-            if over > 0:
-                store.incr(f"wait:{culprit.key}", min(2 ** min(over, 20), culprit.longest))
-        except (RedisError, OSError) as failure:
-            self._be_silent(failure)
-            self.count(culprit)
-
-    def forgive(self, culprit: Culprit) -> None:
-        store = self._answering()
-        try:
-            store.clear(f"failed:{culprit.key}")
-        except (RedisError, OSError) as failure:
-            self._be_silent(failure)
-            self.forgive(culprit)
-
-    def _answering(self) -> Storage:
-        return self.own if time.monotonic() < self.silent_until else self.shared
-
-    def _be_silent(self, failure: Exception) -> None:
-        log.warning("the broker does not answer, so this process counts for itself: %s", type(failure).__name__)
-        self.silent_until = time.monotonic() + PAUSE
+def wait(culprit: Culprit) -> float:
+    """The seconds until the culprit may try again."""
+    key = f"wait:{culprit.key}"
+    return _counts().ask(lambda store: store.get_expiry(key) - time.time() if store.get(key) else 0.0)
 
 
-def _store() -> Counts:
-    return _counts(settings().broker)
+def _count(store: Storage, culprit: Culprit) -> None:
+    over = store.incr(f"failed:{culprit.key}", DAY) - culprit.free
+    if over > 0:
+        store.incr(f"wait:{culprit.key}", min(2 ** min(over, 20), culprit.longest))
+
+
+def _counts() -> counting.Shared[Storage]:
+    return _counts_of(settings().broker)
 
 
 @cache
-def _counts(broker: str) -> Counts:
-    url = broker.replace("redis+socket://", "redis+unix://")
-    once: Any = Retry(NoBackoff(), 0)
-    return Counts(RedisStorage(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS, retry=once))
+def _counts_of(broker: str) -> counting.Shared[Storage]:
+    return counting.Shared(counting.storage(broker), MemoryStorage(), PAUSE)
 
 
 def _home(address: str) -> str:

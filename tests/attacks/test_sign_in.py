@@ -213,12 +213,11 @@ def test_it_makes_guessing_through_the_api_wait_as_well(patient: FlaskClient) ->
 @pytest.mark.attack("AU-03")
 def test_each_failure_doubles_the_wait_up_to_a_bound(data: Path) -> None:
     culprit = throttle.of_name("ann")
-    store = throttle._store()
     waits = []
     for _ in range(20):
         throttle.count([culprit])
-        waits.append(round(store.wait(culprit)))
-        store._answering().clear(f"wait:{culprit.key}")
+        waits.append(round(throttle.wait(culprit)))
+        throttle._counts().answering.clear(f"wait:{culprit.key}")
 
     assert waits == [0] * 5 + [2, 4, 8, 16, 32, 64, 128, 256] + [300] * 7
 
@@ -254,12 +253,12 @@ def test_it_keeps_counting_while_the_broker_is_away_and_for_all_processes_while_
         culprit = throttle.of_name("ann")
         for _ in range(6):
             throttle.count([culprit])
-        throttle._counts.cache_clear()  # as another process, which has counted nothing
-        assert throttle._store().wait(culprit) > 0
+        throttle._counts_of.cache_clear()  # as another process, which has counted nothing
+        assert throttle.wait(culprit) > 0
 
     for _ in range(7):
         throttle.count([culprit])
-    assert throttle._store().wait(culprit) > 0
+    assert throttle.wait(culprit) > 0
 
 
 @pytest.mark.attack("AU-03")
