@@ -234,10 +234,7 @@ def csp_nonce() -> str:
 
 
 def _of_every_page() -> dict[str, Any]:
-    return {
-        "csp_nonce": csp_nonce,
-        "account": current_account(),
-    }
+    return {"csp_nonce": csp_nonce, "account": current_account()}
 
 
 def _headers(response: Response) -> Response:

@@ -126,8 +126,9 @@ def _seeing(submission: Submission) -> Account | None:
     if access.may(None, Action.SEE_RUN, submission):
         return web.current_account()
     g.account = sender.account_of_header()
-    sender.seen(submission.uuid)
-    return sender.account(submission.job_name)
+    account = sender.account(submission.job_name)
+    access.shown(account, submission, submissions.NO_RUN)
+    return account
 
 
 files.record(lambda state: _add(state, file, ("/submissions/<name>",), ["GET"]))

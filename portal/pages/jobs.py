@@ -151,7 +151,7 @@ def _show_run(form: RunForm, job: Job) -> str:
         obstacles=_obstacles(job),
         kept=_days(job.keep_days or current_app.config["PORTAL"].portal_keep_days),
         snippets={"curl": snippets.curl(asked), "Python": snippets.python(asked), "R": snippets.r(asked)},
-        drawing=jobs.drawing(web.session(), jobs.draft_of(job)),
+        drawing=jobs.picture(web.session(), jobs.draft_of(job)).drawing,
         may_edit=access.may(web.current_account(), Action.CHANGE_JOB, job),
     )
 
@@ -270,14 +270,7 @@ def _revision(job: Job, number: int) -> JobRevision:
 
 
 def _picture(form: JobForm) -> dict[str, Any]:
-    draft = form.draft()
-    session = web.session()
-    account = signed_in()
-    return {
-        "drawing": jobs.drawing(session, draft, account),
-        "warnings": jobs.warnings(session, draft, account),
-        "files": jobs.file_fields(session, draft, account),
-    }
+    return vars(jobs.picture(web.session(), form.draft(), signed_in()))
 
 
 def _rows() -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -36,7 +35,6 @@ class Wanted:
     kind: str = ""
     text: str = ""
     before: int | None = None
-    since: datetime | None = None
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
@@ -107,5 +105,3 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         )
     if wanted.before is not None:
         yield Audit.id < wanted.before
-    if wanted.since is not None:
-        yield Audit.at >= wanted.since

@@ -335,22 +335,25 @@ def _obstacles(session: Session, step: Step) -> list[str]:
     return [f"Step {step.task.name}: {reason}"] if reason else []
 
 
-def warnings(session: Session, draft: JobDraft, author: Account | None = None) -> list[str]:
-    """What its author must mend before the job can be saved, as far as its steps are chosen already."""
-    choice = Choice(session, author, named(session, draft.name))
-    return [sentence for _, sentence in composing.faults(_parts(choice, _at_most(draft)))]
+@dataclass(frozen=True)
+class Picture:
+    """What a draft would be, as far as its steps are chosen: how it runs, what its author must mend before it can be
+    saved, and the files that come with a submission beside its input, by public name."""
+
+    drawing: graph.Drawing
+    warnings: list[str]
+    files: list[str]
 
 
-def file_fields(session: Session, draft: JobDraft, author: Account | None = None) -> list[str]:
-    """The files that come with a submission beside its input, by public name, as far as its steps are chosen."""
-    choice = Choice(session, author, named(session, draft.name))
-    return composing.file_fields(_drawable(_parts(choice, _at_most(draft))))
-
-
-def drawing(session: Session, draft: JobDraft, author: Account | None = None) -> graph.Drawing:
-    """The picture of a job as it would run, of no more steps than a job may have."""
-    parts = _drawable(_parts(Choice(session, author, named(session, draft.name)), _at_most(draft)))
-    return graph.draw([_node(place, leaf) for place, leaf in enumerate(steps.lay_out(parts))])
+def picture(session: Session, draft: JobDraft, author: Account | None = None) -> Picture:
+    """The picture of a job, of no more steps than a job may have."""
+    parts = _parts(Choice(session, author, named(session, draft.name)), _at_most(draft))
+    drawable = _drawable(parts)
+    return Picture(
+        graph.draw([_node(place, leaf) for place, leaf in enumerate(steps.lay_out(drawable))]),
+        [sentence for _, sentence in composing.faults(parts)],
+        composing.file_fields(drawable),
+    )
 
 
 def _at_most(draft: JobDraft) -> list[StepDraft]:
@@ -420,8 +423,9 @@ def _faults(choice: Choice, draft: JobDraft) -> Iterator[Fault]:
     if len(draft.steps) > MOST_STEPS:
         yield "steps", f"A job has at most {MOST_STEPS} steps, this has {len(draft.steps)}: make two jobs of it."
     else:
-        wrong = list(_step_faults(choice, draft.steps))
-        yield from wrong or _file_faults(_parts(choice, draft.steps), draft.validators)
+        parts = _parts(choice, draft.steps)
+        wrong = list(_step_faults(choice, draft.steps, parts))
+        yield from wrong or _file_faults(parts, draft.validators)
 
 
 def _validator_faults(entries: Sequence[str]) -> Iterator[Fault]:
@@ -439,9 +443,8 @@ def _file_faults(parts: Sequence[Part], entries: Sequence[str]) -> Iterator[Faul
         yield f"validators-{index}-file", sentence
 
 
-def _step_faults(choice: Choice, drafts: Sequence[StepDraft]) -> Iterator[Fault]:
+def _step_faults(choice: Choice, drafts: Sequence[StepDraft], parts: Sequence[Part]) -> Iterator[Fault]:
     own = [fault for index, each in enumerate(drafts) for fault in _own_faults(choice, index, each)]
-    parts = _parts(choice, drafts)
     yield from own or composing.faults(parts)
     if choice.job and not own:
         yield from _outer_faults(choice.session, choice.job, sum(part.size for part in parts))

@@ -198,12 +198,12 @@ def test_it_draws_nothing_of_a_task_that_the_author_may_not_see(session: Session
     draft = JobDraft("probe", steps=(StepDraft(1, "secret"),))
 
     [hidden], [missing] = (
-        jobs.drawing(session, replace(draft, steps=(StepDraft(1, name),)), people["eve"]).boxes
+        jobs.picture(session, replace(draft, steps=(StepDraft(1, name),)), people["eve"]).drawing.boxes
         for name in ("secret", "absent")
     )
 
     assert hidden.node.word == missing.node.word == ""
-    assert jobs.drawing(session, draft, people["ann"]).boxes[0].node.word
+    assert jobs.picture(session, draft, people["ann"]).drawing.boxes[0].node.word
 
 
 def test_it_leaves_the_groups_of_a_draft_that_names_none(session: Session, people: dict[str, Account]) -> None:

@@ -162,7 +162,7 @@ def test_it_refuses_a_job_in_itself_over_any_number_of_jobs_and_names_the_way(se
 
     assert "a → c → b → a" in refusal(session, StepDraft(1, job="c"), name="a")["steps-0-task"]
     assert "a → a" in refusal(session, StepDraft(1, job="a"), name="a")["steps-0-task"]
-    drawn = jobs.drawing(session, JobDraft("a", steps=(StepDraft(1, job="c"),)))
+    drawn = jobs.picture(session, JobDraft("a", steps=(StepDraft(1, job="c"),))).drawing
     assert [box.node.label for box in drawn.boxes] == ["c"]
 
 

@@ -105,8 +105,10 @@ def test_it_takes_as_many_steps_as_a_job_may_have(session: Session, three_tasks:
 def test_it_draws_no_more_than_a_job_may_have(session: Session, three_tasks: None) -> None:
     draft = JobDraft("flow", steps=tuple(StepDraft(number, "clean") for number in range(1000)))
 
-    assert len(jobs.drawing(session, draft).boxes) == 200
-    assert jobs.warnings(session, draft) == jobs.warnings(session, replace(draft, steps=draft.steps[:200]))
+    assert len(jobs.picture(session, draft).drawing.boxes) == 200
+    assert (
+        jobs.picture(session, draft).warnings == jobs.picture(session, replace(draft, steps=draft.steps[:200])).warnings
+    )
 
 
 def test_it_refuses_two_parameters_of_one_public_name_and_names_both(session: Session) -> None:
@@ -139,8 +141,8 @@ def test_it_bears_a_step_whose_task_is_deleted(session: Session, three_tasks: No
     draft = jobs.draft_of(job)
 
     assert [step.task for step in draft.steps] == ["clean", ""]
-    assert (jobs.fields(job), jobs.warnings(session, draft)) == ([], [])
-    assert [box.node.label for box in jobs.drawing(session, draft).boxes] == ["clean", "deleted"]
+    assert (jobs.fields(job), jobs.picture(session, draft).warnings) == ([], [])
+    assert [box.node.label for box in jobs.picture(session, draft).drawing.boxes] == ["clean", "deleted"]
     assert jobs.obstacles(session, job) == ["The task of a step is deleted: take the step out of the job."]
 
 
@@ -210,15 +212,15 @@ def test_it_refuses_an_input_that_no_earlier_step_gives_and_warns_of_it_before(
         "put a step that gives it before, or take it out of the task's inputs."
     )
 
-    assert jobs.warnings(session, right) == []
-    assert jobs.warnings(session, wrong) == [sentence]
+    assert jobs.picture(session, right).warnings == []
+    assert jobs.picture(session, wrong).warnings == [sentence]
     with pytest.raises(Invalid) as refusal:
         save(session, wrong)
     assert refusal.value.fields == {"steps-2-task": sentence}
 
 
 def test_it_draws_a_draft_as_it_would_run(session: Session, three_tasks: None) -> None:
-    drawing = jobs.drawing(session, JobDraft("flow", steps=(*STEPS, StepDraft(40, "not written yet"))))
+    drawing = jobs.picture(session, JobDraft("flow", steps=(*STEPS, StepDraft(40, "not written yet")))).drawing
 
     assert {(box.node.label, box.node.stage, box.node.word) for box in drawing.boxes} == {
         ("clean", 1, "Python"),
