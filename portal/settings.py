@@ -80,6 +80,12 @@ class Settings(BaseSettings):
     portal_min_level: int = Field(default=2, ge=1, le=4, description="Workers that confine runs less take none.")
     portal_min_level_anonymous: int = Field(default=3, ge=1, le=4, description="The same, of runs without an account.")
 
+    portal_warm: bool = Field(default=True, description="Runs are forks of interpreters that wait for them.")
+    portal_warm_modules: str = Field(
+        default="numpy; numpy scipy.stats",
+        description="What warm Python has loaded: a set of modules for each interpreter, the leanest first.",
+    )
+
     portal_max_upload_bytes: int = Field(default=1_000_000_000, ge=1)
     portal_max_form_bytes: int = Field(
         default=4_000_000, ge=1000, description="The text fields of one request together."
@@ -285,6 +291,11 @@ class Settings(BaseSettings):
     @property
     def cors_origins(self) -> frozenset[str]:
         return frozenset(each.rstrip("/") for each in _listed(self.portal_cors_origins))
+
+    @property
+    def warm_modules(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of modules that warm Pythons have, the leanest first; the first has none."""
+        return (), *(tuple(each.split()) for each in self.portal_warm_modules.split(";") if each.strip())
 
     @property
     def bind(self) -> str:

@@ -29,7 +29,7 @@ PASSWORD = "correct horse battery"
 STARTING_PROGRAMS = ("workers", "examples")
 
 
-os.environ.update(UNCONFINED)
+os.environ.update(UNCONFINED, PORTAL_WARM="false")
 accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # passwords of tests are no secrets
 
 

@@ -1,4 +1,4 @@
-"""The levels of confinement that this machine offers, by the worker's own probes."""
+"""The levels of confinement that this machine offers, by the worker's own probes; and the ways runs start at them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from workers.confinement import probes
+from workers.warm import proofs
 
 
 @cache
@@ -15,3 +16,8 @@ def offered() -> list[int]:
     with tempfile.TemporaryDirectory() as directory:
         higher = (2, 3, 4)
         return [1, *(level for level in higher if not probes.probe(level, Path(directory)))]
+
+
+def ways() -> list[str]:
+    """Fresh at each level, and warm at those where a fork can be confined so far: "1", "1 warm", "2" ..."""
+    return [f"{level}{how}" for level in offered() for how in ("", " warm") if not how or level <= proofs.FURTHEST]

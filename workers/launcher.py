@@ -1,10 +1,10 @@
-"""The launcher: a small program of its own that minds one local run, `launcher.py <directory> [<until>]`.
+"""The launcher: a small process of its own that minds one local run.
 
-It knows no database, no broker and no secret but those of its run, which come through its standard input, as a JSON
-object by variable, for the environment of what it starts. It outlives the worker that started it: how the run ended
-stands in its directory, put there by one rename when nothing of the run is alive any more. A failure of the launcher
-itself leaves no outcome, so that it never becomes the user's verdict. After `until`, by the monotonic clock, it starts
-nothing any more. It starts once per run, hence the few and light imports.
+It is a program, `launcher.py <directory> [<until>]`, or a warm parent's fork. It knows no database, no broker and no
+secret but those of its run, which a pipe brings it, as a JSON object by variable, for the environment of what it
+starts. It outlives the worker that started it: how the run ended stands in its directory, put there by one rename when
+nothing of the run is alive any more. A failure of the launcher itself leaves no outcome, so that it never becomes the
+user's verdict. After `until`, by the monotonic clock, it starts nothing any more. Its imports are few and light.
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
@@ -29,7 +29,7 @@ from workers.confinement.program import Program, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 TICK = 1.0  # the longest time between two looks at beat and deadline
@@ -98,7 +98,7 @@ class Limits:
 class Spec:
     """What launch.json asks for, and what lies there before; words of the user are bytes, whatever the locale."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
+    def __init__(self, given: dict[str, Any], kind: type[Program] = Program) -> None:
         self.measured = encoded(given.get("measured", given["work"]))
         self.given = list(file_lengths(self.measured))  # inputs are not the run's own
         self.stdout_file: str | None = given.get("stdout_file")
@@ -106,7 +106,7 @@ class Spec:
         self.grace_seconds: float = given["grace_seconds"]
         self.patience_seconds: float = given["patience_seconds"]
         known = {name: given[name] for name in ("argv", "environment", "work")}
-        self.program = Program({**known, "resources": resources(self.limits, self.given, given.get("address_space"))})
+        self.program = kind({**known, "resources": resources(self.limits, self.given, given.get("address_space"))})
         confinement = {"memory_bytes": self.limits.memory_bytes, **given.get("confinement", {})}
         self.cage: Cage = LEVELS[confinement.get("level", 1)](confinement, given.get("measured", given["work"]))
 
@@ -239,8 +239,9 @@ class Minded:
         self.stop_asked = True
 
     def run(self) -> dict[str, object]:
+        """How it ended, when nothing of it lives any more."""
         try:
-            self.start()
+            self.hear_start()
             self.watch()
         finally:
             self.end_all()
@@ -253,22 +254,27 @@ class Minded:
         self.judge(self.code)
         return self.outcome(self.code)
 
-    def start(self) -> None:
+    def fork(self) -> bool:
+        """Start it; True in the child, which is to `become` the program. Raises OSError."""
         if time.monotonic() > self.until:
             sys.exit("it was not started in time")
         self.cage.open()
-        telling, writing = os.pipe()
-        launcher = os.getpid()
+        self.telling, self.writing = os.pipe()
+        self.launcher = os.getpid()
         self.main = os.fork()
         self.wall = self.main if self.cage.walled else None
-        if self.main == 0:
-            os.dup2(self.stdout.writing, 1)
-            os.dup2(self.stderr.writing, 2)
-            self.cage.become(self.spec.program, launcher, writing)
+        return self.main == 0
+
+    def become(self) -> None:
+        os.dup2(self.stdout.writing, 1)
+        os.dup2(self.stderr.writing, 2)
+        self.cage.become(self.spec.program, self.launcher, self.writing)
+
+    def hear_start(self) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for end in (writing, self.stdout.writing, self.stderr.writing):
+        for end in (self.writing, self.stdout.writing, self.stderr.writing):
             os.close(end)
-        with open(telling, "rb") as told:
+        with open(self.telling, "rb") as told:
             if problem := told.read().decode():
                 self.end_for(Reason.CANNOT_START, problem)
         if self.cage.reading is not None:
@@ -627,24 +633,22 @@ def claim() -> bool:
 
 
 def write_json(name: str, content: dict[str, object]) -> None:
+    """It need not outlast the machine's power: what a run of an earlier boot left is asked for nothing any more."""
     with open(name, "w", encoding="utf-8") as file:
         json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def publish(outcome: dict[str, object]) -> None:
     write_json("outcome.new", outcome)
     os.rename("outcome.new", "outcome.json")
-    os.fsync(os.open(".", os.O_RDONLY))
 
 
-def settle(directory: str) -> None:
-    """Be at home in the run's directory, deaf until there is something to mind, with nothing of the starter's open."""
+def settle(directory: str, last: int = 2) -> None:
+    """Be at home in the run's directory, deaf until there is something to mind, with nothing open beyond this one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     os.chdir(directory)
     os.umask(0o077)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
     log = os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
@@ -652,22 +656,36 @@ def settle(directory: str) -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def told_secrets() -> dict[str, str]:
-    with open(0, "rb", closefd=False) as told:
-        return json.loads(told.read() or "{}")  # type: ignore[no-any-return]
+def mind(
+    secrets: dict[str, str], until: float, kind: type[Program] = Program, line: int | None = None
+) -> Callable[[], None] | None:
+    """See the run of this directory to its end, unless another launcher does. The line ends when this is settled.
 
-
-def main() -> None:
-    secrets = told_secrets()
-    settle(sys.argv[1])
+    In the forked child: what turns it into the program, for its caller to call with nothing of the launcher around it.
+    """
     if os.path.exists("outcome.json") or os.path.exists("launched.json"):
-        return
+        return None
     with open("launch.json", encoding="utf-8") as file:
         given = json.load(file)
     given["environment"].update(secrets)
-    spec = Spec(given)
-    if claim():
-        publish(Minded(spec, *map(float, sys.argv[2:])).run())
+    spec = Spec(given, kind)
+    if not claim():
+        return None
+    if line is not None:
+        os.close(line)
+    minded = Minded(spec, until)
+    if minded.fork():
+        return minded.become
+    publish(minded.run())
+    return None
+
+
+def main() -> None:
+    with open(0, "rb", closefd=False) as told:
+        secrets = json.loads(told.read() or "{}")
+    settle(sys.argv[1])
+    if become := mind(secrets, float((*sys.argv, "inf")[2])):
+        become()
 
 
 if __name__ == "__main__":

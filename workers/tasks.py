@@ -31,6 +31,7 @@ from workers.languages import language
 from workers.runners import runner
 from workers.runners.local import HOST
 from workers.sweep import sweep as sweep_once
+from workers.warm import lines, proofs
 from workers.workspace import short_of_disk
 
 REPORT_SECONDS = 30.0
@@ -143,6 +144,9 @@ def _probe(**_: object) -> None:
     level = probes.level()
     if level < settings().portal_min_level:
         log.warning("no run is begun: this worker confines them at level %s only; flask doctor tells why", level)
+    if settings().portal_warm:
+        lines.open_nursery()
+        proofs.prepare()
 
 
 @signals.worker_process_init.connect

@@ -33,7 +33,8 @@ from portal.settings import settings
 from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
 from workers.confinement import probes
-from workers.languages import Language, address_space, language, readable
+from workers.languages import Language, address_space, language, readable, warm
+from workers.warm import proofs
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
@@ -212,10 +213,16 @@ class Workspace:
                 "limits": asdict(self.work.limits),
                 "address_space": address_space(spoken, self.work.limits.memory_bytes),
                 "confinement": self._confinement(spoken),
+                "warm": self._warm(spoken),
                 "grace_seconds": GRACE_SECONDS,
                 "patience_seconds": 2 * settings().portal_lease_seconds,
             },
         )
+
+    def _warm(self, spoken: Language) -> tuple[str, ...] | None:
+        """The warm parent whose fork the program shall be, where one can be confined as far as any other run."""
+        wanted = warm(spoken, self.work) if settings().portal_warm else None
+        return wanted if wanted and proofs.holds(wanted) else None
 
     def _confinement(self, spoken: Language) -> dict[str, object]:
         """What it may read: its language's programs, the directories that its backend names, and what was written

@@ -23,8 +23,9 @@ import yaml
 
 from tests.attacks.listed import LISTS
 from tests.levels import offered
-from workers.confinement import landlock, probes
+from workers.confinement import landlock
 from workers.installed import homes
+from workers.runners import local
 
 PRISONER = Path(__file__).with_name("prisoner.py")
 TABLE = yaml.safe_load((LISTS / "confinement.yaml").read_text("utf-8"))
@@ -116,7 +117,7 @@ class World:
         (space / "launch.json").write_text(json.dumps(spec))
         for path in (space, *space.rglob("*")):
             os.chown(path, self.user, self.user)
-        launcher = [self.python, "-I", "-S", str(probes.LAUNCHER), str(space)]
+        launcher = [self.python, "-I", "-S", str(local.LAUNCHER), str(space)]
         subprocess.run(launcher, env={"PATH": os.defpath}, cwd="/", timeout=2 * PATIENCE, check=False, **self.as_user)
         assert (space / "outcome.json").exists(), (space / "launcher.log").read_text()
         return Run(work, json.loads((space / "outcome.json").read_text()))

@@ -11,16 +11,30 @@ from sqlalchemy.orm import Session
 
 from portal.models import Submission
 from portal.services import results
-from portal.settings import settings
+from portal.settings import Settings, settings
 from tests.making import make_job, make_task, submitted
+from tests.servers import eventually
+from workers.warm import lines
+
+
+@pytest.fixture(scope="session")
+def nursery() -> None:
+    """The usual warm interpreters, for the rest of this process."""
+    lines.open_nursery()
+    for modules in Settings().warm_modules:
+        eventually(lambda modules=modules: lines.is_open((*lines.BARE, *modules)))
 
 
 @pytest.fixture
 def level(data: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How far runs are confined, of those levels that a module asks for."""
-    monkeypatch.setenv("PORTAL_LEVEL", str(request.param))
+    """How far runs are confined, of those levels that a module asks for; and whether they are forks of warm parents."""
+    level, _, warm = str(request.param).partition(" ")
+    if warm:
+        request.getfixturevalue("nursery")
+    monkeypatch.setenv("PORTAL_LEVEL", level)
+    monkeypatch.setenv("PORTAL_WARM", str(bool(warm)))
     settings.cache_clear()
-    return int(request.param)
+    return int(level)
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from portal.domain.drafts import ParameterDraft, TaskDraft
 from portal.domain.states import State
 from portal.models import Batch, Task
 from portal.services import tasks
-from tests.levels import offered
+from tests.levels import ways
 from tests.making import make_job, make_task
 
-pytestmark = [pytest.mark.usefixtures("level"), pytest.mark.parametrize("level", offered(), indirect=True)]
+pytestmark = [pytest.mark.usefixtures("level"), pytest.mark.parametrize("level", ways(), indirect=True)]
 
 NASTY = [
     "-1", "1e-5", "a_b", "2026-11-21", " ", "  two  ", "", "'", '"', "'\"'\"", "😀", "é", "e\u0301", "\n", "a\nb\n",

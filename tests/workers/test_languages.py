@@ -15,9 +15,9 @@ from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.models import Run, Submission
 from portal.services import logs, results
-from tests.levels import offered
+from tests.levels import ways
 
-pytestmark = [pytest.mark.usefixtures("level"), pytest.mark.parametrize("level", offered(), indirect=True)]
+pytestmark = [pytest.mark.usefixtures("level"), pytest.mark.parametrize("level", ways(), indirect=True)]
 
 ODD = 'it\'s "a" $(id) `b` \\ %41 😀\nline two\ttab '
 PARAMETERS = (

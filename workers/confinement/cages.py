@@ -9,7 +9,7 @@ import sys
 
 from workers.confinement import cgroups, landlock, places, seccomp, slots, ways
 from workers.confinement.first import INSIDE, PROCESSES
-from workers.confinement.kernel import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, drop_capabilities, prctl
+from workers.confinement.kernel import PR_SET_NO_NEW_PRIVS, drop_capabilities, end_with, prctl
 from workers.confinement.program import Program, reset_signals
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ class Cage:
     def open(self) -> None:
         """Take what the run needs for itself. Raises OSError."""
 
-    def become(self, program: Program, launcher: int, telling: int) -> NoReturn:
+    def become(self, program: Program, launcher: int, telling: int) -> None:
         """In the forked child: turn into the program."""
         die_with(launcher)
         program.become(telling, self.shut)
@@ -78,11 +78,11 @@ class Fence(Cage):
             raise OSError("this kernel's Landlock is missing or too old")
 
     def shut(self) -> None:
-        drop_capabilities()
         program = seccomp.filter_for(walled=False, network=self.network)
         own = [*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"]
         devices = [f"/dev/{name}" for name in places.DEVICES]
         landlock.restrict([*own, *self.readable, *self.files], [*devices, self.measured], self.network)
+        drop_capabilities()
         seccomp.install(program)
 
 
@@ -228,10 +228,8 @@ LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, 3: Room, 4: Cell}
 
 
 def die_with(launcher: int) -> None:
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    if os.getppid() != launcher:
-        os._exit(127)
+    end_with(launcher)
 
 
 def in_memory(content: bytes) -> int:

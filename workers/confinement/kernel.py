@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
+import struct
+from functools import cache
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 36, 38
 CLONE_NEWNS = 0x20000
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 LAST_CAPABILITY = "/proc/sys/kernel/cap_last_cap"
+CAPSET = {"x86_64": 126, "aarch64": 91}
+CAPABILITY_VERSION = 0x20080522
 
 
 def prctl(option: int, value: int, more: object = 0) -> None:
     words = [ctypes.c_ulong(value), more if more else ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)]
     check(LIBC.prctl(option, *words), f"prctl {option}")
+
+
+def end_with(parent: int) -> None:
+    """Be killed when the parent dies, which may have happened just now."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(127)
 
 
 def syscall(number: int, *arguments: object) -> int:
@@ -34,11 +46,18 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
 
 
 def drop_capabilities() -> None:
-    """None is left after the next exec, not even root's; nothing to do for an ordinary user."""
+    """None is left, not even root's, now and after an exec; nothing to do for an ordinary user."""
     if os.geteuid() == 0:
-        with open(LAST_CAPABILITY, encoding="ascii") as last:
-            for capability in range(int(last.read()) + 1):
-                prctl(PR_CAPBSET_DROP, capability)
+        for capability in range(last_capability() + 1):
+            prctl(PR_CAPBSET_DROP, capability)
+        head, none = struct.pack("=Ii", CAPABILITY_VERSION, 0), bytes(24)
+        syscall(CAPSET[os.uname().machine], head, none)
+
+
+@cache
+def last_capability() -> int:
+    with open(LAST_CAPABILITY, encoding="ascii") as last:
+        return int(last.read())
 
 
 def check(answer: int, what: str) -> int:

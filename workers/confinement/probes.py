@@ -24,9 +24,14 @@ from uuid import uuid4
 from portal.settings import settings
 from workers.confinement import landlock
 from workers.installed import homes
+from workers.languages.python import DRIVER
+from workers.runners import local
+from workers.warm import lines
+from workers.warm.nursery import Key
 
 STRICTEST, LOWEST = 4, 1
-LAUNCHER = Path(__file__).parents[1] / "launcher.py"
+STARTED: dict[str, Any] = {"env": {"PATH": os.defpath}, "cwd": "/", "stdin": subprocess.DEVNULL}
+TASK = "import runpy, sys\nsys.argv.append({tried!r})\nrunpy.run_path({program!r}, run_name='__main__')\n"
 PROGRAM = Path(__file__).with_name("probe.py")
 PATIENCE = 20
 PREFIX = "probe."
@@ -74,8 +79,8 @@ def _found(most: int) -> Found:
     return Found(LOWEST, failed)
 
 
-def probe(level: int, directory: Path) -> dict[str, str]:
-    """What does not hold at this level: {probe: sentence}; nothing where it works."""
+def probe(level: int, directory: Path, warm: Key | None = None) -> dict[str, str]:
+    """What does not hold at this level: {probe: sentence}; nothing where it works. `warm`: of this parent's forks."""
     mark = uuid4().hex
     left = [Path(place, f"portal-probe-{mark}") for place in ("/tmp", "/dev/shm", "/var/tmp")]  # noqa: S108
     try:
@@ -83,7 +88,7 @@ def probe(level: int, directory: Path) -> dict[str, str]:
             kept = space.parent / "kept"
             kept.touch(mode=0o600)
             tried = {"file": str(kept), "pid": os.getpid(), "port": port, "left": list(map(str, left))}
-            why = _run(level, space, tried)
+            why = _run(level, space, tried, warm)
             return {"start": why} if why else dict(_holes(level, space, left))
     except (OSError, subprocess.SubprocessError, ValueError) as failure:
         return {"start": f"{failure}"}
@@ -92,25 +97,39 @@ def probe(level: int, directory: Path) -> dict[str, str]:
             each.unlink(missing_ok=True)
 
 
-def _run(level: int, space: Path, tried: dict[str, Any]) -> str:
+def _run(level: int, space: Path, tried: dict[str, Any], warm: Key | None) -> str:
     """Why the program could not even be run, if it could not."""
     work = space / "tmp" / "work"
     work.mkdir(parents=True, mode=0o700)
-    program = shutil.copy(PROGRAM, space)
     spec = {
-        "argv": [sys.executable, "-I", "-S", program, json.dumps(tried)],
+        "argv": _words(space, json.dumps(tried)),
         "environment": {"PATH": os.defpath},
         "work": str(work),
         "measured": str(space / "tmp"),
         "limits": {"wall_seconds": PATIENCE},
         "grace_seconds": 0,
         "patience_seconds": 2 * PATIENCE,
-        "confinement": {"level": level, "readable": homes(sys.executable), "files": [program]},
+        "confinement": {
+            "level": level,
+            "readable": homes(sys.executable),
+            "files": [str(each) for each in space.iterdir() if each.is_file()],
+        },
     }
     (space / "launch.json").write_text(json.dumps(spec), "utf-8")
-    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(space)]
-    subprocess.run(launcher, env={"PATH": os.defpath}, cwd="/", stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False)
+    if warm is None:
+        launcher = [sys.executable, "-I", "-S", str(local.LAUNCHER), str(space)]
+        subprocess.run(launcher, **STARTED, timeout=PATIENCE, check=False)
+    elif lines.ordered(warm, space, time.monotonic() + PATIENCE, inside=True, secrets={}):
+        local.wait(local.handle(space), PATIENCE)
     return _why(space)
+
+
+def _words(space: Path, tried: str) -> list[str]:
+    """What starts the program, as Python of a task: thus a warm parent's fork runs it in itself."""
+    program, driver = (str(shutil.copy(each, space)) for each in (PROGRAM, DRIVER))
+    (space / "task.py").write_text(TASK.format(program=program, tried=tried), "utf-8")
+    (space / "values.json").write_text('{"names": {}, "files": {}}', "utf-8")
+    return [sys.executable, "-s", driver]
 
 
 def _why(space: Path) -> str:

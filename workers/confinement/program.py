@@ -30,7 +30,7 @@ class Program:
         self.work = encoded(given["work"])
         self.limits: list[tuple[int, int, int]] = given["resources"]
 
-    def become(self, telling: int, before: Callable[[], None]) -> NoReturn:
+    def become(self, telling: int, before: Callable[[], None]) -> None:
         """In a forked child: turn into it, or tell why not. All other descriptors close on exec."""
         try:
             os.setsid()
@@ -38,13 +38,16 @@ class Program:
             self.enter()
             for limit in self.limits:
                 set_limit(*limit)
-            places = self.places()
-            before()
-            self.execute(places)
+            self.begin(before)
         except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
             os.write(telling, self.why_not(problem).encode())
-        finally:
             os._exit(127)
+
+    def begin(self, before: Callable[[], None]) -> None:
+        """The places are asked for while Python's own files can still be read."""
+        places = self.places()
+        before()
+        self.execute(places)
 
     def enter(self) -> None:
         try:
@@ -53,13 +56,13 @@ class Program:
             raise OSError(f"its work directory cannot be entered ({problem.strerror})") from problem
 
     def places(self) -> list[bytes]:
-        """Where it may lie. Asked for while Python's own files can still be read."""
+        """Where it may lie."""
         if b"/" in self.argv[0]:
             return [self.argv[0]]
         paths = self.environment.get(b"PATH", os.fsencode(os.defpath)).split(b":")
         return [os.path.join(each, self.argv[0]) for each in paths]
 
-    def execute(self, places: list[bytes]) -> None:
+    def execute(self, places: list[bytes]) -> NoReturn:
         """What keeps one that is there from being started is told rather than that it is nowhere."""
         told: OSError | None = None
         for place in places:

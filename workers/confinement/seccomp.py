@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import struct
+from functools import cache
 
 from workers.confinement.kernel import PR_SET_SECCOMP, prctl
 
@@ -59,6 +60,7 @@ class NotKnown(OSError):
     """This kind of processor has other numbers for its system calls."""
 
 
+@cache
 def filter_for(walled: bool, network: bool) -> bytes:
     """The filter as the kernel reads it; what leads to other processes only inside walls. Raises NotKnown."""
     if os.uname().machine not in MACHINES:

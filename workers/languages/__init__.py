@@ -6,6 +6,8 @@ ADDRESS_ROOM (the bytes that a process of it may reserve beyond its memory limit
 for some programs reserve what they never use), and has
 `unavailable(options) -> str | None`: why this machine cannot run it;
 `prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start;
+`warm(work) -> tuple[str, ...] | None`, if a warm parent can run it: the parent's interpreter, language and modules, or
+None where this very work must start fresh;
 `readable(options) -> list[str]`, if its programs may lie elsewhere than the system's: the directories they lie in.
 """
 
@@ -31,6 +33,12 @@ def readable(spoken: Language, options: Mapping[str, str]) -> list[str]:
     """The directories beside the system's that programs of this language lie in."""
     own: Callable[[Mapping[str, str]], list[str]] | None = getattr(spoken, "readable", None)
     return own(options) if own else []
+
+
+def warm(spoken: Language, work: Work) -> tuple[str, ...] | None:
+    """The warm parent that runs it best; None: it starts fresh."""
+    own: Callable[[Work], tuple[str, ...] | None] | None = getattr(spoken, "warm", None)
+    return own(work) if own else None
 
 
 def address_space(spoken: Language, memory: int | None) -> int | None:

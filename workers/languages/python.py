@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from portal.domain.parameters import Kind
 from portal.domain.work import Work
+from portal.settings import settings
 from workers import open_files
 from workers.installed import homes
 
@@ -22,6 +24,8 @@ HINT = (
     "runs in a directory of its own; any file in it that matches an output ending is kept."
 )
 ADDRESS_ROOM = 8_000_000_000  # libraries with a thread per processor reserve much and use little
+PRELOAD = "preload"  # the option of a backend with an interpreter of its own: the modules that its warm parent has
+READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "NPY_", "NUMEXPR_")
 DRIVER = Path(__file__).parent / "drivers" / "driver.py"
 
 
@@ -40,6 +44,32 @@ def prepare(work: Work, space: Path) -> list[str]:
     (space / "values.json").write_text(json.dumps(values), "utf-8")
     shutil.copyfile(DRIVER, space / "driver.py")
     return [_interpreter(work.placement.options), "-s", "-u", str(space / "driver.py")]
+
+
+def warm(work: Work) -> tuple[str, ...] | None:
+    """The leanest parent that has what the code imports; with a backend's own interpreter, what the backend lists."""
+    options = work.placement.options
+    if any(name.startswith(READ_AT_START) for name in (*work.variables, *work.secrets)):
+        return None
+    if "python" in options:
+        return (options["python"], "python", *options[PRELOAD].split()) if options.get(PRELOAD) else None
+    return (sys.executable, "python", *_leanest(_imported(work.code), settings().warm_modules))
+
+
+def _leanest(imported: set[str], sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Of the sets that have most of it."""
+    return max(sets, key=lambda each: len(imported & {name.partition(".")[0] for name in each}))
+
+
+def _imported(code: str) -> set[str]:
+    """The packages that the code names in its imports."""
+    try:
+        found = list(ast.walk(ast.parse(code)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    names = [alias.name for each in found if isinstance(each, ast.Import) for alias in each.names]
+    names += [each.module for each in found if isinstance(each, ast.ImportFrom) and each.module]
+    return {name.partition(".")[0] for name in names}
 
 
 def _interpreter(options: Mapping[str, str]) -> str:

@@ -1,8 +1,12 @@
-"""This machine: each run is minded by a launcher of its own, which outlives the worker that started it."""
+"""This machine: each run is minded by a launcher of its own, which outlives the worker that started it.
+
+The launcher is a warm parent's fork where there is one, and a program of its own where there is none.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -18,6 +22,7 @@ from typing import Any
 from portal.domain.errors import Lost
 from portal.domain.verdict import Outcome
 from workers.runners import NONE, Handle
+from workers.warm import lines
 
 LABEL = "This machine"
 LAUNCHER = Path(__file__).parents[1] / "launcher.py"
@@ -54,6 +59,19 @@ def start(handle: Handle, until: float | None = None, secrets: Mapping[str, str]
         return
     if until is not None and time.monotonic() > until:
         raise Lost("it was not started in time")
+    if not _is_ordered(Path(space), math.inf if until is None else until, secrets):
+        _start_fresh(space, until, secrets)
+
+
+def _is_ordered(space: Path, until: float, secrets: Mapping[str, str]) -> bool:
+    """Whether a warm parent has taken it: the one that it wants, or the bare one, which may be as good as that."""
+    wanted = tuple((_json(space / "launch.json") or {}).get("warm") or ())
+    ways = {wanted: True} if wanted else {}
+    ways.setdefault(lines.BARE, wanted[: len(lines.BARE)] == lines.BARE)
+    return any(lines.ordered(key, space, until, inside, secrets) for key, inside in ways.items())
+
+
+def _start_fresh(space: str, until: float | None, secrets: Mapping[str, str]) -> None:
     _started[space] = subprocess.Popen(
         [sys.executable, "-I", "-S", str(LAUNCHER), space, *([] if until is None else [str(until)])],
         stdin=subprocess.PIPE if secrets else subprocess.DEVNULL,
@@ -196,9 +214,10 @@ def _outcome(space: Path) -> Outcome | None:
 
 
 def _json(file: Path) -> dict[str, Any] | None:
+    """What stands there. A file that the machine's end cut short is of an earlier boot, of which nothing lives."""
     try:
         told: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
     return told
 

@@ -1,0 +1,101 @@
+"""How a worker gives a warm parent an order. No line, or no answer, means that it starts a launcher itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from workers.warm import words
+from workers.warm.nursery import Key
+
+NURSERY = Path(__file__).with_name("nursery.py")
+BARE: Key = (sys.executable, "python")
+ANSWER_SECONDS = 1.0
+START_SECONDS = 10.0
+AGAIN_SECONDS = 0.25
+
+log = logging.getLogger(__name__)
+_requests: socket.socket | None = None
+_lines: dict[Key, socket.socket] = {}
+_asked: dict[Key, float] = {}  # when a parent was asked for in vain
+
+
+def open_nursery() -> None:
+    """In a worker's main process, before its pool: a nursery for all of them, made anew when it dies."""
+    global _requests
+    _requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _requests.settimeout(ANSWER_SECONDS)
+    threading.Thread(target=_keep, args=(theirs,), name="nursery", daemon=True).start()
+
+
+def _keep(requests: socket.socket) -> None:
+    """It dies with this thread, which lives as long as its process."""
+    while True:
+        told = [sys.executable, "-I", "-S", str(NURSERY), str(requests.fileno())]
+        ended = subprocess.Popen(
+            told, pass_fds=(requests.fileno(),), env={"PATH": os.defpath}, cwd="/", stdin=subprocess.DEVNULL
+        ).wait()
+        log.warning("the nursery of warm interpreters ended (%s) and is started again", ended)
+        time.sleep(AGAIN_SECONDS)
+
+
+def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[str, str]) -> bool:
+    """Whether a parent's child has become the launcher of the run that is described there.
+
+    `inside`: it runs the program in itself; else it starts the program as any launcher does.
+    """
+    line = _line(key)
+    return line is not None and _given(line, key, {"space": str(space), "until": until, "inside": inside}, secrets)
+
+
+def is_open(key: Key) -> bool:
+    """Whether this parent takes orders; if it does not yet, it is told to get ready."""
+    return _line(key) is not None
+
+
+def _line(key: Key) -> socket.socket | None:
+    if key not in _lines and time.monotonic() - _asked.get(key, -AGAIN_SECONDS) >= AGAIN_SECONDS:
+        _asked[key] = time.monotonic()
+        if found := _asked_for(key):
+            _lines[key] = found
+    return _lines.get(key)
+
+
+def _asked_for(key: Key) -> socket.socket | None:
+    if _requests is None:
+        return None
+    mine, theirs = socket.socketpair()
+    with mine, suppress(OSError, EOFError):
+        mine.settimeout(ANSWER_SECONDS)
+        with theirs:
+            words.say(_requests, key, theirs.fileno())
+        _, found = words.hear(mine)
+        line = socket.socket(fileno=found)
+        line.settimeout(START_SECONDS)
+        return line
+    return None
+
+
+def _given(line: socket.socket, key: Key, order: Mapping[str, object], secrets: Mapping[str, str]) -> bool:
+    mine, theirs = socket.socketpair()
+    with mine:
+        mine.settimeout(START_SECONDS)
+        try:
+            with theirs:
+                words.say(line, order, theirs.fileno())
+            mine.sendall(json.dumps(secrets).encode())
+            mine.shutdown(socket.SHUT_WR)
+            mine.recv(1)
+        except OSError as failure:
+            log.warning("a warm parent gave no answer: %s", failure)
+            _lines.pop(key).close()
+    return Path(str(order["space"]), "launched.json").exists()

@@ -1,0 +1,121 @@
+"""Python that is warm: a fork runs the driver in itself, and ends as an interpreter does."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import os
+import signal
+import sys
+import threading
+import types
+from contextlib import suppress
+from importlib import import_module
+
+from workers.confinement import program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, NoReturn
+
+NAME = "driver.py"
+DRIVER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "languages", "drivers", NAME)
+OURS = "workers"
+OF_THE_DRIVER = ("io", "json", "linecache", "os", "sys", "traceback", "types")
+HANDLED: dict[signal.Signals, Any] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGPIPE: signal.SIG_IGN,
+    signal.SIGXFSZ: signal.SIG_IGN,
+}
+FIRST = 3  # of the descriptors that a fresh program has none of
+
+with open(DRIVER, encoding="utf-8") as driver:
+    code = compile(driver.read(), DRIVER, "exec")
+
+
+class Program(program.Program):
+    """The parent's own interpreter: its last word but one is the driver."""
+
+    def begin(self, before: Callable[[], None]) -> None:
+        for number, handled in HANDLED.items():
+            signal.signal(number, handled)
+        forget_the_parent()
+        sys.argv = [os.fsdecode(self.argv[-1])]
+        os.environ.clear()
+        os.environb.update(self.environment)
+        before()
+        os.closerange(FIRST, os.sysconf("SC_OPEN_MAX"))
+
+
+def load(modules: list[str]) -> None:
+    for each in (*OF_THE_DRIVER, *modules):
+        import_module(each)
+
+
+def forget_the_parent() -> None:
+    """What a fresh interpreter would not have: our own modules, and the same chance as all other forks."""
+    for name in [each for each in sys.modules if each.partition(".")[0] == OURS]:
+        del sys.modules[name]
+    if numbers := sys.modules.get("numpy.random"):
+        numbers.seed()
+
+
+def run() -> NoReturn:
+    """The driver, as the main module; then everything that an interpreter does at its end."""
+    main = types.ModuleType("__main__")
+    main.__dict__["__file__"] = sys.argv[0]
+    sys.modules["__main__"] = main
+    try:
+        exec(code, main.__dict__)  # noqa: S102 - it is the driver
+        status = 0
+    except SystemExit as leaving:
+        status = status_of(leaving)
+    except BaseException as error:  # noqa: BLE001 - whatever the program raised
+        status = failed(error)
+    leave(status)
+
+
+def status_of(leaving: SystemExit) -> int:
+    if leaving.code is None or isinstance(leaving.code, int):
+        return (leaving.code or 0) & 0xFF
+    sys.stderr.write(f"{leaving.code}\n")
+    return 1
+
+
+def failed(error: BaseException) -> int:
+    try:
+        sys.excepthook(type(error), error, from_driver(error.__traceback__))
+    except BaseException as another:  # noqa: BLE001 - the program's own hook
+        sys.__excepthook__(type(another), another, another.__traceback__)
+    return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+
+def from_driver(trace: TracebackType | None) -> TracebackType | None:
+    while trace and trace.tb_frame.f_code is not code:
+        trace = trace.tb_next
+    return trace
+
+
+def leave(status: int) -> NoReturn:
+    """Threads end, what was registered is called, what is open is written; modules are not taken down one by one."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.modules["__main__"].__dict__.clear()
+        gc.collect()
+        write_open_files()
+    finally:
+        if status < 0:
+            signal.signal(-status, signal.SIG_DFL)
+            os.kill(os.getpid(), -status)
+        os._exit(status)
+
+
+def write_open_files() -> None:
+    for each in gc.get_objects():
+        if isinstance(each, io.IOBase):
+            with suppress(Exception):
+                each.flush()

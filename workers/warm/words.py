@@ -1,0 +1,53 @@
+"""What goes between workers, the nursery and parents: JSON in one piece, with one end of a line for the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LONGEST = 65_536  # bytes
+
+
+def say(way: socket.socket, words: Any, descriptor: int) -> None:
+    socket.send_fds(way, [json.dumps(words).encode()], [descriptor])
+
+
+def hear(way: socket.socket) -> tuple[Any, int]:
+    """Raises EOFError when nobody can say anything any more."""
+    words, descriptors, _, _ = socket.recv_fds(way, LONGEST, 1)
+    if not descriptors:
+        raise EOFError("there is nobody at the other end")
+    return json.loads(words), descriptors[0]
+
+
+def wanted(way: socket.socket) -> tuple[Any, int]:
+    """The next words whose answer somebody still waits for. Raises EOFError."""
+    while True:
+        words, line = hear(way)
+        if is_held(line):
+            return words, line
+        os.close(line)
+
+
+def rest(line: int) -> bytes:
+    """All that is said on a line, up to its end."""
+    with open(line, "rb", closefd=False) as said:
+        return said.read()
+
+
+def is_held(line: int) -> bool:
+    poll = select.poll()
+    poll.register(line, 0)  # the other end's closing is told unasked
+    return not poll.poll(0)
+
+
+def can_be_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
