@@ -23,9 +23,12 @@ import yaml
 
 from tests.attacks.listed import LISTS
 from tests.levels import offered
+from tests.servers import ROOT, eventually
 from workers.confinement import landlock
 from workers.installed import homes
+from workers.languages.python import DRIVER
 from workers.runners import local
+from workers.warm import proofs
 
 PRISONER = Path(__file__).with_name("prisoner.py")
 TABLE = yaml.safe_load((LISTS / "confinement.yaml").read_text("utf-8"))
@@ -47,15 +50,29 @@ for address in (given["broker"], "\\0" + given["abstract"]):
 print(json.dumps([each.getsockname()[1] for each in listening[:2]]), flush=True)
 time.sleep(600)
 """
+STARTER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from workers.warm import lines
+lines.open_nursery()
+for space in sys.stdin:
+    while not lines.is_open(lines.BARE):
+        time.sleep(0.05)
+    started = lines.ordered(lines.BARE, Path(space.strip()), time.monotonic() + 60, True, {})
+    print("started" if started else "not started", flush=True)
+"""
+TASK = "import runpy, sys\nsys.argv += {words!r}\nrunpy.run_path({program!r}, run_name='__main__')\n"
 
 
 @dataclass
 class World:
-    """A service with its data, as one user started it; and the runs that try to get at it."""
+    """A service with its data, as one user started it; and the runs that try to get at it, fresh or of warm parents."""
 
     root: Path
     user: int
     python: str
+    warm: bool
     secret: str = field(default_factory=lambda: f"planted-{uuid4().hex}")
     mark: str = field(default_factory=lambda: f"portal-attack-{uuid4().hex}")
 
@@ -76,6 +93,10 @@ class World:
         )  # fmt: skip
         assert self.service.stdout is not None
         self.ports = json.loads(self.service.stdout.readline())
+        self.starter = subprocess.Popen(
+            [self.python, "-c", STARTER, str(ROOT)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **self.as_user,
+        )  # fmt: skip
 
     @property
     def as_user(self) -> dict[str, Any]:
@@ -98,9 +119,9 @@ class World:
         work.mkdir(parents=True)
         ports = {"service": self.service.pid, "port": self.ports[0], "datagrams": self.ports[1]}
         (space / "given.json").write_text(json.dumps(self.given | ports))
-        program = shutil.copy(PRISONER, space)
+        argv = self.words(space, [str(space / "given.json"), *names])
         spec = {
-            "argv": [self.python, "-I", "-S", program, str(space / "given.json"), *names],
+            "argv": argv,
             "environment": {"PATH": os.defpath},
             "work": str(work),
             "measured": str(space / "tmp"),
@@ -111,16 +132,36 @@ class World:
                 "level": level,
                 "readable": homes(self.python),
                 "hidden": [str(self.data)],
-                "files": [program, str(space / "given.json")],
+                "files": [str(each) for each in space.iterdir() if each.is_file()],
             },
         }
         (space / "launch.json").write_text(json.dumps(spec))
         for path in (space, *space.rglob("*")):
             os.chown(path, self.user, self.user)
-        launcher = [self.python, "-I", "-S", str(local.LAUNCHER), str(space)]
-        subprocess.run(launcher, env={"PATH": os.defpath}, cwd="/", timeout=2 * PATIENCE, check=False, **self.as_user)
-        assert (space / "outcome.json").exists(), (space / "launcher.log").read_text()
+        self.launch(space)
         return Run(work, json.loads((space / "outcome.json").read_text()))
+
+    def words(self, space: Path, words: list[str]) -> list[str]:
+        """What starts the prisoner: itself, or as the task of the driver, which a warm parent's fork runs in itself."""
+        program = str(shutil.copy(PRISONER, space))
+        if not self.warm:
+            return [self.python, "-I", "-S", program, *words]
+        (space / "task.py").write_text(TASK.format(program=program, words=words))
+        (space / "values.json").write_text('{"names": {}, "files": {}}')
+        return [self.python, str(shutil.copy(DRIVER, space))]
+
+    def launch(self, space: Path) -> None:
+        """See it to its end, by a launcher that this world's user starts."""
+        if self.warm:
+            assert self.starter.stdin is not None and self.starter.stdout is not None
+            print(space, file=self.starter.stdin, flush=True)
+            assert self.starter.stdout.readline() == "started\n"
+            eventually(lambda: (space / "outcome.json").exists(), 2 * PATIENCE, pause=0.02)
+        else:
+            words = [self.python, "-I", "-S", str(local.LAUNCHER), str(space)]
+            alone: dict[str, Any] = {"env": {"PATH": os.defpath}, "cwd": "/", "check": False}
+            subprocess.run(words, timeout=2 * PATIENCE, **alone, **self.as_user)
+        assert (space / "outcome.json").exists(), (space / "launcher.log").read_text()
 
     def quiet(self, level: int) -> dict[str, Any]:
         """What a run got into that tried all that disturbs nobody."""
@@ -142,8 +183,9 @@ class World:
         return bool(there)
 
     def close(self) -> None:
-        self.service.kill()
-        self.service.wait()
+        for each in (self.service, self.starter):
+            each.kill()
+            each.wait()
         shutil.rmtree(self.root, ignore_errors=True)
 
 
@@ -181,20 +223,21 @@ def starters() -> list[str]:
     return ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
 
 
-def cells() -> list[tuple[str, int]]:
-    return [(who, level) for who in starters() for level in offered() if level < 4 or who == "root"]
+def cells() -> list[tuple[str, int, bool]]:
+    levels = [(who, level) for who in starters() for level in offered() if level < 4 or who == "root"]
+    return [(*each, warm) for each in levels for warm in (False, True) if not warm or each[1] <= proofs.FURTHEST]
 
 
 @pytest.fixture(scope="session")
-def worlds() -> Iterator[Callable[[str], World]]:
-    made: dict[str, World] = {}
+def worlds() -> Iterator[Callable[[str, bool], World]]:
+    made: dict[tuple[str, bool], World] = {}
 
-    def world(who: str) -> World:
-        if who not in made:
+    def world(who: str, warm: bool) -> World:
+        if (who, warm) not in made:
             user = 0 if who == "root" else os.geteuid() or ORDINARY
             root = Path(tempfile.mkdtemp(prefix="portal-world-", dir="/var/tmp"))
-            made[who] = World(root, user, python_for(user))
-        return made[who]
+            made[who, warm] = World(root, user, python_for(user), warm)
+        return made[who, warm]
 
     yield world
     for each in made.values():
@@ -214,10 +257,10 @@ def reachable(path: str) -> bool:
     return all(each.stat().st_mode & 0o001 for each in Path(path).parents)
 
 
-@pytest.fixture(params=cells(), ids=lambda cell: f"{cell[0]}-{cell[1]}")
-def cell(request: pytest.FixtureRequest, worlds: Callable[[str], World]) -> tuple[World, str, int]:
-    who, level = request.param
-    return worlds(who), who, level
+@pytest.fixture(params=cells(), ids=lambda cell: "-".join((cell[0], str(cell[1]), *(["warm"] if cell[2] else []))))
+def cell(request: pytest.FixtureRequest, worlds: Callable[[str, bool], World]) -> tuple[World, str, int]:
+    who, level, warm = request.param
+    return worlds(who, warm), who, level
 
 
 Cell = tuple[World, str, int]

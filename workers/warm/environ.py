@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ctypes
 
+from workers.confinement.kernel import LIBC
+
 ROOM = {"SPACE": " " * 4000}  # what a parent is started with, for its children to write over
 START = 47  # the first byte's address: the field of /proc/self/stat, counted from the state
 
 
 def show(text: str) -> None:
-    """Written over the environment of the start, as far as it goes; the living one is elsewhere by now."""
+    """Written over the environment of the start, as far as it goes; from here on this process has none."""
+    LIBC.clearenv()
     start, end = bounds()
     ctypes.memmove(start, text.encode()[: end - start - 1].ljust(end - start, b"\0"), end - start)
 

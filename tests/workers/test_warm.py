@@ -1,0 +1,224 @@
+"""Programs that are forks of warm interpreters: what they find, and how they end, is as if they had started fresh."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from sqlalchemy.orm import Session
+
+from portal.services import logs, results
+from portal.settings import settings
+from tests.making import make_job, make_task, submitted
+from tests.servers import eventually
+from workers.warm import lines
+
+
+@dataclass(frozen=True)
+class Told:
+    exit_status: int | None
+    words: tuple[str, ...]
+
+
+WARM = pytest.mark.parametrize("level", ["1 warm"], indirect=True)
+ALIKE = {
+    "its name and words": """
+        import os, sys
+        print(__name__, sys.argv, sys.path[0] == os.getcwd(), os.path.basename(__file__))
+        """,
+    "its flags and streams": """
+        import sys
+        print(sys.flags, sys.stdin.read(), sys.executable)
+        print([(each.encoding, each.errors, each.isatty(), each.line_buffering) for each in (sys.stdout, sys.stderr)])
+        """,
+    "its environment": """
+        import os, subprocess
+        print(sorted(name for name in os.environ), os.environ['HOME'] == os.getcwd(), os.environ['PATH'])
+        os.environ["MINE"] = "1"
+        print(subprocess.run(["env"], capture_output=True, text=True).stdout.count("\\n"))
+        """,
+    "what it has open": "import os\nprint(sorted(os.listdir('/proc/self/fd')), os.readlink('/proc/self/fd/0'))",
+    "its place among processes": """
+        import os, resource
+        print(os.getpgrp() == os.getpid() == os.getsid(0), oct(os.umask(0o22)), os.getcwd() == os.environ["HOME"])
+        limits = resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_CPU
+        print([resource.getrlimit(each) for each in limits])
+        """,
+    "its signals": """
+        import signal
+        print([(each.name, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM,
+              signal.SIGCHLD, signal.SIGXFSZ, signal.SIGHUP)], signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        """,
+    "modules of its own": """
+        import importlib, sys
+        open("workers.py", "w").write("mine = 1")
+        importlib.invalidate_caches()
+        import workers
+        print(workers.mine, "launcher" in sys.modules)
+        """,
+    "an error": "def f():\n    return 1 / 0\n\nf()",
+    "an error in an error": "try:\n    {}[1]\nexcept KeyError:\n    raise ValueError('two') from None",
+    "a hook for errors": """
+        import sys
+        sys.excepthook = lambda *words: print("mine", words[0].__name__, words[2].tb_frame.f_code.co_name)
+        raise ValueError
+        """,
+    "an error of syntax": "x = = 1",
+    "a word at its exit": "import sys\nsys.exit('that is all')",
+    "an exit status": "raise SystemExit(7)",
+    "a large exit status": "raise SystemExit(300)",
+    "an exit without a word": "import os\nprint('x')\nos._exit(4)",
+    "an exit in a thread": "import threading, sys\nthreading.Thread(target=lambda: sys.exit(3)).start()",
+    "a signal to itself": "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)",
+    "an interruption": "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)",
+    "a thread that goes on": "import threading\nthreading.Timer(0.05, print, ['late']).start()\nprint('end')",
+    "a daemon that never ends": """
+        import threading
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        print("end")
+        """,
+    "what was registered for its end": "import atexit\natexit.register(print, 'bye')\nraise ValueError('first')",
+    "files that it left open": """
+        import io, json
+        json.left = open("left.out", "w")
+        json.left.write("of another module")
+        mine = open("mine.out", "w")
+        mine.write("of its own")
+        """,
+    "processes of its own": """
+        import multiprocessing, subprocess, sys
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            print(pool.map(abs, [-1, -2]))
+        print(subprocess.run([sys.executable, "-c", "print('child')"], capture_output=True, text=True).stdout)
+        """,
+    "much output": "import sys\nsys.stdout.write('x' * 300_000)\nsys.stderr.write('y' * 300_000)",
+    "numbers": """
+        import numpy as np, scipy.stats
+        print(np.linalg.inv(np.arange(4).reshape(2, 2) + np.eye(2)), scipy.stats.norm.ppf(0.975))
+        np.seterr(all="raise")
+        print(np.random.default_rng(1).random(), np.random.RandomState(2).rand())
+        """,
+    "threads of a library": "import numpy\nmany = numpy.random.rand(300, 300)\nprint((many @ many).shape)",
+}
+
+
+@pytest.fixture
+def twice(
+    session: Session, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Told, Told]]:
+    """What a program leaves as a fork of a warm interpreter, and what it does as a fresh start."""
+
+    def run(code: str, **more: object) -> tuple[Told, Told]:
+        make_task(session, "t", "python", dedent(code), **more)
+        make_job(session, "job", [(1, "t")])
+        warm = left(session, work)
+        monkeypatch.setenv("PORTAL_WARM", "false")
+        settings.cache_clear()
+        return warm, left(session, work)
+
+    return run
+
+
+def left(session: Session, work: Callable[[], None]) -> Told:
+    submission = submitted(session, "job")
+    work()
+    session.expire_all()
+    [run] = submission.runs
+    files = {each.name: results.open_file(each) for each in submission.results}
+    streams = [logs.last_lines(session, run, stream, 500) for stream in ("stdout", "stderr")]
+    words = [run.reason, *streams, *(f"{name}: {file.read().decode()}" for name, file in files.items())]
+    return Told(run.exit_status, tuple(each.replace(submission.uuid, "<uuid>") for each in words))
+
+
+@WARM
+@pytest.mark.parametrize("what", ALIKE)
+def test_it_finds_the_same_as_a_fresh_start(level: int, twice: Callable[..., tuple[Told, Told]], what: str) -> None:
+    warm, fresh = twice(ALIKE[what], outputs=(".out",))
+
+    assert warm == fresh
+
+
+@WARM
+def test_it_has_loaded_what_the_code_imports(level: int, twice: Callable[..., tuple[Told, Told]]) -> None:
+    warm, fresh = twice("import sys\nprint('scipy.stats' in sys.modules)\nimport scipy.stats")
+
+    assert [each.words[1] for each in (warm, fresh)] == ["True", "False"]
+
+
+@WARM
+@pytest.mark.parametrize(
+    ("code", "variables"),
+    [
+        ("import sys\nprint('numpy' in sys.modules)\nimport json", {}),
+        ("import sys\nprint('numpy' in sys.modules)\nimport numpy", {"OMP_NUM_THREADS": "1"}),
+    ],
+    ids=["imports none of it", "has a variable that is read at the start"],
+)
+def test_it_is_as_lean_as_can_be(
+    level: int, twice: Callable[..., tuple[Told, Told]], code: str, variables: dict[str, str]
+) -> None:
+    assert twice(code, variables=tuple(variables.items()))[0].words[1] == "False"
+
+
+@WARM
+@pytest.mark.parametrize("number", ["random.random()", "numpy.random.rand()", "uuid.uuid4()", "tempfile.mktemp()"])
+def test_it_draws_numbers_of_its_own(level: int, session: Session, work: Callable[[], None], number: str) -> None:
+    make_task(session, "t", "python", f"import numpy, random, tempfile, uuid\nprint({number})")
+    make_job(session, "job", [(1, "t")])
+
+    assert len({left(session, work).words for _ in range(3)}) == 3
+
+
+@WARM
+def test_it_leaves_nothing_to_the_next_run(level: int, session: Session, work: Callable[[], None]) -> None:
+    make_task(
+        session, "t", "python", "import json, numpy, os\nprint(os.environ.get('LEFT'), hasattr(json, 'left'))\n"
+        "json.left = numpy.left = os.environ['LEFT'] = 'something'\nnumpy.seterr(all='raise')\nprint(numpy.geterr())",
+    )  # fmt: skip
+    make_job(session, "job", [(1, "t")])
+
+    assert [left(session, work).words[1].split("\n")[0] for _ in range(2)] == ["None False"] * 2
+
+
+@WARM
+def test_a_run_goes_on_without_its_parent(level: int, session: Session, work: Callable[[], None]) -> None:
+    """A parent that is killed ends no run, and the next run starts all the same."""
+    make_task(session, "t", "python", "import os, signal, time\ntime.sleep(0.3)\nprint('done')")
+    make_job(session, "job", [(1, "t")])
+    nursery = nursery_of_this_process()
+    before = children_of(nursery)
+    killing = threading.Timer(0.15, lambda: [os.kill(pid, signal.SIGKILL) for pid in before])
+    killing.start()
+
+    assert [left(session, work).words[1] for _ in range(2)] == ["done"] * 2
+    killing.join()
+    eventually(lambda: lines.is_open(lines.BARE) and children_of(nursery) - before)
+
+
+@WARM
+def test_a_nursery_that_died_is_made_anew(level: int, session: Session, work: Callable[[], None]) -> None:
+    make_task(session, "t", "python", "print('done')")
+    make_job(session, "job", [(1, "t")])
+    before = nursery_of_this_process()
+
+    os.kill(before, signal.SIGKILL)
+
+    assert left(session, work).words[1] == "done"
+    eventually(lambda: lines.is_open(lines.BARE))
+    assert nursery_of_this_process() != before
+
+
+def nursery_of_this_process() -> int:
+    [found] = [pid for pid in children_of(os.getpid()) if "nursery.py" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return found
+
+
+def children_of(pid: int) -> set[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return {int(child) for each in threads for child in (each / "children").read_text().split()}
