@@ -92,7 +92,7 @@ def _given(line: socket.socket, key: Key, order: Mapping[str, object], secrets: 
         try:
             with theirs:
                 words.say(line, order, theirs.fileno())
-            mine.sendall(json.dumps(secrets).encode())
+            mine.sendall(json.dumps(dict(secrets)).encode())
             mine.shutdown(socket.SHUT_WR)
             mine.recv(1)
         except OSError as failure:
