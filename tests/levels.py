@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 from workers.confinement import probes
-from workers.warm import proofs
 
 
 @cache
@@ -15,9 +14,9 @@ def offered() -> list[int]:
     """From the lowest on; level 1 always is."""
     with tempfile.TemporaryDirectory() as directory:
         higher = (2, 3, 4)
-        return [1, *(level for level in higher if not probes.probe(level, Path(directory)))]
+        return [1, *(level for level in higher if not probes.probe(level, Path(directory), level >= probes.WALLED))]
 
 
 def ways() -> list[str]:
-    """Fresh at each level, and warm at those where a fork can be confined so far: "1", "1 warm", "2" ..."""
-    return [f"{level}{how}" for level in offered() for how in ("", " warm") if not how or level <= proofs.FURTHEST]
+    """Fresh and warm at each level: "1", "1 warm", "2" ..."""
+    return [f"{level}{how}" for level in offered() for how in ("", " warm")]

@@ -232,6 +232,7 @@ class Workspace:
         written = [path for path in self.space.iterdir() if path.is_file() and path.name != STAGED]
         return {
             "level": probes.level(),
+            "own_walls": probes.found().own_walls,
             "network": placement.network,
             "readable": [*readable(spoken, placement.options), *named],
             "hidden": [str(settings().portal_data), str(self.space.parent)],

@@ -28,7 +28,6 @@ from workers.confinement import landlock
 from workers.installed import homes
 from workers.languages.python import DRIVER
 from workers.runners import local
-from workers.warm import proofs
 
 PRISONER = Path(__file__).with_name("prisoner.py")
 TABLE = yaml.safe_load((LISTS / "confinement.yaml").read_text("utf-8"))
@@ -130,6 +129,7 @@ class World:
             "patience_seconds": 2 * PATIENCE,
             "confinement": {
                 "level": level,
+                "own_walls": self.warm,
                 "readable": homes(self.python),
                 "hidden": [str(self.data)],
                 "files": [str(each) for each in space.iterdir() if each.is_file()],
@@ -225,7 +225,7 @@ def starters() -> list[str]:
 
 def cells() -> list[tuple[str, int, bool]]:
     levels = [(who, level) for who in starters() for level in offered() if level < 4 or who == "root"]
-    return [(*each, warm) for each in levels for warm in (False, True) if not warm or each[1] <= proofs.FURTHEST]
+    return [(*each, warm) for each in levels for warm in (False, True)]
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,23 @@ import os
 import signal
 import sys
 
-from workers.confinement import cgroups, landlock, places, seccomp, slots, ways
+from workers.confinement import cgroups, first, landlock, places, seccomp, slots, walls, ways
 from workers.confinement.first import INSIDE, PROCESSES
-from workers.confinement.kernel import PR_SET_NO_NEW_PRIVS, drop_capabilities, end_with, prctl
+from workers.confinement.kernel import (
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    close_all_but,
+    drop_capabilities,
+    end_with,
+    prctl,
+)
 from workers.confinement.program import Program, reset_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, NoReturn
+    from typing import Any
 
 BUBBLEWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
 OWN = os.path.dirname(os.path.abspath(__file__))
@@ -33,6 +41,7 @@ class Cage:
 
     def __init__(self, given: dict[str, Any], measured: str) -> None:
         self.network: bool = given.get("network", False)
+        self.own: bool = given.get("own_walls", False)
         self.hidden: list[str] = given.get("hidden", [])
         self.files: list[str] = given.get("files", [])
         self.readable = [real for each in given.get("readable", []) for real in places.without(each, self.hidden)]
@@ -87,14 +96,17 @@ class Fence(Cage):
 
 
 class Room(Cage):
-    """Level 3: namespaces of its own, by bubblewrap, which is never root; what root starts has the shared user."""
+    """Level 3: namespaces of its own, in which it is never root; what root starts has the shared user.
+
+    The fork that becomes the program builds its `own` walls where that was seen to hold, else bubblewrap does.
+    """
 
     walled = True
     user: int | None = None
 
     def open(self) -> None:
         self.bubblewrap = next((each for each in BUBBLEWRAP if os.access(each, os.X_OK)), "")
-        if not self.bubblewrap:
+        if not self.own and not self.bubblewrap:
             raise FileNotFoundError("bubblewrap is not installed")
         self.filter = seccomp.filter_for(walled=True, network=self.network)
         self.reading, self.writing = os.pipe()
@@ -115,20 +127,41 @@ class Room(Cage):
         for file in self.files:
             os.chmod(file, 0o444)
 
-    def become(self, program: Program, launcher: int, telling: int) -> NoReturn:
+    def become(self, program: Program, launcher: int, telling: int) -> None:
         try:
             os.setsid()
             reset_signals()
             self.leave_root()
             die_with(launcher)
+            if self.own:
+                self.enter(telling)
+                first.hold(program, telling, self.writing)
+                return
             words = [sys.executable, "-I", "-S", os.path.join(OWN, "inside.py")]
             words[0] = os.path.realpath(sys.executable)
             words += [str(shared(each)) for each in (in_memory(json.dumps(program.given).encode()), telling)]
             self.execute([*words, str(shared(self.writing))])
         except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
             os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
-        finally:
             os._exit(127)
+
+    def enter(self, telling: int) -> None:
+        """Only the first process inside comes back from it; the one outside waits, for the launcher to see the end."""
+        close_all_but(telling, self.writing)
+        prctl(PR_SET_DUMPABLE, 1)  # what lost its privileges without a new program would not even have its own /proc
+        walls.leave(int(NOBODY), self.network)
+        if inside := os.fork():
+            close_all_but()
+            for stream in (1, 2):
+                os.dup2(0, stream)
+            os.waitpid(inside, 0)
+            os._exit(0)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        seen = (*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS)
+        read = [*((each, each) for each in seen), *self.bound()]
+        walls.build(read, list(places.links()), (os.path.realpath(self.measured), self.measured))
+        drop_capabilities()
+        seccomp.install(self.filter)
 
     def leave_root(self) -> None:
         if self.user is not None:

@@ -1,6 +1,6 @@
 """The first process of a run's own namespaces: it starts the program, buries the dead, and tells how the program ended.
 
-The launcher hears of that by a pipe, for bubblewrap's exit status does not tell a signal from a status. When nothing
+The launcher hears of that by a pipe, for an exit status from within does not tell a signal from a status. When nothing
 else is alive any more it ends. Nothing that the program does can end it sooner: no signal from inside reaches it.
 """
 
@@ -25,14 +25,21 @@ def main() -> None:
     for each in (telling, status):
         os.set_inheritable(each, False)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    hold(program, telling, status)
+
+
+def hold(program: Program, telling: int, status: int) -> None:
+    """Start the program and see it out; only the program's own process comes back, if it is no fresh one."""
     os.write(status, INSIDE)
     started = os.fork()
     if started == 0:
         program.become(telling, lambda: set_limit(resource.RLIMIT_NPROC, PROCESSES))
+        return
     os.close(telling)
     for stream in (1, 2):
         os.dup2(0, stream)
     _bury(started, status)
+    os._exit(0)
 
 
 def _bury(program: int, status: int) -> None:

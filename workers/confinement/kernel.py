@@ -7,11 +7,21 @@ import os
 import signal
 import struct
 from functools import cache
+from itertools import pairwise
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 36, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = (
+    1,
+    4,
+    22,
+    24,
+    36,
+    38,
+)
 CLONE_NEWNS = 0x20000
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
+MOUNT_SETATTR, HERE, RECURSIVE, READ_ONLY, DETACH = 442, -100, 0x8000, 1, 2
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 LAST_CAPABILITY = "/proc/sys/kernel/cap_last_cap"
 CAPSET = {"x86_64": 126, "aarch64": 91}
 CAPABILITY_VERSION = 0x20080522
@@ -36,8 +46,12 @@ def syscall(number: int, *arguments: object) -> int:
 
 def private_mounts() -> None:
     """From here on this process has mounts of its own, which nobody else sees."""
-    check(LIBC.unshare(CLONE_NEWNS), "unshare")
+    unshare(CLONE_NEWNS)
     mount("none", "/", "", MS_REC | MS_PRIVATE)
+
+
+def unshare(namespaces: int) -> None:
+    check(LIBC.unshare(namespaces), "unshare")
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
@@ -45,13 +59,38 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
     check(LIBC.mount(*words, ctypes.c_ulong(flags), os.fsencode(data) or None), f"mount {target}")
 
 
+def unmount(target: str) -> None:
+    """It goes when nobody uses it any more, which nobody new can."""
+    check(LIBC.umount2(os.fsencode(target), DETACH), f"unmount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    syscall(PIVOT_ROOT[os.uname().machine], os.fsencode(new), os.fsencode(old))
+
+
+def protect(place: str, recursive: bool, read_only: bool) -> None:
+    """A mount, and those in it: without devices and without programs that make their user another."""
+    added = MS_NOSUID | MS_NODEV | (READ_ONLY if read_only else 0)
+    change = struct.pack("=QQQQ", added, 0, 0, 0)
+    how = ctypes.c_uint(RECURSIVE if recursive else 0)
+    syscall(MOUNT_SETATTR, ctypes.c_int(HERE), os.fsencode(place), how, change, ctypes.c_size_t(len(change)))
+
+
+def close_all_but(*kept: int) -> None:
+    """Of the descriptors beyond the three streams."""
+    ends = (2, *sorted(kept), os.sysconf("SC_OPEN_MAX"))
+    for before, after in pairwise(ends):
+        os.closerange(before + 1, after)
+
+
 def drop_capabilities() -> None:
-    """None is left, not even root's, now and after an exec; nothing to do for an ordinary user."""
-    if os.geteuid() == 0:
-        for capability in range(last_capability() + 1):
+    """None is left, not even root's or those of namespaces of one's own, now and after an exec."""
+    for capability in range(last_capability() + 1):
+        try:
             prctl(PR_CAPBSET_DROP, capability)
-        head, none = struct.pack("=Ii", CAPABILITY_VERSION, 0), bytes(24)
-        syscall(CAPSET[os.uname().machine], head, none)
+        except PermissionError:  # of an ordinary user, who has none to drop
+            break
+    syscall(CAPSET[os.uname().machine], struct.pack("=Ii", CAPABILITY_VERSION, 0), bytes(24))
 
 
 @cache

@@ -29,7 +29,7 @@ from workers.runners import local
 from workers.warm import lines
 from workers.warm.nursery import Key
 
-STRICTEST, LOWEST = 4, 1
+STRICTEST, WALLED, LOWEST = 4, 3, 1
 STARTED: dict[str, Any] = {"env": {"PATH": os.defpath}, "cwd": "/", "stdin": subprocess.DEVNULL}
 TASK = "import runpy, sys\nsys.argv.append({tried!r})\nrunpy.run_path({program!r}, run_name='__main__')\n"
 PROGRAM = Path(__file__).with_name("probe.py")
@@ -51,10 +51,14 @@ OLD_LANDLOCK = {"processes": 3}
 
 @dataclass(frozen=True)
 class Found:
-    """The level, and for each stricter one what failed there: {probe: sentence}."""
+    """The level, and for each stricter one what failed there: {probe: sentence}.
+
+    `own_walls`: a run builds its walls itself, which a warm parent's fork can; else bubblewrap does.
+    """
 
     level: int
     failed: dict[int, dict[str, str]]
+    own_walls: bool = False
 
     def told(self) -> dict[str, dict[str, str]]:
         return {str(level): failed for level, failed in self.failed.items()}
@@ -73,13 +77,15 @@ def _found(most: int) -> Found:
     """Once in the life of a process; those that it forks know it, too."""
     failed = {each: {"setting": f"PORTAL_LEVEL is {most}"} for each in range(STRICTEST, most, -1)}
     for each in range(most, LOWEST, -1):
+        if each >= WALLED and not probe(each, settings().runs_directory, own_walls=True):
+            return Found(each, failed, own_walls=True)
         if not (reasons := probe(each, settings().runs_directory)):
             return Found(each, failed)
         failed[each] = reasons
     return Found(LOWEST, failed)
 
 
-def probe(level: int, directory: Path, warm: Key | None = None) -> dict[str, str]:
+def probe(level: int, directory: Path, own_walls: bool = False, warm: Key | None = None) -> dict[str, str]:
     """What does not hold at this level: {probe: sentence}; nothing where it works. `warm`: of this parent's forks."""
     mark = uuid4().hex
     left = [Path(place, f"portal-probe-{mark}") for place in ("/tmp", "/dev/shm", "/var/tmp")]  # noqa: S108
@@ -88,7 +94,7 @@ def probe(level: int, directory: Path, warm: Key | None = None) -> dict[str, str
             kept = space.parent / "kept"
             kept.touch(mode=0o600)
             tried = {"file": str(kept), "pid": os.getpid(), "port": port, "left": list(map(str, left))}
-            why = _run(level, space, tried, warm)
+            why = _run(level, space, tried, own_walls, warm)
             return {"start": why} if why else dict(_holes(level, space, left))
     except (OSError, subprocess.SubprocessError, ValueError) as failure:
         return {"start": f"{failure}"}
@@ -97,7 +103,7 @@ def probe(level: int, directory: Path, warm: Key | None = None) -> dict[str, str
             each.unlink(missing_ok=True)
 
 
-def _run(level: int, space: Path, tried: dict[str, Any], warm: Key | None) -> str:
+def _run(level: int, space: Path, tried: dict[str, Any], own_walls: bool, warm: Key | None) -> str:
     """Why the program could not even be run, if it could not."""
     work = space / "tmp" / "work"
     work.mkdir(parents=True, mode=0o700)
@@ -111,6 +117,7 @@ def _run(level: int, space: Path, tried: dict[str, Any], warm: Key | None) -> st
         "patience_seconds": 2 * PATIENCE,
         "confinement": {
             "level": level,
+            "own_walls": own_walls,
             "readable": homes(sys.executable),
             "files": [str(each) for each in space.iterdir() if each.is_file()],
         },

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 OWN = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.dirname(os.path.dirname(OWN)))
@@ -63,6 +64,7 @@ class Nursery:
         self.parents: dict[Key, Parent] = {}
 
     def serve(self) -> None:
+        """Until nobody can ask any more. Raises EOFError."""
         while True:
             key, line = words.hear(self.requests)
             with socket.socket(fileno=line) as answering:
@@ -89,4 +91,5 @@ class Nursery:
 
 if __name__ == "__main__":
     end_with(os.getppid())
-    Nursery(socket.socket(fileno=int(sys.argv[1]))).serve()
+    with suppress(EOFError):
+        Nursery(socket.socket(fileno=int(sys.argv[1]))).serve()

@@ -1,7 +1,7 @@
 """Whether a program that never began as one, but is a warm parent's fork, is confined as far as all others.
 
 The probes that tell how far a worker confines its runs try it, once for each interpreter. Where they get further, and
-at the levels whose walls only bubblewrap builds, a program starts fresh.
+where only bubblewrap can build a level's walls, a program starts fresh.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from workers.confinement import probes
 from workers.warm import lines
 from workers.warm.nursery import Key
 
-FURTHEST = 2
 NAP_SECONDS = 0.05
 START_SECONDS = 5.0
 
@@ -24,11 +23,12 @@ _proven: dict[str, bool] = {}  # by interpreter
 
 def holds(key: Key) -> bool:
     """Whether forks of this parent are confined at this worker's level; not now, if the parent is not ready."""
-    if probes.level() > FURTHEST or not lines.is_open(key):
+    level, own_walls = probes.level(), probes.found().own_walls
+    if (level >= probes.WALLED and not own_walls) or not lines.is_open(key):
         return False
     judged = key if key[1] == lines.BARE[1] else lines.BARE
     if (interpreter := judged[0]) not in _proven:
-        found = probes.probe(probes.level(), settings().runs_directory, judged)
+        found = probes.probe(level, settings().runs_directory, own_walls, judged)
         if found:
             log.warning("programs of %s start fresh, as its forks are not confined: %s", interpreter, found)
         _proven[interpreter] = not found
