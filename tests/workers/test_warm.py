@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from portal.services import logs, results
 from portal.settings import settings
+from tests.levels import offered
 from tests.making import make_job, make_task, submitted
 from tests.servers import eventually
 from workers.warm import lines
@@ -26,7 +27,7 @@ class Told:
     words: tuple[str, ...]
 
 
-WARM = pytest.mark.parametrize("level", ["1 warm"], indirect=True)
+WARM = pytest.mark.parametrize("level", [f"{offered()[0]} warm", f"{offered()[-1]} warm"], indirect=True)
 ALIKE = {
     "its name and words": """
         import os, sys

@@ -43,13 +43,20 @@ class Parent:
         )  # fmt: skip
         theirs.close()
         os.close(telling)
-        self.is_ready = False
+        self.was_ready = False
 
     def hear(self) -> bool:
         """Whether it is ready to take orders."""
-        if not self.is_ready and words.can_be_read(self.ready):
-            self.is_ready = bool(os.read(self.ready, words.LONGEST))
-        return self.is_ready
+        if not self.was_ready and words.can_be_read(self.ready):
+            self.was_ready = bool(os.read(self.ready, words.LONGEST))
+        return self.was_ready and self.lives()
+
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+    def may_be_made_anew(self) -> bool:
+        """What cannot load its modules is not tried all the time."""
+        return not self.lives() and (self.was_ready or time.monotonic() - self.born > AGAIN_SECONDS)
 
     def close(self) -> None:
         self.orders.close()
@@ -77,9 +84,8 @@ class Nursery:
             words.say(line, "ready", parent.orders.fileno())
 
     def parent(self, key: Key) -> Parent:
-        """It lives, or has been started just now, or died too short a time ago to be started again."""
         known = self.parents.get(key)
-        if known and (known.process.poll() is None or time.monotonic() - known.born < AGAIN_SECONDS):
+        if known and not known.may_be_made_anew():
             return known
         if known:
             known.close()
