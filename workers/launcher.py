@@ -20,11 +20,13 @@ import signal
 import sys
 import time
 from enum import StrEnum
+from functools import cache
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from workers.confinement import landlock, seccomp
 from workers.confinement.cages import LEVELS, Cage
-from workers.confinement.kernel import PR_SET_CHILD_SUBREAPER, prctl
+from workers.confinement.kernel import PR_SET_CHILD_SUBREAPER, last_capability, prctl
 from workers.confinement.program import Program, encoded
 
 TYPE_CHECKING = False
@@ -618,9 +620,7 @@ def process_fields(pid: str) -> list[str]:
 
 def claim() -> bool:
     """Say who minds this run, before anything of it is started; False if somebody said so before."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
-        handle = {"pid": os.getpid(), "started": int(process_fields("self")[19]), "boot": boot.read().strip()}
-    handle["namespace"] = os.readlink("/proc/self/ns/pid")
+    handle = {"pid": os.getpid(), "started": int(process_fields("self")[19]), **machine()}
     mine = f"launched.{os.getpid()}"
     write_json(mine, handle)
     try:
@@ -630,6 +630,23 @@ def claim() -> bool:
     finally:
         os.unlink(mine)
     return True
+
+
+@cache
+def machine() -> dict[str, str]:
+    """Where process numbers mean what they mean here: until the next boot, in this namespace."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
+        return {"boot": boot.read().strip(), "namespace": os.readlink("/proc/self/ns/pid")}
+
+
+def rehearse() -> None:
+    """For a warm parent: what every run asks for, and finds the same, is known to its forks."""
+    machine()
+    landlock.version()
+    last_capability()
+    for network in (False, True):
+        for walled in (False, True):
+            seccomp.filter_for(walled, network)
 
 
 def write_json(name: str, content: dict[str, object]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 ROOT = "/sys/fs/cgroup"
 CONTROLLERS = ("memory", "pids")
 EMPTY_SECONDS = 5.0
-PAUSE = 0.01
+PAUSE = 0.001
 
 
 class Cgroups:

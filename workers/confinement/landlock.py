@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterable
+from functools import cache
 
 from workers.confinement.kernel import syscall
 
@@ -20,6 +21,7 @@ READING = EXECUTE | READ_FILE | READ_DIR
 BIND_AND_CONNECT, SOCKETS_AND_SIGNALS = 3, 3
 
 
+@cache
 def version() -> int:
     """What this kernel knows of it; 0: nothing."""
     try:

@@ -21,6 +21,7 @@ from typing import Any
 
 from portal.domain.errors import Lost
 from portal.domain.verdict import Outcome
+from portal.settings import settings
 from workers.runners import NONE, Handle
 from workers.warm import lines
 
@@ -65,6 +66,8 @@ def start(handle: Handle, until: float | None = None, secrets: Mapping[str, str]
 
 def _is_ordered(space: Path, until: float, secrets: Mapping[str, str]) -> bool:
     """Whether a warm parent has taken it: the one that it wants, or the bare one, which may be as good as that."""
+    if not settings().portal_warm:
+        return False
     wanted = tuple((_json(space / "launch.json") or {}).get("warm") or ())
     ways = {wanted: True} if wanted else {}
     ways.setdefault(lines.BARE, wanted[: len(lines.BARE)] == lines.BARE)

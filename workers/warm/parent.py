@@ -37,6 +37,7 @@ def main() -> None:
     language = import_module(f"workers.warm.{sys.argv[3]}")
     sys.path[0] = os.devnull  # until a run has its own there
     language.load(sys.argv[4:])
+    launcher.rehearse()
     gc.collect()
     gc.freeze()
     os.write(ready, b"ready")
