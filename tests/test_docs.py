@@ -27,11 +27,19 @@ def test_every_setting_is_described_and_no_other() -> None:
     assert described == {name.upper() for name in Settings.model_fields}
 
 
-def test_every_link_of_the_readme_leads_to_a_file() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text("utf-8"))
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_its_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", page.read_text("utf-8"))
+    targets = [(page.parent / link if link else page, heading) for link, heading in links]
 
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [target for target, _ in targets if not target.exists()] == []
+    assert [heading for target, heading in targets if heading and heading not in headings(target)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """What links name the headings of a page by."""
+    found = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in found}
 
 
 def test_every_validator_is_described_and_no_other() -> None:
