@@ -17,7 +17,7 @@ from flask.logging import default_handler, wsgi_errors_stream
 from portal.services import audit
 
 HEADER = "X-Request-ID"
-LOGGERS = ("portal", "flask-limiter")
+LOGGERS = ("portal",)
 LONGEST = 300
 WORTH_A_WARNING = (401, 403, 429, 507)
 
