@@ -62,6 +62,10 @@ class Cage:
         """How the program ended, when our own child has ended so."""
         return os.waitstatus_to_exitcode(status)
 
+    def cpu_seconds(self) -> float:
+        """How much processor time the kernel knows of, beside what is seen of processes."""
+        return 0.0
+
     def close(self) -> None:
         """When nothing of the run lives any more. Raises OSError if something does."""
 
@@ -79,7 +83,7 @@ class Fence(Cage):
 
     def shut(self) -> None:
         drop_capabilities()
-        program = seccomp.filter_for(walled=False, network=self.network)
+        program = seccomp.filter_for(walled=False, network=self.network, bounded=False)
         own = [*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"]
         devices = [f"/dev/{name}" for name in places.DEVICES]
         landlock.restrict([*own, *self.readable, *self.files], [*devices, self.measured], self.network)
@@ -90,13 +94,14 @@ class Room(Cage):
     """Level 3: namespaces of its own, by bubblewrap, which is never root; what root starts has the shared user."""
 
     walled = True
+    bounded = False
     user: int | None = None
 
     def open(self) -> None:
         self.bubblewrap = next((each for each in BUBBLEWRAP if os.access(each, os.X_OK)), "")
         if not self.bubblewrap:
             raise FileNotFoundError("bubblewrap is not installed")
-        self.filter = seccomp.filter_for(walled=True, network=self.network)
+        self.filter = seccomp.filter_for(walled=True, network=self.network, bounded=self.bounded)
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
         self.heard = b""
@@ -192,6 +197,9 @@ class Room(Cage):
 class Cell(Room):
     """Level 4: also a user that no other run has at the same time, and bounds for all its processes together."""
 
+    bounded = True
+    taken_before = 0.0
+
     def __init__(self, given: dict[str, Any], measured: str) -> None:
         super().__init__(given, measured)
         self.memory: int | None = given.get("memory_bytes")
@@ -215,6 +223,13 @@ class Cell(Room):
             os.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+    def check_started(self) -> None:
+        super().check_started()
+        self.taken_before = self.cgroups.cpu_seconds()
+
+    def cpu_seconds(self) -> float:
+        return self.cgroups.cpu_seconds() - self.taken_before
 
     def close(self) -> None:
         self.cgroups.remove()
