@@ -8,9 +8,10 @@ nothing any more. It starts once per run, hence the few and light imports.
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
-# ruff: noqa: PTH100, PTH104, PTH108, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
+# ruff: noqa: PTH100, PTH101, PTH104, PTH108, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -31,6 +32,7 @@ from workers.confinement.program import Program, encoded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import _ScandirIterator as ScandirIterator  # the name that the type has
     from typing import Any
 
 TICK = 1.0  # the longest time between two looks at beat and deadline
@@ -77,7 +79,12 @@ SENTENCES = {
     Reason.STOPPED: "The run was stopped on request.",
     Reason.ABANDONED: "The run was ended because no worker had looked after it for {} s.",
 }
+TOO_DEEP = "The run was ended because its folders lie deeper than can be looked into."
 ONE_FILE = "The run was ended because one file of it, or block of shared memory, went beyond its output limit of {}."
+
+
+class TooDeep(Exception):
+    """A folder's whole name is longer than the kernel takes."""
 
 
 class Limits:
@@ -362,7 +369,11 @@ class Minded:
     def check_files(self) -> None:
         most_bytes, most_files = self.limits.output_bytes, self.limits.files
         begun = time.monotonic()
-        count, total = (0, 0) if most_bytes is most_files is None else self.added()
+        try:
+            count, total = (0, 0) if most_bytes is most_files is None else self.added()
+        except TooDeep:
+            self.end_for(Reason.FILES_LIMIT, TOO_DEEP)
+            return
         self.next_walk = begun + max(WALK, 10 * (time.monotonic() - begun))
         if most_bytes is not None and total > most_bytes:
             self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, *apart(most_bytes, total)))
@@ -580,17 +591,31 @@ def measure(directory: bytes) -> tuple[int, int]:
 
 
 def file_lengths(directory: bytes) -> Iterator[int]:
-    """The length of everything that lies in a directory; what vanishes meanwhile does not count."""
+    """The length of everything that lies in a directory; what vanishes meanwhile does not count. Raises TooDeep."""
     waiting = [directory]
     while waiting:
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with entered(waiting.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     yield 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            continue
+        except OSError as failure:
+            if failure.errno == errno.ENAMETOOLONG:
+                raise TooDeep from None
+
+
+def entered(directory: bytes) -> ScandirIterator[bytes]:
+    """One that its owner closed is opened for its owner again, unless it is a link by now."""
+    try:
+        return os.scandir(directory)
+    except PermissionError:
+        place = os.open(directory, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            os.chmod(f"/proc/self/fd/{place}", 0o700)
+        finally:
+            os.close(place)
+        return os.scandir(directory)
 
 
 def deleted_lengths(device: int) -> list[int]:

@@ -370,6 +370,37 @@ def deletes_and_keeps() -> int:
     return 60
 
 
+def fills_deep_folders() -> int:
+    for _ in range(20):
+        os.mkdir("x" * 250)
+        os.chdir("x" * 250)
+    return fills_unseen(parts())
+
+
+def fills_closed_folders() -> int:
+    os.mkdir("closed")
+    os.chdir("closed")
+    files = parts()
+    os.chmod(".", 0)
+    return fills_unseen(files)
+
+
+def parts() -> list[int]:
+    return [os.open(f"part{number}", os.O_CREAT | os.O_WRONLY) for number in range(12)]
+
+
+def fills_unseen(files: list[int]) -> int:
+    for file in files:
+        for _ in range(5):
+            os.write(file, b"x" * MEGABYTE)
+    time.sleep(2)
+    return 60
+
+
+def is_spared() -> bool:
+    return int(Path("/proc/self/oom_score_adj").read_text()) < 500
+
+
 def reserves() -> bool:
     """A megabyte behind the end of an empty file, which stays empty to who asks for its length."""
     ways = (

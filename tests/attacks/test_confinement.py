@@ -176,7 +176,7 @@ QUIET = {
     "datagram": "SB-27", "vsock": "SB-28", "netlink": "SB-29", "raw": "SB-30", "abstract": "SB-31", "keyring": "SB-32",
     "io_uring": "SB-33", "mounts": "SB-34", "handles": "SB-35", "machine": "SB-36", "secret": "SB-38",
     "reserves": "SB-40", "bounds_the_service": "SB-44", "letter": "SB-45", "changes_modes": "SB-46",
-    "memory_of_the_teller": "SB-47",
+    "memory_of_the_teller": "SB-47", "is_spared": "SB-49",
 }  # fmt: skip
 
 
@@ -241,7 +241,7 @@ def check(number: str, cell: Cell, got_in: object) -> None:
 @pytest.mark.attack(
     "SB-01", "SB-02", "SB-03", "SB-04", "SB-05", "SB-06", "SB-07", "SB-08", "SB-09", "SB-10", "SB-11", "SB-12", "SB-13",
     "SB-14", "SB-23", "SB-27", "SB-28", "SB-29", "SB-30", "SB-31", "SB-32", "SB-33", "SB-34", "SB-35", "SB-36", "SB-38",
-    "SB-40", "SB-44", "SB-45", "SB-46", "SB-47",
+    "SB-40", "SB-44", "SB-45", "SB-46", "SB-47", "SB-49",
 )  # fmt: skip
 @pytest.mark.parametrize("name", QUIET)
 def test_it_gets_in_only_where_the_table_says_so(cell: Cell, name: str) -> None:
@@ -294,11 +294,19 @@ def test_it_does_not_fill_the_disk_with_many_files(cell: Cell) -> None:
     check("SB-20", cell, run.reason != "output_limit" or run.size >= 300 * MEGABYTE)
 
 
-@pytest.mark.attack("SB-39")
-def test_it_does_not_fill_the_disk_with_files_that_nobody_sees(cell: Cell) -> None:
+@pytest.mark.attack("SB-39", "SB-48")
+@pytest.mark.parametrize(
+    ("number", "name", "reason"),
+    [
+        ("SB-39", "deletes_and_keeps", "output_limit"),
+        ("SB-48", "fills_closed_folders", "output_limit"),
+        ("SB-48", "fills_deep_folders", "files_limit"),
+    ],
+)
+def test_it_does_not_fill_the_disk_with_files_that_nobody_sees(cell: Cell, number: str, name: str, reason: str) -> None:
     world, _, level = cell
 
-    check("SB-39", cell, world.run(level, "deletes_and_keeps", output_bytes=20 * MEGABYTE).reason != "output_limit")
+    check(number, cell, world.run(level, name, output_bytes=20 * MEGABYTE).reason != reason)
 
 
 @pytest.mark.attack("SB-41", "SB-42")

@@ -23,6 +23,7 @@ PACKAGE = os.path.join(os.path.dirname(OWN), "__init__.py")
 SMALL = str(64 * 2**20)  # bytes of /tmp and /dev/shm
 MEMORY_ROOM = 48 * 2**20  # beyond the limit of memory, for what starts the program; its own look comes first
 NOBODY = "65534"
+OUT_OF_MEMORY = "/proc/self/oom_score_adj"
 OF_SIGNALS = 128
 
 
@@ -45,6 +46,7 @@ class Cage:
 
     def become(self, program: Program, launcher: int, telling: int) -> NoReturn:
         """In the forked child: turn into the program."""
+        be_first_to_go()
         die_with(launcher)
         program.become(telling, self.shut)
 
@@ -124,6 +126,7 @@ class Room(Cage):
         try:
             os.setsid()
             reset_signals()
+            be_first_to_go()
             self.leave_root()
             die_with(launcher)
             words = [sys.executable, "-I", "-S", os.path.join(OWN, "inside.py")]
@@ -240,6 +243,11 @@ class Cell(Room):
 
 
 LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, 3: Room, 4: Cell}
+
+
+def be_first_to_go() -> None:
+    """When the machine runs out of memory, before the portal and whatever else it serves."""
+    cgroups.try_writing(OUT_OF_MEMORY, "1000")
 
 
 def die_with(launcher: int) -> None:
