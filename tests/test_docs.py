@@ -42,6 +42,24 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in found}
 
 
+def test_every_link_to_a_part_of_a_page_leads_to_its_heading() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    links = [
+        (page, file, part)
+        for page in pages
+        for file, part in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8"))
+    ]
+
+    assert links
+    assert [link for link in links if link[2] not in parts_of(link[0].parent / link[1] if link[1] else link[0])] == []
+
+
+def parts_of(page: Path) -> set[str]:
+    """The names that its headings have as places of it."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_validator_is_described_and_no_other() -> None:
     table = (ROOT / "docs" / "validators.md").read_text("utf-8")
     described = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)}
