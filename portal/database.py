@@ -92,7 +92,9 @@ def _prepare(connection: Any, record: object) -> None:
     if type(connection).__module__.startswith("sqlite3"):
         connection.isolation_level = None
         busy = min(20_000, round(300 * settings().portal_lease_seconds))
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy}", "foreign_keys=ON"):
+        kept = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+        guarded = "recursive_triggers=ON"  # without it, a row that replaces another passes the guard of the audit trail
+        for pragma in (*kept, guarded, f"busy_timeout={busy}"):
             connection.execute(f"PRAGMA {pragma}")
     else:
         _bound_locks(connection)

@@ -1,12 +1,14 @@
 """What the web server says of its requests: one line of JSON for each thing said, whatever a client put into it.
 
 Each request has an id: its answer names it in X-Request-ID, an error page or problem shows it, the audit trail has it.
+Addresses that open something to whoever knows them are cut short.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +19,11 @@ from flask.logging import default_handler, wsgi_errors_stream
 from portal.services import audit
 
 HEADER = "X-Request-ID"
-LOGGERS = ("portal", "flask-limiter")
+LOGGERS = ("portal",)
 LONGEST = 300
 WORTH_A_WARNING = (401, 403, 429, 507)
+
+KEYS = re.compile(r"(/reset/)[\w-]+|\b([0-9a-f]{8}-)(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.ASCII | re.I)
 
 log = logging.getLogger("portal.requests")
 
@@ -86,4 +90,4 @@ class Lines(logging.Formatter):
         told |= getattr(record, "asked", {})
         if record.exc_info:
             told["trace"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+        return KEYS.sub(r"\1\2***", json.dumps(told))

@@ -5,6 +5,7 @@ They are trusted by their addresses, which holds whoever else reaches the portal
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import takewhile
@@ -13,6 +14,9 @@ from typing import Any
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 Network = IPv4Network | IPv6Network
+
+PREFIX = "HTTP_X_FORWARDED_PREFIX"
+PATHS = re.compile(r"(?:(?:/[\w~-][\w.~-]*)+/?(?:, *|$))+", re.ASCII)
 
 
 class TrustedProxies:
@@ -25,6 +29,8 @@ class TrustedProxies:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         passed = self.number or self._passed(environ)
+        if not PATHS.fullmatch(environ.get(PREFIX, "")):
+            environ.pop(PREFIX, None)  # a proxy that sets none passes on its client's, and all links begin with it
         app = ProxyFix(self.app, passed, passed, passed, x_prefix=passed) if passed else self.app
         return app(environ, start_response)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
 
 import flask
 from flask import Flask, Response, current_app, g, request
@@ -13,18 +15,23 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
 
 from portal import counting
+from portal.domain.addresses import home
 from portal.domain.errors import TooMany
 from portal.hosts import HEALTH
 from portal.settings import Settings
 
+View = Callable[..., Any]
+
 ASKED = "asked"
 SUBMITTED = "submitted"
 MISSED = "missed"
+TRIED = "tried"
 SUBMITTING = frozenset({"contract.submit", "v1.submit", "v1.resume", "v1.rerun", "jobs.run", "submissions.resume"})
 SENTENCES = {
     ASKED: "These are too many requests at once: ask again in {wait}, and less often.",
     SUBMITTED: "These are too many submissions at once: send the next one in {wait}.",
     MISSED: "Too many of your requests were for what is not here: ask again in {wait}.",
+    TRIED: "There were too many attempts from your address: try again in {wait}.",
 }
 SILENCE = 10.0
 
@@ -65,11 +72,21 @@ def _check() -> None:
     if request.endpoint == "static" or request.path == HEALTH:
         return
     g.counted = True
-    _refuse_beyond(ASKED, _counters().spend)
+    _check_for(*_who())
+
+
+def count_account(session_key: str) -> None:
+    """The request is also that of an account which its header names. Raises TooMany."""
+    g.named = session_key
+    _check_for(_account(session_key))
+
+
+def _check_for(*who: str) -> None:
+    _refuse_beyond(ASKED, _counters().spend, who)
     if request.view_args or request.routing_exception:
-        _refuse_beyond(MISSED, _counters().left)
+        _refuse_beyond(MISSED, _counters().left, who)
     if request.method == "POST" and request.endpoint in SUBMITTING:
-        _refuse_beyond(SUBMITTED, _counters().spend)
+        _refuse_beyond(SUBMITTED, _counters().spend, who)
 
 
 def _count_miss(response: Response) -> Response:
@@ -85,20 +102,57 @@ def no_guess() -> None:
     g.counted = False
 
 
-def _refuse_beyond(what: str, ask: Callable[..., int]) -> None:
+def only_so_often(*methods: str) -> Callable[[View], View]:
+    """A view that an address may try so often by these methods, whatever comes of it."""
+
+    def give(view: View) -> View:
+        @wraps(view)
+        def counted(**parts: Any) -> Any:
+            if request.method in methods:
+                count_attempt(request.endpoint or "")
+            return view(**parts)
+
+        return counted
+
+    return give
+
+
+def count_attempt(way: str) -> None:
+    """Note that somebody tries to get in this way. Raises TooMany."""
+    _refuse(TRIED, _counters().spend(_limits(TRIED), TRIED, way, _address()))
+
+
+def check_attempts(way: str) -> None:
+    """Raises TooMany where this address has tried this way too often."""
+    _refuse(TRIED, _counters().left(_limits(TRIED), TRIED, way, _address()))
+
+
+def _refuse_beyond(what: str, ask: Callable[..., int], who: Sequence[str]) -> None:
     """Raises TooMany."""
-    for who in _who():
-        if wait := ask(_limits(what), what, who):
-            g.counted = False
-            seconds = "a second" if wait == 1 else f"{wait} seconds"
-            raise TooMany(SENTENCES[what].format(wait=seconds), wait)
+    for each in who:
+        _refuse(what, ask(_limits(what), what, each))
+
+
+def _refuse(what: str, wait: int) -> None:
+    """Raises TooMany, if there is anything to wait for."""
+    if wait:
+        g.counted = False
+        seconds = "a second" if wait == 1 else f"{wait} seconds"
+        raise TooMany(SENTENCES[what].format(wait=seconds), wait)
 
 
 def _who() -> list[str]:
-    """The address, and the account of a session, which nobody can make up as we sign it."""
-    account = str(flask.session.get("_user_id", ""))
-    named = [f"account {hashlib.sha256(account.encode()).hexdigest()}"] if account else []
-    return [f"address {request.remote_addr}", *named]
+    """The address, and the account of a header, or of a session, which nobody can make up as we sign it."""
+    session_key = str(g.get("named") or flask.session.get("_user_id", ""))
+    return [_address(), *([_account(session_key)] if session_key else [])]
+
+
+def _account(session_key: str) -> str:
+    return f"account {hashlib.sha256(session_key.encode()).hexdigest()}"
+
+
+def _address() -> str:
+    return f"address {home(request.remote_addr or '')}"
 
 
 def _limits(what: str) -> list[RateLimitItem]:
@@ -107,6 +161,7 @@ def _limits(what: str) -> list[RateLimitItem]:
         ASKED: settings.portal_rate_limit,
         SUBMITTED: settings.portal_submit_limit,
         MISSED: settings.portal_miss_limit,
+        TRIED: settings.portal_sign_in_limit,
     }[what]
     return parse_many(text)
 

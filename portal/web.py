@@ -13,8 +13,6 @@ from typing import Any
 import flask
 from flask import Flask, Response, abort, current_app, g, has_request_context, redirect, url_for
 from flask.sessions import SecureCookieSessionInterface
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_required, login_user
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -40,7 +38,6 @@ migrate = Migrate(directory="migrations", render_as_batch=True)
 login = LoginManager()
 csrf = CSRFProtect()
 htmx = Htmx()
-limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
 
 STATUS: dict[type[errors.PortalError], int] = {
     errors.NotFound: 404,
@@ -156,7 +153,7 @@ def install(app: Flask, settings: Settings) -> None:
     journal.install(app, settings.portal_log_level)
     app.before_request(_check_request)
     rates.install(app, settings)
-    for extension in (db, login, csrf, htmx, limiter):
+    for extension in (db, login, csrf, htmx):
         extension.init_app(app)
     migrate.init_app(app, db)
     login.anonymous_user = Nobody

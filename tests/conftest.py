@@ -124,7 +124,7 @@ def examples(data: Path, stocked: tuple[Path, configuration.Loaded]) -> configur
 @pytest.fixture
 def app(data: Path) -> Flask:
     made = create_app()
-    made.config.update(TESTING=False, WTF_CSRF_ENABLED=False, RATELIMIT_ENABLED=False)
+    made.config.update(TESTING=False, WTF_CSRF_ENABLED=False)
     made.jinja_env.bytecode_cache = compiled
     return made
 

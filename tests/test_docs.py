@@ -27,11 +27,37 @@ def test_every_setting_is_described_and_no_other() -> None:
     assert described == {name.upper() for name in Settings.model_fields}
 
 
-def test_every_link_of_the_readme_leads_to_a_file() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text("utf-8"))
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_its_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", page.read_text("utf-8"))
+    targets = [(page.parent / link if link else page, heading) for link, heading in links]
+
+    assert [target for target, _ in targets if not target.exists()] == []
+    assert [heading for target, heading in targets if heading and heading not in headings(target)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """What links name the headings of a page by."""
+    found = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in found}
+
+
+def test_every_link_to_a_part_of_a_page_leads_to_its_heading() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    links = [
+        (page, file, part)
+        for page in pages
+        for file, part in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8"))
+    ]
 
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if link[2] not in parts_of(link[0].parent / link[1] if link[1] else link[0])] == []
+
+
+def parts_of(page: Path) -> set[str]:
+    """The names that its headings have as places of it."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_validator_is_described_and_no_other() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -19,7 +21,7 @@ def portal_behind(monkeypatch: pytest.MonkeyPatch, trusted: str) -> FlaskClient:
     monkeypatch.setenv("PORTAL_TRUSTED_PROXIES", trusted)
     settings.cache_clear()
     app: Flask = create_app()
-    app.config.update(WTF_CSRF_ENABLED=False, RATELIMIT_ENABLED=False)
+    app.config.update(WTF_CSRF_ENABLED=False)
     return app.test_client()
 
 
@@ -77,6 +79,29 @@ def test_nobody_passes_a_limit_by_naming_other_clients(job: None, monkeypatch: p
 
     assert direct == [201, 201, 429, 429]
     assert through_the_proxy == [201] * 4
+
+
+@pytest.mark.parametrize("prefix", ["/portal", "/portal/", "/of/ours"])
+def test_it_lives_below_the_path_that_a_trusted_proxy_names(
+    data: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    assert led_to(portal_behind(monkeypatch, "1"), prefix) == f"{prefix.rstrip('/')}/sign-in"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["https://evil", "//evil", "/\\evil", "/%5cevil", "evil", "/a?b", "javascript:x", "/a, //evil", "/../a"]
+)
+def test_nobody_is_sent_to_another_site_by_a_path_that_is_none(
+    data: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    """A proxy that sets no path of its own passes on what its client says."""
+    assert led_to(portal_behind(monkeypatch, "1"), prefix) == "/sign-in"
+
+
+def led_to(client: FlaskClient, prefix: str) -> str:
+    """Where somebody who is not signed in is sent to."""
+    answer = client.get("/jobs", headers={"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Prefix": prefix})
+    return answer.headers["Location"].partition("?")[0]
 
 
 @pytest.mark.parametrize("wrong", ["proxy.example.org", "10.0.0.1,", "10.0.0.0/40", "-1"])

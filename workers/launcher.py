@@ -8,15 +8,17 @@ user's verdict. After `until`, by the monotonic clock, it starts nothing any mor
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
-# ruff: noqa: PTH100, PTH104, PTH108, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
+# ruff: noqa: PTH100, PTH101, PTH104, PTH108, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import resource
 import select
 import signal
+import stat
 import sys
 import time
 from enum import StrEnum
@@ -32,6 +34,7 @@ from workers.confinement.program import Program, encoded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from os import _ScandirIterator as ScandirIterator  # the name that the type has
     from typing import Any
 
 TICK = 1.0  # the longest time between two looks at beat and deadline
@@ -78,7 +81,12 @@ SENTENCES = {
     Reason.STOPPED: "The run was stopped on request.",
     Reason.ABANDONED: "The run was ended because no worker had looked after it for {} s.",
 }
+TOO_DEEP = "The run was ended because its folders lie deeper than can be looked into."
 ONE_FILE = "The run was ended because one file of it, or block of shared memory, went beyond its output limit of {}."
+
+
+class TooDeep(Exception):
+    """A folder's whole name is longer than the kernel takes."""
 
 
 class Limits:
@@ -103,6 +111,7 @@ class Spec:
     def __init__(self, given: dict[str, Any], kind: type[Program] = Program) -> None:
         self.measured = encoded(given.get("measured", given["work"]))
         self.given = list(file_lengths(self.measured))  # inputs are not the run's own
+        self.device = os.stat(".").st_dev
         self.stdout_file: str | None = given.get("stdout_file")
         self.limits = Limits(**given["limits"])
         self.grace_seconds: float = given["grace_seconds"]
@@ -183,14 +192,21 @@ class Gauge:
 
     def look(self, wall: int | None) -> None:
         begun = time.monotonic()
-        living = {pid: fields for pid, fields in living_descendants().items() if not is_wall(pid, fields, wall)}
-        self.cpu_seconds = max(self.cpu_seconds, cpu_of_dead() + sum(cpu_of(fields) for fields in living.values()))
+        found = living_descendants()
+        living = {pid: fields for pid, fields in found.items() if not is_wall(pid, fields, wall)}
+        buried = sum(cpu_of_buried(fields) for pid, fields in found.items() if pid not in living)
+        self.hear(cpu_of_dead() + buried + sum(cpu_of(fields) for fields in living.values()))
         self.memory_bytes = max(self.memory_bytes, memory_of(living, self.memory_bytes))
         self.next_look = begun + max(LOOK, 20 * (time.monotonic() - begun))
 
+    def hear(self, cpu_seconds: float, memory_bytes: int = 0) -> None:
+        """Who counts in another way may know of more."""
+        self.cpu_seconds = max(self.cpu_seconds, cpu_seconds)
+        self.memory_bytes = max(self.memory_bytes, memory_bytes)
+
     def close(self) -> None:
         """When nothing lives any more. Before it was the user's program, each child was as large as its launcher."""
-        self.cpu_seconds = max(self.cpu_seconds, cpu_of_dead())
+        self.hear(cpu_of_dead())
         if memory_of_largest_dead() > self.doubtful:
             self.memory_bytes = max(self.memory_bytes, memory_of_largest_dead())
 
@@ -206,7 +222,6 @@ class Minded:
         self.code: int | None = None
         self.main = 0
         self.wall: int | None = None
-        self.took_all_memory: int | None = None
         self.alone = False
         self.stop_asked = False
         self.started_at, self.started = time.time(), time.monotonic()
@@ -249,7 +264,7 @@ class Minded:
             self.end_all()
         self.drain_rest()
         self.check_kept()
-        self.took_all_memory = self.cage.took_all_memory()
+        self.gauge.hear(self.cage.cpu_seconds(), self.cage.took_all_memory() or 0)
         self.cage.close()
         if self.code is None:
             raise RuntimeError("the process was never seen to end")
@@ -331,6 +346,7 @@ class Minded:
             self.end_for(Reason.ABANDONED, SENTENCES[Reason.ABANDONED].format(self.beat.patience))
         if now >= self.gauge.next_look:
             self.gauge.look(self.wall)
+            self.gauge.hear(self.cage.cpu_seconds())
             self.check_use()
         self.check_streams()
         self.check_kept()
@@ -361,7 +377,11 @@ class Minded:
     def check_files(self) -> None:
         most_bytes, most_files = self.limits.output_bytes, self.limits.files
         begun = time.monotonic()
-        count, total = (0, 0) if most_bytes is most_files is None else self.added()
+        try:
+            count, total = (0, 0) if most_bytes is most_files is None else self.added()
+        except TooDeep:
+            self.end_for(Reason.FILES_LIMIT, TOO_DEEP)
+            return
         self.next_walk = begun + max(WALK, 10 * (time.monotonic() - begun))
         if most_bytes is not None and total > most_bytes:
             self.end_for(Reason.OUTPUT_LIMIT, exceeded(Reason.OUTPUT_LIMIT, *apart(most_bytes, total)))
@@ -371,7 +391,8 @@ class Minded:
     def added(self) -> tuple[int, int]:
         """By how many files and folders, and bytes, there is more than there was."""
         count, total = measure(self.spec.measured)
-        return count - len(self.spec.given), total - sum(self.spec.given)
+        kept = deleted_lengths(self.spec.device)
+        return count + len(kept) - len(self.spec.given), total + sum(kept) - sum(self.spec.given)
 
     def end_all(self) -> None:
         """TERM, grace, KILL; no return while anything is alive, for the next attempt must never meet this one."""
@@ -401,9 +422,6 @@ class Minded:
             return
         ended_by = -code if code < 0 else code - 128  # a shell says 128 + signal of the program it ran
         self.check_use()
-        if self.took_all_memory is not None and self.limits.memory_bytes is not None:
-            words = apart(self.limits.memory_bytes, max(self.took_all_memory, self.gauge.memory_bytes))
-            self.end_for(Reason.MEMORY, exceeded(Reason.MEMORY, *words))
         self.check_streams()
         if code >= 0 or ended_by == signal.SIGXFSZ:
             self.check_files()
@@ -535,6 +553,11 @@ def cpu_of(fields: list[str]) -> float:
     return sum(map(int, fields[11:15])) / CLOCK_TICKS
 
 
+def cpu_of_buried(fields: list[str]) -> float:
+    """Seconds of those children alone."""
+    return sum(map(int, fields[13:15])) / CLOCK_TICKS
+
+
 def cpu_of_dead() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -576,17 +599,52 @@ def measure(directory: bytes) -> tuple[int, int]:
 
 
 def file_lengths(directory: bytes) -> Iterator[int]:
-    """The length of everything that lies in a directory; what vanishes meanwhile does not count."""
+    """The length of everything that lies in a directory; what vanishes meanwhile does not count. Raises TooDeep."""
     waiting = [directory]
     while waiting:
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with entered(waiting.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     yield 0 if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
+        except OSError as failure:
+            if failure.errno == errno.ENAMETOOLONG:
+                raise TooDeep from None
+
+
+def entered(directory: bytes) -> ScandirIterator[bytes]:
+    """One that its owner closed is opened for its owner again, unless it is a link by now."""
+    try:
+        return os.scandir(directory)
+    except PermissionError:
+        place = os.open(directory, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            os.chmod(f"/proc/self/fd/{place}", 0o700)
+        finally:
+            os.close(place)
+        return os.scandir(directory)
+
+
+def deleted_lengths(device: int) -> list[int]:
+    """The length of each file on this disk that the run has open, and no directory has any more."""
+    found = {file.st_ino: file.st_size for pid in family() for file in nameless_files(pid) if file.st_dev == device}
+    return list(found.values())
+
+
+def nameless_files(pid: str) -> Iterator[os.stat_result]:
+    """Of those that a process has open; what is closed meanwhile, or nobody may ask for, does not count."""
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for descriptor in descriptors:
+        try:
+            file = os.stat(f"/proc/{pid}/fd/{descriptor}")
         except OSError:
             continue
+        if stat.S_ISREG(file.st_mode) and file.st_nlink == 0:
+            yield file
 
 
 def signal_descendants(wall: int | None, *signals: int) -> None:
@@ -645,8 +703,8 @@ def rehearse() -> None:
     landlock.version()
     last_capability()
     for network in (False, True):
-        for walled in (False, True):
-            seccomp.filter_for(walled, network)
+        for walled, bounded in ((False, False), (True, False), (True, True)):
+            seccomp.filter_for(walled=walled, network=network, bounded=bounded)
 
 
 def write_json(name: str, content: dict[str, object]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -32,7 +30,7 @@ EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 READ, SEND = "GET, HEAD, OPTIONS", "POST, OPTIONS"
 PAGE_LENGTH = 10
 REMEMBERED_RUNS = 1000
-STATUSES = (400, 404, 405, 413, 429)
+STATUSES = (400, 404, 405, 413)
 LISTS = ("contract.endpoints", "contract.job_list", "contract.job_times")
 
 contract = Blueprint("contract", __name__)
@@ -48,8 +46,6 @@ def register(app: Flask) -> None:
     app.register_blueprint(files)
     web.csrf.exempt(contract)
     _refuse_unknown_addresses(app)
-    for blueprint in (contract, files):
-        sender.limit_guessing(blueprint)
 
 
 def _refuse_unknown_addresses(app: Flask) -> None:
@@ -277,15 +273,7 @@ def _http_error(error: HTTPException) -> Response:
     if error.code == 404:
         return _refused(negotiation.not_found())
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-    if error.code == 429:
-        headers.setdefault("Retry-After", str(_seconds_to_wait()))
     return answer({"detail": error.description or error.name}, error.code or 500, headers)
-
-
-def _seconds_to_wait() -> int:
-    """Until the next wrong password is listened to."""
-    limit = web.limiter.current_limit
-    return max(1, math.ceil(limit.reset_at - time.time())) if limit else 60
 
 
 for _status in STATUSES:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import g, request
 from flask_wtf.csrf import validate_csrf
 from wtforms import ValidationError
 
-from portal import web
+from portal import rates, web
 from portal.api.negotiation import Refused
 from portal.domain.errors import NotAllowed
 from portal.domain.scopes import WHOLE, Grant
 from portal.models import Account, Submission
 from portal.services import access, audit, signing, submissions, tokens
+
+BASIC, BEARER = "basic", "bearer"
 
 
 def account(job: str | None = None) -> Account | None:
@@ -67,14 +69,16 @@ def _bears_form_token() -> bool:
 def account_of_header() -> Account | None:
     """The account of an Authorization header with a password or a token, if there is one."""
     kind = _kind()
-    if kind not in ("basic", "bearer"):
+    if kind not in (BASIC, BEARER):
         return None
-    account = _of_password() if kind == "basic" else _of_token()
+    account = _of_password() if kind == BASIC else _of_token()
+    rates.count_account(account.session_key)
     audit.act_as(account)
     return account
 
 
 def _of_password() -> Account:
+    rates.check_attempts(BASIC)
     given = request.authorization
     name, password = (given.username, given.password) if given else (None, None)
     try:
@@ -82,7 +86,7 @@ def _of_password() -> Account:
             web.session(), (name or "").partition("\0")[0], password or "", request.remote_addr or ""
         )
     except NotAllowed:
-        raise _wrong("Invalid username/password.") from None
+        raise _wrong(BASIC, "Invalid username/password.") from None
     if account.must_change:
         raise NotAllowed(signing.NOT_YOURS)
     return account
@@ -91,34 +95,17 @@ def _of_password() -> Account:
 def _of_token() -> Account:
     token = tokens.find(web.session(), request.headers["Authorization"].partition(" ")[2].strip())
     if token is None:
-        raise _wrong("Invalid token.")
+        raise _wrong(BEARER, "Invalid token.")
     g.grant = Grant(frozenset(token.scopes))
     tokens.note_use(web.session(), token)
     return token.account
 
 
-def _wrong(sentence: str) -> Refused:
-    g.wrong_password = True
+def _wrong(kind: str, sentence: str) -> Refused:
+    """Raises TooMany where an address goes on guessing; a right token is taken even then, as no guess finds one."""
+    rates.count_attempt(kind)
     return Refused(403, {"detail": sentence})
-
-
-def limit_guessing(blueprint: Blueprint) -> None:
-    """Let an address send only so many wrong passwords or tokens."""
-    limit = web.limiter.shared_limit(_limit, "basic", exempt_when=_without_secret, deduct_when=_was_wrong)
-    limit(blueprint)
 
 
 def _kind() -> str:
     return request.headers.get("Authorization", "").partition(" ")[0].lower()
-
-
-def _without_secret() -> bool:
-    return _kind() not in ("basic", "bearer")
-
-
-def _was_wrong(response: Response) -> bool:
-    return bool(g.get("wrong_password"))
-
-
-def _limit() -> str:
-    return str(current_app.config["PORTAL"].portal_sign_in_limit)

@@ -14,20 +14,17 @@ from portal.domain.errors import NotAllowed, PortalError, TooMany
 from portal.models import Account
 from portal.pages.forms import SignInForm
 from portal.provider import Journey, Provider
+from portal.rates import only_so_often
 from portal.services import accounts, audit, identities, signing
 from portal.settings import Settings
-from portal.web import STATUS, begin_session, current_account, known_account, limiter, session
+from portal.web import STATUS, begin_session, current_account, known_account, session
 
 pages = Blueprint("accounts", __name__)
 JOURNEY = "journey"
 
 
-def _limit() -> str:
-    return str(_settings().portal_sign_in_limit)
-
-
 @pages.route("/sign-in", methods=["GET", "POST"])
-@limiter.limit(_limit, methods=["POST"])
+@only_so_often("POST")
 def sign_in() -> Any:
     form = SignInForm()
     if request.method == "GET":
@@ -43,7 +40,7 @@ def sign_in() -> Any:
 
 
 @pages.get("/sign-in/provider")
-@limiter.limit(_limit)
+@only_so_often("GET")
 def go_to_provider() -> Any:
     """To the identity provider, with what its answer must fit to."""
     journey = Journey.to(_next())
@@ -56,7 +53,7 @@ def go_to_provider() -> Any:
 
 
 @pages.get("/sign-in/provider/back")
-@limiter.limit(_limit)
+@only_so_often("GET")
 def come_back() -> Any:
     """From the identity provider: each journey has one return."""
     kept = flask.session.pop(JOURNEY, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from flask import Blueprint, Response, render_template, request
@@ -58,12 +58,18 @@ def _address(wanted: Wanted, before: int | None = None) -> dict[str, str | int |
 
 def _told(line: Audit) -> str:
     """What else is known of a deed, in a line."""
-    return "; ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in line.detail.items() if value != [])
+    return _listed(line.detail)
+
+
+def _listed(detail: Mapping[str, object]) -> str:
+    return "; ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in detail.items() if value != [])
 
 
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return f"({_listed(value)})"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

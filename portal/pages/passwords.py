@@ -17,17 +17,14 @@ from portal.domain import passwords
 from portal.domain.errors import Invalid, NotAllowed, NotFound, TooMany
 from portal.models import Account
 from portal.pages.forms import blame
+from portal.rates import only_so_often
 from portal.services import accounts, audit, resets, signing
-from portal.web import begin_session, known_account, limiter, session
+from portal.web import begin_session, known_account, session
 
 pages = Blueprint("passwords", __name__)
 BEFORE_A_NEW_PASSWORD = ("passwords.account", "accounts.sign_out", "static")
 LONGEST_WHO = 256
 ASKED = "If there is an account of this name or address, a letter with a link is on its way to its address."
-
-
-def _limit() -> str:
-    return str(current_app.config["PORTAL"].portal_sign_in_limit)
 
 
 class NewPasswordForm(FlaskForm):
@@ -78,7 +75,7 @@ def lead_there() -> Response | None:
 
 
 @pages.route("/account", methods=["GET", "POST"])
-@limiter.limit(_limit, methods=["POST"])
+@only_so_often("POST")
 @login_required
 def account() -> Any:
     form = ChangePasswordForm()
@@ -99,7 +96,7 @@ def account() -> Any:
 
 
 @pages.route("/forgotten", methods=["GET", "POST"])
-@limiter.limit(_limit, methods=["POST"])
+@only_so_often("POST")
 def forgotten() -> Any:
     """The answer is the same, whether there is such an account or not."""
     _check_resets()
@@ -113,7 +110,7 @@ def forgotten() -> Any:
 
 
 @pages.route("/reset/<secret>", methods=["GET", "POST"])
-@limiter.limit(_limit)
+@only_so_often("GET", "POST")
 def reset(secret: str) -> Any:
     """A look at the link leaves it good, since mail programs look, too."""
     _check_resets()

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from portal.models import Account, Audit
 
 NOBODY = "nobody"
+UNKNOWN = "an unknown name"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def ask(session: Session, who: str) -> None:
         found = _of(writing, who)
         for account in found:
             write(writing, account)
-        audit.record(writing, "asked for a new password", "account", ", ".join(each.name for each in found))
+        names = ", ".join(each.name for each in found)
+        audit.record(writing, "asked for a new password", "account", names or audit.UNKNOWN)
 
 
 def reaches(account: Account) -> bool:

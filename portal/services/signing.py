@@ -14,7 +14,6 @@ from portal.services import accounts, audit, throttle
 from portal.services.throttle import Culprit
 from portal.settings import settings
 
-UNKNOWN = "an unknown name"
 NOT_YOURS = "This account has a password that somebody else made: set a new one on the portal's pages first."
 ONLY_PROVIDER = "This portal takes no passwords: sign in with the identity provider; programs use tokens."
 
@@ -47,4 +46,4 @@ def _note_failure(session: Session, name: str, culprits: Sequence[Culprit]) -> N
     throttle.count(culprits)
     with transaction(session) as writing:
         known = accounts.NAME.fullmatch(name) and writing.scalar(select(Account.name).where(Account.name == name))
-        audit.record(writing, "failed to sign in", "account", known or UNKNOWN)
+        audit.record(writing, "failed to sign in", "account", known or audit.UNKNOWN)

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from limits.storage import MemoryStorage, Storage
 
 from portal import counting
+from portal.domain.addresses import home
 from portal.domain.errors import TooMany
 from portal.settings import settings
 
 DAY = 86_400
 PAUSE = 60.0
-IPV6_HOME = 64
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def of_name(name: str) -> Culprit:
 
 def of_address(address: str) -> Culprit:
     """Where guesses come from; of IPv6, the network that one client can have to itself."""
-    return Culprit(f"address:{_home(address)}", 20, 900)
+    return Culprit(f"address:{home(address)}", 20, 900)
 
 
 def check(culprits: Sequence[Culprit]) -> None:
@@ -79,16 +78,6 @@ def _counts() -> counting.Shared[Storage]:
 @cache
 def _counts_of(broker: str) -> counting.Shared[Storage]:
     return counting.Shared(counting.storage(broker), MemoryStorage(), PAUSE)
-
-
-def _home(address: str) -> str:
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, IPv6Address):
-        return str(found.ipv4_mapped or ip_network((found, IPV6_HOME), strict=False))
-    return str(found)
 
 
 def _words(seconds: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import web
@@ -252,6 +253,17 @@ def test_it_runs_the_same_again(client: FlaskClient, session: Session, admin: Ac
     assert [(each.name, each.sha256) for each in new.batch.uploads] == [
         (each.name, each.sha256) for each in old.batch.uploads
     ]
+
+
+@pytest.mark.parametrize("sent", [{"json": {"priority": 9}}, {"json": [1]}, {"data": {"probe_size": "9"}}])
+def test_it_runs_the_same_again_and_nothing_else(
+    client: FlaskClient, session: Session, complete: Submission, sent: dict[str, Any]
+) -> None:
+    problem = refused(client.post(f"{V1}/{complete.uuid}/rerun", headers=basic(), **sent), 422)
+
+    assert problem["fields"] == {"body": "Leave the body out: the same input and values are submitted again."}
+    assert session.scalars(select(Submission)).all() == [complete]
+    assert client.post(f"{V1}/{complete.uuid}/rerun", headers=basic(), json={}).status_code == 202
 
 
 def test_it_reruns_for_its_owner_only(client: FlaskClient, session: Session, complete: Submission) -> None:

@@ -261,7 +261,7 @@ def portal_on(kind: str, data: Path, migrated: Path) -> Iterator[Site]:
 
 def _furnished(data: Path, listener: Listener) -> Site:
     app = create_app()
-    app.config.update(TESTING=False, WTF_CSRF_ENABLED=False, RATELIMIT_ENABLED=False)
+    app.config.update(TESTING=False, WTF_CSRF_ENABLED=False)
     site = Site(app, data, listener, app.test_client(), app.test_client())
     with site.session() as session, transaction(session):
         accounts.create(session, "admin", PASSWORD, Role.ADMINISTRATOR, "admin@example.org")

@@ -11,7 +11,9 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -24,11 +26,12 @@ NUMBERS = {
     "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "mount": (165, 40), "chroot": (161, 51),
     "unshare": (272, 97), "setns": (308, 268), "open_by_handle_at": (304, 265), "personality": (135, 92),
     "reboot": (169, 142), "init_module": (175, 105), "clock_settime": (227, 112), "kexec_load": (246, 104),
-    "move_mount": (429, 429), "swapon": (167, 224),
+    "move_mount": (429, 429), "swapon": (167, 224), "fallocate": (285, 47), "prlimit64": (302, 261),
 }  # fmt: skip
 REFUSED = {errno.EPERM, errno.EACCES, errno.ENOSYS}
 PTRACE_SEIZE, NEW_USER, NEW_MOUNTS = 0x4206, 0x10000000, 0x20000
 TIOCSTI = 0x5412
+KEEP_SIZE, RESERVE = 1, 0x4030582A
 MANY = 600
 MEGABYTE = 10**6
 
@@ -354,6 +357,165 @@ def stretches() -> int:
     with open("sparse", "wb") as file:
         file.truncate(10**12)
     return 10**12
+
+
+def deletes_and_keeps() -> int:
+    """As many files as fill three times what it may, and nothing of them in its directory."""
+    for _ in range(12):
+        descriptor = os.open("gone", os.O_CREAT | os.O_RDWR)
+        os.unlink("gone")
+        for _ in range(5):
+            os.write(descriptor, b"x" * MEGABYTE)
+    time.sleep(2)
+    return 60
+
+
+def fills_deep_folders() -> int:
+    for _ in range(20):
+        os.mkdir("x" * 250)
+        os.chdir("x" * 250)
+    return fills_unseen(parts())
+
+
+def fills_closed_folders() -> int:
+    os.mkdir("closed")
+    os.chdir("closed")
+    files = parts()
+    os.chmod(".", 0)
+    return fills_unseen(files)
+
+
+def parts() -> list[int]:
+    return [os.open(f"part{number}", os.O_CREAT | os.O_WRONLY) for number in range(12)]
+
+
+def fills_unseen(files: list[int]) -> int:
+    for file in files:
+        for _ in range(5):
+            os.write(file, b"x" * MEGABYTE)
+    time.sleep(2)
+    return 60
+
+
+def is_spared() -> bool:
+    return int(Path("/proc/self/oom_score_adj").read_text()) < 500
+
+
+def reserves() -> bool:
+    """A megabyte behind the end of an empty file, which stays empty to who asks for its length."""
+    ways = (
+        lambda file: call("fallocate", file, KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(MEGABYTE)),
+        lambda file: fcntl.ioctl(file, RESERVE, struct.pack("hhqqiI16x", 0, 0, 0, MEGABYTE, 0, 0)),
+    )
+    return any([in_child(lambda way=way: holds_more(way)) for way in ways])
+
+
+def holds_more(way) -> bool:
+    file = os.open(f"empty{os.getpid()}", os.O_CREAT | os.O_RDWR)
+    way(file)
+    return os.fstat(file).st_blocks * 512 >= MEGABYTE
+
+
+def burns_for(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def burns_in_orphans() -> int:
+    """Each starts the next and ends."""
+    end = time.monotonic() + 6
+    if os.fork() == 0:
+        while time.monotonic() < end and os.fork() == 0:
+            burns_for(0.1)
+        os._exit(0)
+    time.sleep(7)
+    return 6
+
+
+def burns_in_forgotten_children() -> int:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        if os.fork() == 0:
+            burns_for(0.1)
+            os._exit(0)
+        forget_them()
+    return 4
+
+
+def forget_them() -> None:
+    try:
+        os.wait()
+    except ChildProcessError:
+        return
+
+
+def takes_memory_of_nobody() -> bool:
+    ways = (takes_memory_files, takes_memory_blocks)
+    return any([in_child(way) for way in ways])
+
+
+def takes_memory_files() -> bool:
+    files = [os.memfd_create("kept") for _ in range(4)]
+    for file in files:
+        for _ in range(100):
+            os.write(file, b"x" * MEGABYTE)
+    time.sleep(1)
+    return True
+
+
+def takes_memory_blocks() -> bool:
+    LIBC.shmat.restype, LIBC.shmat.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+    LIBC.shmdt.argtypes = (ctypes.c_void_p,)
+    blocks = [LIBC.shmget(0, 100 * MEGABYTE, 0o1600) for _ in range(4)]
+    for block in blocks:
+        place = LIBC.shmat(block, None, 0)
+        if block < 0:
+            return False
+        ctypes.memset(place, 1, 100 * MEGABYTE)
+        LIBC.shmdt(place)
+    time.sleep(1)
+    for block in blocks:
+        LIBC.shmctl(block, 0, None)
+    return True
+
+
+def bounds_the_service() -> bool:
+    """All is left as it was."""
+    service, limit = given["service"], (ctypes.c_ulong * 2)()
+    ways = (
+        lambda: (
+            call("prlimit64", service, resource.RLIMIT_NOFILE, None, limit) == 0
+            and call("prlimit64", service, resource.RLIMIT_NOFILE, limit, None) == 0
+        ),
+        lambda: os.setpriority(os.PRIO_PROCESS, service, os.getpriority(os.PRIO_PROCESS, service)) is None,
+        lambda: os.sched_setaffinity(service, os.sched_getaffinity(service)) is None,
+    )
+    return any([in_child(way) for way in ways])
+
+
+def letter() -> bool:
+    ways = (
+        lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
+        lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0],
+        lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_RAW)[0],
+    )
+    return any([in_child(lambda way=way: way().sendto(b"x", given["letters"]) == 1) for way in ways])
+
+
+def changes_modes() -> bool:
+    """To what they are."""
+    ways = (
+        lambda: os.chmod(given["settings"], os.stat(given["settings"]).st_mode & 0o777) is None,
+        lambda: os.utime(given["settings"]) is None,
+    )
+    return any([in_child(way) for way in ways])
+
+
+def memory_of_the_teller() -> bool:
+    with open(f"/proc/{os.getppid()}/mem", "r+b"):
+        return True
 
 
 def hides(again: bool, session: bool, deaf: bool) -> int:

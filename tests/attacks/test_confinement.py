@@ -42,6 +42,8 @@ held = "".join([secret, " in memory"]) * 100
 given = json.loads(sys.argv[2])
 listening = [socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)]
 listening[1].bind(("127.0.0.1", 0))
+letters = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+letters.bind(given["letters"])
 for address in (given["broker"], "\\0" + given["abstract"]):
     listening.append(socket.socket(socket.AF_UNIX))
     listening[-1].bind(address)
@@ -108,7 +110,7 @@ class World:
             "secret": self.secret, "mark": self.mark, "data": str(self.data), "settings": str(self.data / "secret_key"),
             "database": str(self.data / "portal.db"), "broker": str(self.data / "broker.sock"),
             "other": str(self.runs / "other.1"), "abstract": self.mark, "key": str(int(uuid4().hex[:7], 16)),
-            "outside": [f"{place}/{self.mark}" for place in outside],
+            "outside": [f"{place}/{self.mark}" for place in outside], "letters": str(self.data / "letters.sock"),
         }  # fmt: skip
 
     def run(self, level: int, *names: str, **limits: int) -> Run:
@@ -216,6 +218,8 @@ QUIET = {
     "shared_memory": "SB-11", "kills": "SB-12", "traces": "SB-13", "others": "SB-14", "setuid": "SB-23",
     "datagram": "SB-27", "vsock": "SB-28", "netlink": "SB-29", "raw": "SB-30", "abstract": "SB-31", "keyring": "SB-32",
     "io_uring": "SB-33", "mounts": "SB-34", "handles": "SB-35", "machine": "SB-36", "secret": "SB-38",
+    "reserves": "SB-40", "bounds_the_service": "SB-44", "letter": "SB-45", "changes_modes": "SB-46",
+    "memory_of_the_teller": "SB-47", "is_spared": "SB-49",
 }  # fmt: skip
 
 
@@ -281,6 +285,7 @@ def check(number: str, cell: Cell, got_in: object) -> None:
 @pytest.mark.attack(
     "SB-01", "SB-02", "SB-03", "SB-04", "SB-05", "SB-06", "SB-07", "SB-08", "SB-09", "SB-10", "SB-11", "SB-12", "SB-13",
     "SB-14", "SB-23", "SB-27", "SB-28", "SB-29", "SB-30", "SB-31", "SB-32", "SB-33", "SB-34", "SB-35", "SB-36", "SB-38",
+    "SB-40", "SB-44", "SB-45", "SB-46", "SB-47", "SB-49",
 )  # fmt: skip
 @pytest.mark.parametrize("name", QUIET)
 def test_it_gets_in_only_where_the_table_says_so(cell: Cell, name: str) -> None:
@@ -331,6 +336,40 @@ def test_it_does_not_fill_the_disk_with_many_files(cell: Cell) -> None:
     run = world.run(level, "fills", output_bytes=100 * MEGABYTE)
 
     check("SB-20", cell, run.reason != "output_limit" or run.size >= 300 * MEGABYTE)
+
+
+@pytest.mark.attack("SB-39", "SB-48")
+@pytest.mark.parametrize(
+    ("number", "name", "reason"),
+    [
+        ("SB-39", "deletes_and_keeps", "output_limit"),
+        ("SB-48", "fills_closed_folders", "output_limit"),
+        ("SB-48", "fills_deep_folders", "files_limit"),
+    ],
+)
+def test_it_does_not_fill_the_disk_with_files_that_nobody_sees(cell: Cell, number: str, name: str, reason: str) -> None:
+    world, _, level = cell
+
+    check(number, cell, world.run(level, name, output_bytes=20 * MEGABYTE).reason != reason)
+
+
+@pytest.mark.attack("SB-41", "SB-42")
+@pytest.mark.parametrize(("number", "name"), [("SB-41", "burns_in_orphans"), ("SB-42", "burns_in_forgotten_children")])
+def test_it_hides_no_processor_time(cell: Cell, number: str, name: str) -> None:
+    world, _, level = cell
+
+    run = world.run(level, name, cpu_seconds=1)
+
+    check(number, cell, run.reason != "cpu_time" or run.outcome["usage"]["cpu_seconds"] > 3)
+
+
+@pytest.mark.attack("SB-43")
+def test_it_takes_no_memory_that_is_nobodys(cell: Cell) -> None:
+    world, _, level = cell
+
+    run = world.run(level, "takes_memory_of_nobody", memory_bytes=200 * MEGABYTE)
+
+    check("SB-43", cell, run.found.get("takes_memory_of_nobody"))
 
 
 @pytest.mark.attack("SB-21")

@@ -19,6 +19,7 @@ from portal.domain.states import State
 from portal.models import Account, Batch, Run, Submission
 from portal.services import jobs, progress
 from portal.settings import Settings, settings
+from tests.api.signing import basic, bearer, token
 from tests.attacks.raw import FIELDS, MULTIPART, SUBMIT, form, part
 from tests.conftest import PASSWORD
 from tests.making import make_job, make_task, submitted
@@ -160,6 +161,32 @@ def test_an_account_is_one_wherever_it_asks_from(data: Path, admin: Account) -> 
 
 
 @pytest.mark.attack("DO-02")
+@pytest.mark.parametrize("way", ["password", "token"])
+def test_an_account_of_programs_is_one_wherever_they_ask_from(
+    data: Path, session: Session, admin: Account, way: str
+) -> None:
+    client = portal(portal_rate_limit="20 per hour")
+    header = basic() if way == "password" else token(session, admin, "read")
+
+    answers = [
+        client.get("/api/v1/me", headers=header, environ_overrides={"REMOTE_ADDR": f"192.0.2.{number}"})
+        for number in range(40)
+    ]
+
+    assert [slowed(answer) for answer in answers] == [False] * 20 + [True] * 20
+
+
+@pytest.mark.attack("DO-02")
+def test_a_network_that_one_client_has_to_itself_is_one_client(data: Path) -> None:
+    client = portal(portal_rate_limit="10 per hour")
+
+    answers = [client.get("/", environ_overrides={"REMOTE_ADDR": f"2001:db8::{number}"}) for number in range(30)]
+
+    assert sum(slowed(answer) for answer in answers) == 20
+    assert not slowed(client.get("/", environ_overrides={"REMOTE_ADDR": "2001:db8:0:1::1"}))
+
+
+@pytest.mark.attack("DO-02")
 @pytest.mark.parametrize(
     "lie", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP", "X-Client-IP", "Cookie"]
 )
@@ -194,6 +221,36 @@ def test_two_processes_count_together(data: Path, broker: Broker) -> None:
     answers = [client.get("/sign-in") for _ in range(20) for client in (first, second)]
 
     assert sum(slowed(answer) for answer in answers) == 20
+
+
+def guess(client: FlaskClient, way: str, number: int) -> Any:
+    if way == "page":
+        return client.post("/sign-in", data={"name": f"ann{number}", "password": "guess"})
+    return client.get("/api/v1/me", headers=basic(f"ann{number}") if way == "password" else bearer(f"aa_{number}"))
+
+
+@pytest.mark.attack("AU-03")
+@pytest.mark.parametrize("way", ["page", "password", "token"])
+def test_two_processes_count_together_how_often_an_address_tries_to_get_in(
+    data: Path, broker: Broker, way: str
+) -> None:
+    broker.empty()
+    processes = [portal(portal_sign_in_limit="4 per hour", broker_url=broker.url) for _ in range(2)]
+
+    answers = [guess(client, way, number) for number, client in enumerate(processes * 6)]
+
+    assert [slowed(answer) for answer in answers] == [False] * 4 + [True] * 8
+    assert "There were too many attempts from your address: try again in" in answers[-1].text
+
+
+@pytest.mark.attack("AU-03")
+def test_who_guesses_keeps_no_program_of_the_same_address_out(data: Path, session: Session, admin: Account) -> None:
+    client, right = portal(portal_sign_in_limit="2 per hour"), token(session, admin, "read")
+
+    answers = [guess(client, way, number) for way in ("token", "password") for number in range(4)]
+
+    assert [answer.status_code for answer in answers] == [401, 401, 429, 429] * 2
+    assert client.get("/api/v1/me", headers=right).status_code == 200
 
 
 @pytest.mark.attack("DO-02")

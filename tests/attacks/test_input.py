@@ -532,7 +532,7 @@ def test_the_portal_needs_no_right_to_change_tables(
             from app import create_app
 
             plain = create_app()
-            plain.config.update(WTF_CSRF_ENABLED=False, RATELIMIT_ENABLED=False)
+            plain.config.update(WTF_CSRF_ENABLED=False)
         browser = plain.test_client()
         assert browser.post("/sign-in", data={"name": "admin", "password": PASSWORD}).status_code in (302, 303)
         assert browser.post(f"{V1}/tasks", json={**TASK, "name": "by plain"}).status_code == 201

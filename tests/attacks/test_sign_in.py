@@ -572,6 +572,19 @@ def test_it_writes_no_link_for_a_host_that_it_is_not(client: FlaskClient, ann: A
 
 
 @pytest.mark.attack("AU-09")
+def test_no_log_holds_the_link(asked: str, capfd: pytest.CaptureFixture[str]) -> None:
+    client = create_app(Settings(portal_log_level="info")).test_client()
+    path = asked.removeprefix(settings().address)
+
+    for _ in range(12):
+        client.get(path)
+
+    log = capfd.readouterr().err
+    assert "answered 200" in log and "answered 429" in log and "/reset/***" in log
+    assert path.removeprefix("/reset/") not in log
+
+
+@pytest.mark.attack("AU-09")
 def test_the_link_is_good_once(client: FlaskClient, asked: str, session: Session) -> None:
     path, form = asked.removeprefix(settings().address), {"password": NEW, "again": NEW}
 

@@ -47,6 +47,15 @@ def test_a_program_of_an_account_is_named_as_the_account(signed_in: FlaskClient,
     assert (line["actor"], line["object"]) == ("admin", "count")
 
 
+def test_it_says_in_words_how_a_group_was_before(signed_in: FlaskClient) -> None:
+    signed_in.post("/groups/new", data={"name": "lab", "members": "admin"})
+    signed_in.post("/groups/1", data={"name": "field", "members": ""})
+
+    shown = signed_in.get("/audit?kind=group").text
+
+    assert "now: (group: field); before: (group: lab; members: admin)" in shown
+
+
 def test_it_is_filtered_and_leafed_through(signed_in: FlaskClient, session: Session) -> None:
     for number in range(page.PAGE + 2):
         make_task(session, f"task{number:03}", "command", "true", public=False)

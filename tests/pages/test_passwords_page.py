@@ -81,6 +81,17 @@ def test_a_lost_password_is_replaced_by_mail(
     assert accounts.authenticate(session, "admin", NEW)
 
 
+def test_it_notes_who_was_asked_for_but_no_name_that_there_is_not(
+    client: FlaskClient, session: Session, admin: Account, postbox: list[Message]
+) -> None:
+    for who in ("admin", "my password, typed in the wrong place"):
+        client.post("/forgotten", data={"who": who})
+
+    session.rollback()
+    asked = select(Audit.object).where(Audit.action == "asked for a new password").order_by(Audit.id)
+    assert session.scalars(asked).all() == ["admin", "an unknown name"]
+
+
 def test_it_offers_no_letter_where_no_mail_is_sent(client: FlaskClient, admin: Account) -> None:
     assert "Forgotten" not in client.get("/sign-in").text
     assert client.get("/forgotten").status_code == 404

@@ -72,7 +72,14 @@ def test_it_is_found_by(session: Session, filters: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [delete(Audit), update(Audit).values(actor="somebody else"), text("DELETE FROM audit")]
+    "change",
+    [
+        delete(Audit),
+        update(Audit).values(actor="somebody else"),
+        text("DELETE FROM audit"),
+        text("INSERT OR REPLACE INTO audit SELECT * FROM audit"),
+        text("UPDATE OR IGNORE audit SET actor = ''"),
+    ],
 )
 def test_no_line_can_be_changed_or_removed(session: Session, change: object) -> None:
     make_task(session, "count", "command", "true", public=False)

@@ -31,6 +31,7 @@ PACKAGE = os.path.join(os.path.dirname(OWN), "__init__.py")
 SMALL = str(64 * 2**20)  # bytes of /tmp and /dev/shm
 MEMORY_ROOM = 48 * 2**20  # beyond the limit of memory, for what starts the program; its own look comes first
 NOBODY = "65534"
+OUT_OF_MEMORY = "/proc/self/oom_score_adj"
 OF_SIGNALS = 128
 
 
@@ -54,6 +55,7 @@ class Cage:
 
     def become(self, program: Program, launcher: int, telling: int) -> None:
         """In the forked child: turn into the program."""
+        be_first_to_go()
         die_with(launcher)
         program.become(telling, self.shut)
 
@@ -71,6 +73,10 @@ class Cage:
         """How the program ended, when our own child has ended so."""
         return os.waitstatus_to_exitcode(status)
 
+    def cpu_seconds(self) -> float:
+        """How much processor time the kernel knows of, beside what is seen of processes."""
+        return 0.0
+
     def close(self) -> None:
         """When nothing of the run lives any more. Raises OSError if something does."""
 
@@ -87,7 +93,7 @@ class Fence(Cage):
             raise OSError("this kernel's Landlock is missing or too old")
 
     def shut(self) -> None:
-        program = seccomp.filter_for(walled=False, network=self.network)
+        program = seccomp.filter_for(walled=False, network=self.network, bounded=False)
         own = [*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"]
         devices = [f"/dev/{name}" for name in places.DEVICES]
         landlock.restrict([*own, *self.readable, *self.files], [*devices, self.measured], self.network)
@@ -102,13 +108,14 @@ class Room(Cage):
     """
 
     walled = True
+    bounded = False
     user: int | None = None
 
     def open(self) -> None:
         self.bubblewrap = next((each for each in BUBBLEWRAP if os.access(each, os.X_OK)), "")
         if not self.own and not self.bubblewrap:
             raise FileNotFoundError("bubblewrap is not installed")
-        self.filter = seccomp.filter_for(walled=True, network=self.network)
+        self.filter = seccomp.filter_for(walled=True, network=self.network, bounded=self.bounded)
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
         self.heard = b""
@@ -131,6 +138,7 @@ class Room(Cage):
         try:
             os.setsid()
             reset_signals()
+            be_first_to_go()
             self.leave_root()
             die_with(launcher)
             if self.own:
@@ -225,6 +233,9 @@ class Room(Cage):
 class Cell(Room):
     """Level 4: also a user that no other run has at the same time, and bounds for all its processes together."""
 
+    bounded = True
+    taken_before = 0.0
+
     def __init__(self, given: dict[str, Any], measured: str) -> None:
         super().__init__(given, measured)
         self.memory: int | None = given.get("memory_bytes")
@@ -249,6 +260,13 @@ class Cell(Room):
         except ProcessLookupError:
             return
 
+    def check_started(self) -> None:
+        super().check_started()
+        self.taken_before = self.cgroups.cpu_seconds()
+
+    def cpu_seconds(self) -> float:
+        return self.cgroups.cpu_seconds() - self.taken_before
+
     def close(self) -> None:
         self.cgroups.remove()
         os.close(self.lock)
@@ -258,6 +276,11 @@ class Cell(Room):
 
 
 LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, 3: Room, 4: Cell}
+
+
+def be_first_to_go() -> None:
+    """When the machine runs out of memory, before the portal and whatever else it serves."""
+    cgroups.try_writing(OUT_OF_MEMORY, "1000")
 
 
 def die_with(launcher: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 ROOT = "/sys/fs/cgroup"
 CONTROLLERS = ("memory", "pids")
+ACCOUNT = "cpuacct"  # of version 1, where it may be; version 2 always tells
 EMPTY_SECONDS = 5.0
 PAUSE = 0.001
 
@@ -43,6 +44,15 @@ class Cgroups:
         for directory in set(self.directories.values()):
             write(os.path.join(directory, "cgroup.procs"), str(os.getpid()))
 
+    def cpu_seconds(self) -> float:
+        """What all its processes have taken, however they ended; nothing where the kernel keeps no account."""
+        if self.version == "2":
+            told = dict(line.split(" ", 1) for line in lines(self.file("memory", "cpu.stat")))
+            return int(told.get("usage_usec", "0")) / 1e6
+        if ACCOUNT not in self.directories:
+            return 0.0
+        return int(next(iter(lines(self.file(ACCOUNT, "cpuacct.usage"))), "0")) / 1e9
+
     def out_of_memory(self) -> bool:
         """Whether the kernel ended a process of the run for want of memory."""
         name = "memory.events" if self.version == "2" else "memory.oom_control"
@@ -63,7 +73,7 @@ def find() -> tuple[str, dict[str, str]]:
     """The version, and for each controller the directory that ours can be made in. Raises OSError."""
     own = dict(_own())
     if all(each in own for each in CONTROLLERS):
-        return "1", {each: _writable(f"{ROOT}/{each}{own[each]}") for each in CONTROLLERS}
+        return "1", {each: _writable(f"{ROOT}/{each}{own[each]}") for each in CONTROLLERS} | _account(own)
     if not os.path.exists(f"{ROOT}/cgroup.controllers"):
         raise OSError(errno.ENOENT, "there are no cgroups for memory and processes")
     mine = f"{ROOT}{own.get('', '/')}".rstrip("/")
@@ -71,6 +81,11 @@ def find() -> tuple[str, dict[str, str]]:
         if parent.startswith(ROOT) and _delegates(parent):
             return "2", dict.fromkeys(CONTROLLERS, _writable(parent))
     raise OSError(errno.EACCES, "cgroups for memory and processes are not delegated to the portal")
+
+
+def _account(own: dict[str, str]) -> dict[str, str]:
+    directory = f"{ROOT}/{ACCOUNT}{own.get(ACCOUNT)}"
+    return {ACCOUNT: directory} if os.access(directory, os.W_OK) else {}
 
 
 def _own() -> Iterator[tuple[str, str]]:

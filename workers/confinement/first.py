@@ -1,7 +1,8 @@
 """The first process of a run's own namespaces: it starts the program, buries the dead, and tells how the program ended.
 
 The launcher hears of that by a pipe, for an exit status from within does not tell a signal from a status. When nothing
-else is alive any more it ends. Nothing that the program does can end it sooner: no signal from inside reaches it.
+else is alive any more it ends. Nothing that the program does can end it sooner, or change what it tells: no signal from
+inside reaches it, and its memory and pipes are closed to all.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import resource
 import signal
 import sys
 
+from workers.confinement.kernel import PR_SET_DUMPABLE, prctl
 from workers.confinement.program import Program, set_limit
 
 PROCESSES = 256
@@ -30,9 +32,11 @@ def main() -> None:
 
 def hold(program: Program, telling: int, status: int) -> None:
     """Start the program and see it out; only the program's own process comes back, if it is no fresh one."""
+    prctl(PR_SET_DUMPABLE, 0)
     os.write(status, INSIDE)
     started = os.fork()
     if started == 0:
+        prctl(PR_SET_DUMPABLE, 1)  # a fork's memory is its own again, as a new program's is
         program.become(telling, lambda: set_limit(resource.RLIMIT_NPROC, PROCESSES))
         return
     os.close(telling)

@@ -33,6 +33,12 @@ UNKNOWN = {"clone3": (435, 435), "openat2": (437, 437)}  # their arguments canno
 SHARED = {  # what outlives those who made it, where the run has no namespace of its own for it
     "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
 }  # fmt: skip
+UNBOUNDED = {"memfd_create": (319, 279), "shmget": (29, 194)}  # memory of no process: programs fall back to files
+OF_OTHERS = {  # which process of the same user they change is their first argument; 0 is whoever calls
+    "prlimit64": (302, 261), "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118), "sched_setattr": (314, 274),
+}  # fmt: skip
+PRIORITIES = {"setpriority": ((141, 140), 2), "ioprio_set": ((251, 30), 3)}  # and the word for all of one user
 CLONE = (56, 220)
 NEW_NAMESPACES = 0x7E020000
 MODES = {  # which argument is the mode that must not ask for a setuid or setgid bit
@@ -43,11 +49,14 @@ MODES = {  # which argument is the mode that must not ask for a setuid or setgid
 OPENING = {"open": ((2, None), 1, 2), "openat": ((257, 56), 2, 3)}  # which are the flags, and the mode
 MAKES_A_FILE = 0o20000100  # O_CREAT, O_TMPFILE: without these there is no mode
 SETUID_BITS = 0o6000
+FALLOCATE = (285, 47)
+KEEP_SIZE, PUNCH_HOLE = 1, 2
 IOCTL = (16, 29)
 TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
-SOCKET = (41, 198)
+RESERVE = (0x40305828, 0x4030582A, 0x40305839)  # what fallocate does, beyond a file's end: no limit of files holds it
+SOCKET, SOCKET_PAIR = (41, 198), (53, 199)
 AF_UNIX, INTERNET = 1, (2, 10)
-STREAM, DATAGRAM, TYPE_MASK = 1, 2, 0xF
+STREAM, DATAGRAM, PACKETS, TYPE_MASK = 1, 2, 5, 0xF
 X32 = 0x40000000
 LOAD, EQUAL, AT_LEAST, ANY_BIT, AND, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16
@@ -61,8 +70,9 @@ class NotKnown(OSError):
 
 
 @cache
-def filter_for(walled: bool, network: bool) -> bytes:
-    """The filter as the kernel reads it; what leads to other processes only inside walls. Raises NotKnown."""
+def filter_for(walled: bool, network: bool, bounded: bool) -> bytes:
+    """The filter as the kernel reads it; what leads to other processes only inside walls, and memory that belongs to
+    none only where the kernel bounds it. Raises NotKnown."""
     if os.uname().machine not in MACHINES:
         raise NotKnown(f"the processor {os.uname().machine} is not known")
     place, architecture = MACHINES[os.uname().machine]
@@ -72,17 +82,28 @@ def filter_for(walled: bool, network: bool) -> bytes:
     ]  # fmt: skip
     for numbers in (REFUSED if walled else REFUSED | SHARED).values():
         program += _if(numbers[place], [_error(errno.EPERM)])
-    for numbers in UNKNOWN.values():
+    for numbers in (UNKNOWN if bounded else UNKNOWN | UNBOUNDED).values():
         program += _if(numbers[place], [_error(errno.ENOSYS)])
     for mode, argument in MODES.values():
         program += _if(mode[place], _no_bits(argument, SETUID_BITS))
     for opening, flags, argument in OPENING.values():
         program += _if(opening[place], [*_unless(flags, MAKES_A_FILE), *_no_bits(argument, SETUID_BITS)])
     program += _if(CLONE[place], _no_bits(0, NEW_NAMESPACES))
-    program += _if(IOCTL[place], _none_of(1, TERMINAL_INPUT))
+    program += _if(FALLOCATE[place], _no_room_behind())
+    program += _if(IOCTL[place], _none_of(1, (*TERMINAL_INPUT, *RESERVE)))
     program += _if(SOCKET[place], _sockets(walled, network))
+    if not walled:
+        program += _nothing_of_others(place)
     program.append(_answer(ALLOW))
     return b"".join(struct.pack("=HBBI", *each) for each in program)
+
+
+def _nothing_of_others(place: int) -> list[Instruction]:
+    """What is left of ways to processes outside that have the same user, where there are no walls."""
+    steps = [step for numbers in OF_OTHERS.values() for step in _if(numbers[place], _only(0, 0))]
+    for numbers, user in PRIORITIES.values():
+        steps += _if(numbers[place], [*_not(0, user), *_only(1, 0)])
+    return steps + _if(SOCKET_PAIR[place], _only(1, STREAM, PACKETS, mask=TYPE_MASK))
 
 
 def install(program: bytes) -> None:
@@ -104,6 +125,21 @@ def _no_bits(argument: int, bits: int) -> list[Instruction]:
 def _unless(argument: int, bits: int) -> list[Instruction]:
     """Allowed at once without any of these bits."""
     return [_load(argument), (ANY_BIT, 1, 0, bits), _answer(ALLOW)]
+
+
+def _no_room_behind() -> list[Instruction]:
+    """A hole may be made, but nothing reserved that a file's length does not tell."""
+    steps = [_load(1), (ANY_BIT, 1, 0, KEEP_SIZE), _answer(ALLOW), (ANY_BIT, 0, 1, PUNCH_HOLE), _answer(ALLOW)]
+    return [*steps, _error(errno.EOPNOTSUPP)]
+
+
+def _not(argument: int, value: int) -> list[Instruction]:
+    return [_load(argument), (EQUAL, 0, 1, value), _error(errno.EPERM)]
+
+
+def _only(argument: int, *values: int, mask: int = 0xFFFFFFFF) -> list[Instruction]:
+    tests = [step for value in values for step in ((EQUAL, 0, 1, value), _answer(ALLOW))]
+    return [_load(argument), (AND, 0, 0, mask), *tests, _error(errno.EPERM)]
 
 
 def _none_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Flask
 
 from portal import web
-from portal.api import sender
 from portal.api.v1 import accounts, docs, edge, jobs, refusals, results, submissions, tasks
 
 __all__ = ["accounts", "docs", "jobs", "register", "results", "submissions", "tasks"]
@@ -13,6 +12,5 @@ __all__ = ["accounts", "docs", "jobs", "register", "results", "submissions", "ta
 
 def register(app: Flask) -> None:
     app.register_blueprint(edge.api)
-    sender.limit_guessing(edge.api)
     web.csrf.exempt(edge.api)  # edge asks for the token itself
     refusals.refuse_unknown_addresses(app, edge.ROOT)

@@ -73,8 +73,6 @@ def http_error(error: HTTPException) -> Response:
     plain = error.description == BadRequest.description
     response = problem(error.code or 500, NOT_READ if plain else error.description or error.name)
     response.headers.extend((name, value) for name, value in error.get_headers() if name in KEPT_HEADERS)
-    if error.code == 429:
-        response.headers.setdefault("Retry-After", "60")
     return response
 
 

@@ -25,13 +25,14 @@ from portal.api.v1.reading import checked
 from portal.api.v1.shapes import Deleting, SubmissionRow, Submissions, SubmissionShape
 from portal.api.v1.specification import ACCOUNT, ANYBODY, answers
 from portal.database import transaction
-from portal.domain.errors import NotAllowed
+from portal.domain.errors import Invalid, NotAllowed
 from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.models import Submission
 from portal.services import access, keeping, progress, rerunning, resuming, submissions, waiting
 
 PLACED = ("Location", "Retry-After")
+NOTHING = (b"", b"{}")
 
 
 class Uuid(BaseModel):
@@ -138,6 +139,8 @@ def resume(path: Uuid, header: IdempotencyKey, body: Resume) -> tuple[Response, 
 def rerun(path: Uuid, header: IdempotencyKey) -> tuple[Response, int]:
     """Submit the same input and values again, to the job as it is now."""
     source = own(path.uuid)
+    if request.get_data() not in NOTHING:
+        raise Invalid(body="Leave the body out: the same input and values are submitted again.")
     order = rerunning.order_of(source, account(), _address(), header.checked())
     return _placed(rerunning.place(web.session(), source, order).submissions[0])
 
