@@ -10,7 +10,6 @@ PIN := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-header --no-a
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
-	@.ci/packages bwrap=bubblewrap || echo "The portal starts without bubblewrap, and confines runs less."
 	@exec $(BIN)/flask --app app start
 
 check: $(VENV)/ready-dev

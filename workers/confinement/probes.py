@@ -77,11 +77,13 @@ def _found(most: int) -> Found:
     """Once in the life of a process; those that it forks know it, too."""
     failed = {each: {"setting": f"PORTAL_LEVEL is {most}"} for each in range(STRICTEST, most, -1)}
     for each in range(most, LOWEST, -1):
-        if each >= WALLED and not probe(each, settings().runs_directory, own_walls=True):
+        directory = settings().runs_directory
+        without = probe(each, directory, own_walls=True) if each >= WALLED else {"start": ""}
+        if not without:
             return Found(each, failed, own_walls=True)
-        if not (reasons := probe(each, settings().runs_directory)):
+        if not (with_bubblewrap := probe(each, directory)):
             return Found(each, failed)
-        failed[each] = reasons
+        failed[each] = with_bubblewrap | {f"{name} without it": why for name, why in without.items() if why}
     return Found(LOWEST, failed)
 
 
