@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -86,23 +87,32 @@ def _words(file: Path) -> Iterator[list[str]]:
 
 
 def processes_of(runs: Path) -> dict[int, str]:
-    """The processes that belong to the runs of a directory: launchers, and what has its TMPDIR there."""
-    marks = (f"TMPDIR={runs}/".encode(), f"{runs}/".encode())
-    return {pid: _command(pid) for pid in _pids() if _bears(pid, marks)}
+    """The processes that belong to the runs of a directory: launchers, and what they started."""
+    return {pid: _command(pid) for pid in _pids() if _bears(pid, runs)}
 
 
 def launchers_of(runs: Path) -> dict[int, str]:
-    mark = f"launcher.py {runs}/"
-    return {pid: command for pid in _pids() if mark in (command := _command(pid))}
+    """Those that say in a run's directory that they mind it, and live."""
+    told = [_told(file) for file in runs.glob("*/launched.json")]
+    return {pid: _command(pid) for pid in told if _bears(pid, runs)}
+
+
+def _told(file: Path) -> int:
+    try:
+        return int(json.loads(file.read_text())["pid"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
 
 
 def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def _bears(pid: int, marks: tuple[bytes, bytes]) -> bool:
-    environment, command = _read(pid, "environ"), _read(pid, "cmdline")
-    return marks[0] in environment or (b"launcher.py" in command and marks[1] in command)
+def _bears(pid: int, runs: Path) -> bool:
+    """By the words that it was started with, or by what a fork of a warm interpreter shows in their place."""
+    environment, words = _read(pid, "environ"), _read(pid, "cmdline")
+    named = any(f"{name}={runs}/".encode() in environment for name in ("TMPDIR", "SPACE"))
+    return named or (b"launcher.py" in words and f"{runs}/".encode() in words)
 
 
 def _command(pid: int) -> str:

@@ -144,7 +144,7 @@ def test_ctrl_c_ends_every_child_and_a_second_start_finds_everything(tmp_path: P
         single = f"submission/single/{run[1]}.json"
         eventually(lambda: Client(first.url).get(single)["state"] == "Complete")
         start_a_long_run(first)
-        eventually(lambda: any("launcher.py" in command(pid) for pid in descendants(first.starter.pid)))
+        eventually(lambda: any("sleep 300" in command(pid) for pid in descendants(first.starter.pid)))
         pids = descendants(first.starter.pid)
         os.kill(first.starter.pid, signal.SIGINT)
         assert first.starter.wait(30) == 0
