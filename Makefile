@@ -54,8 +54,8 @@ $(VENV)/ready-audit: requirements-audit.txt
 	@touch $@
 
 requirements: $(VENV)/ready-dev
-	for each in requirements requirements-dev requirements-audit; do $(PIN) $$each.in || exit 1; done
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	for each in requirements requirements-dev requirements-audit; do RPY2_CFFI_MODE=ABI $(PIN) $$each.in || exit 1; done
+	RPY2_CFFI_MODE=ABI $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python .ci/licences > docs/licences.md
 
 clean:

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
         default="numpy; numpy scipy.stats",
         description="What warm Python has loaded: a set of modules for each interpreter, the leanest first.",
     )
+    portal_warm_packages: str = Field(default="", description="What warm R has loaded beside its usual packages.")
 
     portal_max_upload_bytes: int = Field(default=1_000_000_000, ge=1)
     portal_max_form_bytes: int = Field(
@@ -296,6 +297,10 @@ class Settings(BaseSettings):
     def warm_modules(self) -> tuple[tuple[str, ...], ...]:
         """The sets of modules that warm Pythons have, the leanest first; the first has none."""
         return (), *(tuple(each.split()) for each in self.portal_warm_modules.split(";") if each.strip())
+
+    @property
+    def warm_packages(self) -> tuple[str, ...]:
+        return tuple(self.portal_warm_packages.split())
 
     @property
     def bind(self) -> str:

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from portal.models import Submission
 from portal.services import results
-from portal.settings import Settings, settings
+from portal.settings import settings
 from tests.making import make_job, make_task, submitted
 from tests.servers import eventually
+from workers.languages import usual
 from workers.warm import lines
 
 
@@ -21,8 +22,8 @@ from workers.warm import lines
 def nursery() -> None:
     """The usual warm interpreters, for the rest of this process."""
     lines.open_nursery()
-    for modules in Settings().warm_modules:
-        eventually(lambda modules=modules: lines.is_open((*lines.BARE, *modules)))
+    for key in usual():
+        eventually(lambda key=key: lines.is_open(key))
 
 
 @pytest.fixture

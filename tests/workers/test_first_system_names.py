@@ -13,6 +13,10 @@ from portal.domain.parameters import Kind
 from portal.domain.states import State
 from portal.models import Submission
 from portal.services import logs
+from tests.levels import ways
+
+STRICTEST_WARM = [each for each in ways() if each.endswith("warm")][-1:]
+pytestmark = [pytest.mark.usefixtures("level"), pytest.mark.parametrize("level", ["1", *STRICTEST_WARM], indirect=True)]
 
 PARAMETERS = (
     ParameterDraft("size", flag="-t", kind=Kind.INTEGER, required=True),

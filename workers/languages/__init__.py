@@ -8,6 +8,7 @@ for some programs reserve what they never use), and has
 `prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start;
 `warm(work) -> tuple[str, ...] | None`, if a warm parent can run it: the parent's interpreter, language and modules, or
 None where this very work must start fresh;
+`usual() -> list[tuple[str, ...]]`, with it: the parents that a worker has ready before its first run;
 `readable(options) -> list[str]`, if its programs may lie elsewhere than the system's: the directories they lie in.
 """
 
@@ -39,6 +40,12 @@ def warm(spoken: Language, work: Work) -> tuple[str, ...] | None:
     """The warm parent that runs it best; None: it starts fresh."""
     own: Callable[[Work], tuple[str, ...] | None] | None = getattr(spoken, "warm", None)
     return own(work) if own else None
+
+
+def usual() -> list[tuple[str, ...]]:
+    """The warm parents of all languages that a worker has ready before its first run."""
+    spoken = (language(name) for name in plugins("languages"))
+    return [key for each in spoken if hasattr(each, "usual") for key in each.usual()]
 
 
 def address_space(spoken: Language, memory: int | None) -> int | None:

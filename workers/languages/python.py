@@ -56,6 +56,10 @@ def warm(work: Work) -> tuple[str, ...] | None:
     return (sys.executable, "python", *_leanest(_imported(work.code), settings().warm_modules))
 
 
+def usual() -> list[tuple[str, ...]]:
+    return [(sys.executable, "python", *modules) for modules in settings().warm_modules]
+
+
 def _leanest(imported: set[str], sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """Of the sets that have most of it."""
     return max(sets, key=lambda each: len(imported & {name.partition(".")[0] for name in each}))

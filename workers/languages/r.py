@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 from portal.domain.parameters import Argument, Kind, Value
 from portal.domain.work import Work
+from portal.settings import settings
 from workers import open_files
 from workers.installed import homes
 
@@ -21,6 +25,12 @@ HINT = (
     "P1 as list(flag = value). It runs in a directory of its own; any file in it that matches an output ending is kept."
 )
 ADDRESS_ROOM = 8_000_000_000
+RSCRIPT = "Rscript"
+EMBEDDING = "_rinterface_cffi_abi"  # rpy2's way to R's library that was made without R
+READ_AT_START = (
+    "R_", "_R_", "HOME", "PATH", "LANG", "LC_", "TZ", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_",
+    "GFORTRAN_", "JAVA_", "EDITOR", "VISUAL", "TEXI2DVI", "DVIPS", "LN_S", "COLUMNS", "DISPLAY", "TERM",
+)  # fmt: skip
 DRIVER = Path(__file__).parent / "drivers" / "driver.R"
 
 
@@ -42,8 +52,25 @@ def prepare(work: Work, space: Path) -> list[str]:
     return [_program(work.placement.options), "--vanilla", str(space / "driver.R"), str(space)]
 
 
+def warm(work: Work) -> tuple[str, ...] | None:
+    """The machine's own R, where it is there and nothing given changes how R starts."""
+    given = (*work.variables, *work.secrets)
+    if work.placement.options.get("rscript") or any(name.startswith(READ_AT_START) for name in given):
+        return None
+    return next(iter(usual()), None)
+
+
+def usual() -> list[tuple[str, ...]]:
+    return [(sys.executable, "r", *settings().warm_packages)] if _can_be_embedded() else []
+
+
+@cache
+def _can_be_embedded() -> bool:
+    return shutil.which(RSCRIPT) is not None and find_spec(EMBEDDING) is not None
+
+
 def _program(options: Mapping[str, str]) -> str:
-    return options.get("rscript") or "Rscript"
+    return options.get("rscript") or RSCRIPT
 
 
 def _lines(work: Work, space: Path) -> Iterator[str]:

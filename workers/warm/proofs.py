@@ -11,6 +11,7 @@ import time
 
 from portal.settings import settings
 from workers.confinement import probes
+from workers.languages import usual
 from workers.warm import lines
 from workers.warm.nursery import Key
 
@@ -37,8 +38,8 @@ def holds(key: Key) -> bool:
 
 def prepare() -> None:
     """Have the usual parents loaded, and the bare one proven, before a worker's first run."""
-    for modules in settings().warm_modules:
-        lines.is_open((*lines.BARE, *modules))
+    for key in usual():
+        lines.is_open(key)
     deadline = time.monotonic() + START_SECONDS
     while not lines.is_open(lines.BARE) and time.monotonic() < deadline:
         time.sleep(NAP_SECONDS)
