@@ -3,20 +3,24 @@
 Every function that ends or begins something locks the Submission before its runs, always in this order: without that
 lock two parallel runs that end at one instant lose the next stage. Every write of a worker names its attempt: when it
 changes no row, the worker is a ghost and must discard what it holds.
+
+What each step goes through is written as plain statements, none of which reads all of its submission's runs: a job's
+hundredth step costs what its first does. What is rare works on the whole objects.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, false, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, and_, case, false, func, insert, or_, select, update
+from sqlalchemy.orm import Session, defer, load_only
+from sqlalchemy.orm.attributes import set_committed_value
 
 from portal import mail, queue
 from portal.database import is_postgresql, now
@@ -24,10 +28,11 @@ from portal.domain import conditions, durations, plan, states
 from portal.domain.conditions import Facts
 from portal.domain.levels import STRICTEST
 from portal.domain.names import marked
-from portal.domain.states import State
+from portal.domain.states import ACTIVE, State
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
-from portal.models import Attempt, Batch, Letter, LogChunk, Result, Run, Submission
+from portal.models import Attempt, Batch, Letter, LogChunk, Message, Result, Run, Submission
+from portal.models.submission import LONGEST_SENTENCE, without_secrets
 from portal.services import audit
 from portal.settings import settings
 from portal.storage import Blob
@@ -36,6 +41,13 @@ BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
 NOBODY = ""
 ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
+CLAIMED = (
+    Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle, Run.worker, Run.queue,
+    Run.position, Run.stage, Run.state, Run.needs, Run.task_name,
+)  # fmt: skip
+NEXT = (Run.position, Run.stage, Run.state, Run.needs, Run.condition, Run.queue, Run.step, Run.task_name)
+QUIETLY = {"synchronize_session": False}  # no object of the session has what the statement changes
+LEFT_OUT = {Then.FAIL: "An earlier step did not complete", Then.FINISH: "The job ended early, as the task's rules say"}
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +56,8 @@ log = logging.getLogger(__name__)
 class Claim:
     """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up.
 
-    `counted`: that its last worker was lost is counted already.
+    `counted`: that its last worker was lost is counted already. `begun`: its handle is kept, but nothing was started
+    under it yet.
     """
 
     run_id: int
@@ -54,6 +67,10 @@ class Claim:
     frozen: dict[str, Any]
     handle: dict[str, Any] | None = None
     counted: bool = False
+    begun: bool = False
+    worker: str = NOBODY
+    place: plan.Place = plan.Place(0, 1, State.RUNNING)
+    task_name: str = ""
 
     @cached_property
     def work(self) -> Work:
@@ -107,7 +124,8 @@ def claim(session: Session, queues: Sequence[str], worker: str, host: str, level
     if orphan := _take(session, _orphaned(host), worker, {Run.lease: _lease_of_orphan()}):
         return _claim(orphan, counted=_take_up(session, orphan, worker))
     begun = {Run.lease: _lease(), Run.started: now()}
-    found = _take(session, _due(queues, level), worker, begun)
+    if found := _take(session, _due(queues, level), worker, begun):
+        queue.unsay(session, "wake", found.queue, found.id)
     return _claim(found) if found else None
 
 
@@ -150,14 +168,25 @@ def _take(session: Session, condition: Any, worker: str, more: Mapping[Any, Any]
                 **more,
             }
         )
-        .returning(Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle)
+        .returning(*CLAIMED)
         .execution_options(synchronize_session=False)
     )
     return session.execute(statement).one_or_none()
 
 
 def _claim(row: Row[Any], counted: bool = False) -> Claim:
-    return Claim(row.id, row.submission_id, row.uuid, row.attempt, row.work, row.handle, counted)
+    return Claim(
+        row.id,
+        row.submission_id,
+        row.uuid,
+        row.attempt,
+        row.work,
+        row.handle,
+        counted,
+        worker=row.worker,
+        place=_place(row),
+        task_name=row.task_name,
+    )
 
 
 def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
@@ -177,25 +206,68 @@ def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
 
 def started(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Answer:
     """Keep the handle, before anything is started under it, and tell that the step runs. STOP: it ends unstarted."""
-    run = _lock(session, claim)
-    if run is None:
+    submission = _lock_submission(session, claim.submission_id)
+    if submission is None:
         return Answer.GHOST
-    submission = run.submission
     if submission.stop_asked:
-        run.move(State.STOPPED, f"Stopped step: {run.stage}")
-        advance(session, submission)
-        return Answer.STOP
-    run.handle, run.lease = handle, _lease()
-    submission.started = submission.started or now()
-    submission.say(f"Running step: {run.stage}{_which(session, run)}", run=run)
-    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker, level=level))
-    _summarise(session, submission)
+        return _stopped_unstarted(session, claim)
+    if not _write(session, claim, handle=handle, lease=_lease()):
+        return Answer.GHOST
+    if not claim.begun:
+        _tell_begin(session, submission, claim, level)
     return Answer.GO_ON
 
 
-def _which(session: Session, run: Run) -> str:
+def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Claim:
+    """Begin what was claimed in the very transaction that ended another run of its submission, whose lock it holds.
+
+    What is begun is started soon, or asks by `started` once more: a stop may have come.
+    """
+    begun = replace(claim, begun=True)
+    if not session.get_one(Submission, claim.submission_id).stop_asked:
+        _write(session, claim, handle=handle, lease=_lease())
+        _tell_begin(session, session.get_one(Submission, claim.submission_id), claim, level)
+        return begun
+    return claim
+
+
+def _stopped_unstarted(session: Session, claim: Claim) -> Answer:
+    run = _lock(session, claim)
+    if run is None:
+        return Answer.GHOST
+    run.handle = None
+    run.move(State.STOPPED, f"Stopped step: {run.stage}")
+    _end_attempt(session, claim.run_id, run.reason)
+    advance(session, run.submission)
+    return Answer.STOP
+
+
+def _write(session: Session, claim: Claim, **values: Any) -> bool:
+    """Change the claimed run; False when it is this worker's no more."""
+    statement = update(Run).where(*_mine(claim)).values(**values).returning(Run.id)
+    return session.execute(statement, execution_options=QUIETLY).one_or_none() is not None
+
+
+def _tell_begin(session: Session, submission: Submission, claim: Claim, level: int | None) -> None:
+    _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
+    attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
+    session.execute(insert(Attempt), [attempt])
+    if submission.started is None:
+        submission.started = now()
+        _summarise(session, submission)
+
+
+def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:
+    """Add lines about a run to the story of its submission."""
+    about = {"submission_id": claim.submission_id, "run_id": claim.run_id, "kind": "note"}
+    session.execute(insert(Message), [about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences])
+
+
+def _which(session: Session, claim: Claim) -> str:
     """Which attempt it is, from the second on: clients look for the first one's plain words."""
-    earlier = session.scalars(select(func.count()).where(Attempt.run_id == run.id)).one()
+    if claim.attempt == 1:
+        return ""
+    earlier = session.scalars(select(func.count()).where(Attempt.run_id == claim.run_id)).one()
     return f" (attempt {earlier + 1})" if earlier else ""
 
 
@@ -211,27 +283,46 @@ def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Ans
     return Answer.STOP if stop_asked else Answer.GO_ON
 
 
-def finish(session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING) -> bool:
-    """One transaction that ends a run: state, results, messages, the next stage or the end. False: a ghost."""
-    run = _lock(session, claim)
-    if run is None:
+def finish(
+    session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING, written: Sequence[Written] = ()
+) -> bool:
+    """One transaction that ends a run: state, results, the rest of its log, messages, what follows. False: a ghost."""
+    submission = _lock_submission(session, claim.submission_id)
+    if submission is None:
         return False
-    _keep_results(session, run, claim, found)
-    verdict = judge(claim.work.rules, outcome, found.missing)
-    if run.submission.stop_asked and outcome.reason == "stopped":
-        run.move(State.STOPPED, f"Stopped step: {run.stage}")
-    elif verdict.then is Then.FAIL:
-        run.move(State.ERROR, f"Step {run.stage} ({run.task_name}): {verdict.sentence}")
-    else:
-        run.move(State.COMPLETE, _completed(run, verdict.sentence))
-    _end_attempt(session, run, run.reason, outcome)
-    if verdict.then is Then.FINISH:
-        _leave_out(run.submission, "The job ended early, as the task's rules say")
-    advance(session, run.submission)
+    state, sentence, then = _ending(claim, outcome, found, submission.stop_asked)
+    ending = Run.moved(State.RUNNING, state, sentence) | _handle_without_secrets(session, claim)
+    if not _write(session, claim, **ending, exit_status=outcome.exit_status, usage=outcome.usage):
+        return False
+    _keep_log(session, claim, written)
+    _keep_results(session, claim, found)
+    left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
+    _say(session, claim, [*left, sentence])
+    _end_attempt(session, claim.run_id, sentence, outcome)
+    if then is not Then.CONTINUE:
+        _leave_out(session, submission, LEFT_OUT[then])
+    _advance(session, submission, claim.place)
     return True
 
 
-def retry(session: Session, claim: Claim, outcome: Outcome) -> bool:
+def _ending(claim: Claim, outcome: Outcome, found: Found, stop_asked: bool) -> tuple[State, str, Then]:
+    """How a run ends, the sentence that tells so, and what follows of it."""
+    verdict, stage = judge(claim.work.rules, outcome, found.missing), claim.place.stage
+    if stop_asked and outcome.reason == "stopped":
+        return State.STOPPED, f"Stopped step: {stage}", Then.FAIL
+    if verdict.then is Then.FAIL:
+        return State.ERROR, f"Step {stage} ({claim.task_name}): {verdict.sentence}", verdict.then
+    return State.COMPLETE, f"Completed step: {stage}{verdict.sentence and f' ({verdict.sentence})'}", verdict.then
+
+
+def _handle_without_secrets(session: Session, claim: Claim) -> dict[str, Any]:
+    if not claim.work.secrets:
+        return {}
+    handle = session.scalar(select(Run.handle).where(Run.id == claim.run_id))
+    return {"handle": without_secrets(handle)}
+
+
+def retry(session: Session, claim: Claim, outcome: Outcome, written: Sequence[Written] = ()) -> bool:
     """Whether the task's rules give a failed run another try; if so it is queued for then, and keeps no results."""
     run, rules = _lock(session, claim), claim.work.retries
     verdict = judge(claim.work.rules, outcome, ())
@@ -239,10 +330,12 @@ def retry(session: Session, claim: Claim, outcome: Outcome) -> bool:
         return False
     if not rules.wanted(outcome, run.retried):
         return False
+    _keep_log(session, claim, written)
     wait = rules.wait(run.retried)
     run.retried += 1
     why = f"{verdict.sentence.rstrip('.')}; retry {run.retried} of {rules.most} in {durations.words(wait)}"
-    _end_attempt(session, run, verdict.sentence, outcome)
+    run.exit_status, run.usage = outcome.exit_status, outcome.usage
+    _end_attempt(session, run.id, verdict.sentence, outcome)
     _queue_again(session, run, f"Step {run.stage} ({run.task_name}): {why}", wait)
     return True
 
@@ -251,10 +344,6 @@ def ended(session: Session, claim: Claim) -> bool:
     """Whether this very attempt has ended the run: what a worker asks whose commit got no answer."""
     run = session.get(Run, claim.run_id)
     return run is not None and run.attempt == claim.attempt and run.state.final
-
-
-def _completed(run: Run, sentence: str) -> str:
-    return f"Completed step: {run.stage} ({sentence})" if sentence else f"Completed step: {run.stage}"
 
 
 def give_back(session: Session, claim: Claim, why: str) -> bool:
@@ -273,7 +362,7 @@ def release(session: Session, claim: Claim, why: str, wait: float = 0) -> bool:
     run = _lock(session, claim)
     if run is None:
         return False
-    _end_attempt(session, run, why)
+    _end_attempt(session, run.id, why)
     _queue_again(session, run, f"Step {run.stage} ({run.task_name}) is tried again: {why}", wait)
     return True
 
@@ -290,7 +379,7 @@ def hand_over(session: Session, claim: Claim) -> bool:
 
 
 def _give_back(session: Session, run: Run, why: str) -> None:
-    _end_attempt(session, run, f"Lost: {why}")
+    _end_attempt(session, run.id, f"Lost: {why}")
     if run.lost >= settings().portal_max_lost and not run.submission.stop_asked:
         run.handle = None
         run.move(State.CRASH, f"Step {run.stage} ({run.task_name}) was given up after {run.lost} tries: {why}")
@@ -314,14 +403,11 @@ def _queue_again(session: Session, run: Run, sentence: str, wait: float) -> None
         queue.say(session, "wake", run.queue)
 
 
-def _end_attempt(session: Session, run: Run, sentence: str, outcome: Outcome | None = None) -> None:
+def _end_attempt(session: Session, run_id: int, sentence: str, outcome: Outcome | None = None) -> None:
     """Close the try that was under way, if one was started."""
-    if outcome is not None:
-        run.exit_status, run.usage = outcome.exit_status, outcome.usage
-    attempt = session.scalar(_open_attempt(run.id))
-    if attempt is not None:
-        attempt.ended, attempt.sentence = now(), sentence
-        attempt.exit_status, attempt.usage = (outcome.exit_status, outcome.usage) if outcome else (None, None)
+    used = {"exit_status": outcome.exit_status, "usage": outcome.usage} if outcome else {}
+    attempt = update(Attempt).where(Attempt.run_id == run_id, Attempt.ended.is_(None))
+    session.execute(attempt.values(ended=now(), sentence=sentence, **used))
 
 
 def _open_attempt(run_id: int) -> Select[Attempt]:
@@ -367,61 +453,112 @@ def stop(session: Session, submission: Submission) -> None:
 
 def begin(session: Session, submission: Submission) -> None:
     """Queue the first steps of a submission that nobody knows yet, so that no lock is needed."""
-    _go_on(session, submission, submission.runs)
-    if any(run.state is State.SKIPPED for run in submission.runs):
+    runs = {run.position: run for run in submission.runs}
+    while turn := plan.due([_place(run) for run in runs.values()]):
+        _queue_or_skip(session, submission, [runs[position] for position in turn])
+    if any(run.state is State.SKIPPED for run in runs.values()):
         _summarise(session, submission)
 
 
 def advance(session: Session, submission: Submission) -> None:
     """Queue what is due now, or end the submission. The caller holds the submission's lock."""
-    runs = _fresh_runs(session, submission)
-    if any(run.state in states.WORST_FIRST for run in runs):
-        _leave_out(submission, "An earlier step did not complete")
-    _go_on(session, submission, runs)
+    session.flush()
+    if _states(session, submission) & set(states.WORST_FIRST):
+        _leave_out(session, submission, LEFT_OUT[Then.FAIL])
+    _advance(session, submission)
     _summarise(session, submission)
 
 
-def _go_on(session: Session, submission: Submission, runs: Sequence[Run]) -> None:
-    """Every run whose turn it is is queued, or skipped; what is skipped may give others their turn."""
-    places = {run.position: run for run in runs}
-    files = _files(session, submission, runs)
-    while turn := plan.due(_places(runs)):
-        facts = _facts(runs, files)
-        for place in turn:
-            _queue_or_skip(session, places[place], facts)
+def _advance(session: Session, submission: Submission, ended: plan.Place | None = None) -> None:
+    """Go on after a run has `ended`, the only one since the last look, or after nobody knows what."""
+    while turn := _turn(session, submission, ended):
+        if _queue_or_skip(session, submission, turn):
+            ended = None
+        else:
+            return
+    _summarise(session, submission)
 
 
-def _queue_or_skip(session: Session, run: Run, facts: Facts) -> None:
-    whys = [conditions.why_not(each, facts) for each in _conditions(run)]
-    if why := next(filter(None, whys), None):
-        run.move(State.SKIPPED)
-        run.reason = f"Because {why}"
-        run.submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
-        return
-    run.move(State.QUEUED)
-    run.due = now()
-    queue.say(session, "wake", run.queue)
+def _turn(session: Session, submission: Submission, ended: plan.Place | None) -> list[Run]:
+    """The waiting runs whose turn it is."""
+    waiting = session.scalars(_next_ones(submission)).all()
+    only_that = {ended.key} if ended else set()
+    if all(run.needs is not None and set(run.needs) <= only_that for run in waiting):
+        return list(waiting)
+    open_ones = select(Run.position, Run.stage, Run.state, Run.needs).where(_of(submission), Run.state.in_(ACTIVE))
+    due = set(plan.due([_place(row) for row in session.execute(open_ones)]))
+    return [run for run in waiting if run.position in due]
 
 
-def _conditions(run: Run) -> list[dict[str, Any]]:
-    return run.condition["all"] if run.condition else []
+def _next_ones(submission: Submission) -> Select[Run]:
+    """What waits and may be due: a stage being a distance from the start, the others come after what has not ended."""
+    last_ended = select(func.coalesce(func.max(Run.stage), 0)).where(_of(submission), Run.state.in_(states.FINAL))
+    first_open = select(func.min(Run.stage)).where(_of(submission), Run.state.in_(ACTIVE))
+    near = or_(Run.stage <= last_ended.scalar_subquery() + 1, Run.stage == first_open.scalar_subquery())
+    waiting = select(Run).where(_of(submission), Run.state == State.WAITING, near).order_by(Run.stage, Run.position)
+    return waiting.options(load_only(*NEXT)).execution_options(populate_existing=True)
 
 
-def _facts(runs: Sequence[Run], files: Mapping[int, Sequence[str]]) -> Facts:
+def _of(submission: Submission) -> Any:
+    return Run.submission_id == submission.id
+
+
+def _states(session: Session, submission: Submission) -> set[State]:
+    return set(session.scalars(select(Run.state).where(_of(submission)).distinct()))
+
+
+def _queue_or_skip(session: Session, submission: Submission, turn: Sequence[Run]) -> bool:
+    """Queue each, or skip it if its conditions do not hold. Whether any is skipped, which may give others their turn."""
+    facts = _facts(session, submission, turn)
+    whys = {run.id: why for run in turn if (why := _why_not(run, facts))}
+    for run in turn:
+        if why := whys.get(run.id):
+            run.move(State.SKIPPED)
+            run.reason = f"Because {why}"
+            submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
+    _queue(session, [run for run in turn if run.id not in whys])
+    return bool(whys)
+
+
+def _queue(session: Session, turn: Sequence[Run]) -> None:
+    """In one statement, however many they are."""
+    for run in turn:
+        set_committed_value(run, "state", Run.moved(run.state, State.QUEUED)["state"])
+        queue.say(session, "wake", run.queue, run.id)
+    if turn:
+        statement = update(Run).where(Run.id.in_([run.id for run in turn])).values(state=State.QUEUED, due=now())
+        session.execute(statement, execution_options=QUIETLY)
+
+
+def _why_not(run: Run, facts: Facts) -> str | None:
+    return next(filter(None, (conditions.why_not(each, facts) for each in _conditions([run]))), None)
+
+
+def _conditions(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    return [each for run in runs if run.condition for each in run.condition["all"]]
+
+
+def _facts(session: Session, submission: Submission, turn: Sequence[Run]) -> Facts:
+    """What the conditions of these runs ask for; nothing is read that none of them does."""
+    asked = _conditions(turn)
+    if not asked:
+        return Facts((), {}, {})
+    session.flush()
+    statuses = [each["run"] for each in asked if "exit_status_of" in each]
+    known = select(Run.position, Run.state, Run.exit_status).where(
+        _of(submission), or_(Run.state == State.SKIPPED, Run.position.in_(statuses))
+    )
+    found = session.execute(known).all()
     return Facts(
-        skipped={run.position for run in runs if run.state is State.SKIPPED},
-        exit_statuses={run.position: run.exit_status for run in runs},
-        files=files,
+        skipped={run.position for run in found if run.state is State.SKIPPED},
+        exit_statuses={run.position: run.exit_status for run in found},
+        files=_files(session, submission) if any("file" in each for each in asked) else {},
     )
 
 
-def _files(session: Session, submission: Submission, runs: Sequence[Run]) -> dict[int, list[str]]:
-    """The names of all files by the place of the run that gave them, if a run that waits asks for any."""
-    waiting = [run for run in runs if run.state is State.WAITING]
-    if not any("file" in each for run in waiting for each in _conditions(run)):
-        return {}
-    inputs = runs[0].work["inputs"]
-    usual = inputs[0] if inputs else ".input"
+def _files(session: Session, submission: Submission) -> dict[int, list[str]]:
+    """The names of all files by the place of the run that gave them."""
+    usual = first_input(session, submission.id)
     found = {conditions.UPLOADS: [conditions.upload_name(each.ending or usual) for each in submission.batch.uploads]}
     given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission.id)
     for place, name in session.execute(given):
@@ -429,32 +566,37 @@ def _files(session: Session, submission: Submission, runs: Sequence[Run]) -> dic
     return found
 
 
-def _leave_out(submission: Submission, why: str) -> None:
-    for run in submission.runs:
-        if run.state is State.WAITING:
-            run.move(State.SKIPPED)
-            run.reason = why
+def first_input(session: Session, submission_id: int) -> str:
+    """The ending that the upload is known by: the first input of the first step, as the first system named it."""
+    mine = select(Run.work["inputs"]).where(Run.submission_id == submission_id)
+    inputs = session.scalars(mine.order_by(Run.stage, Run.position).limit(1)).one()
+    return str(inputs[0]) if inputs else ".input"
 
 
-def _places(runs: Iterable[Run]) -> list[plan.Place]:
-    return [plan.Place(run.position, run.stage, run.state, _needs(run.needs)) for run in runs]
+def _leave_out(session: Session, submission: Submission, why: str) -> None:
+    skipped = Run.moved(State.WAITING, State.SKIPPED, why)
+    session.execute(update(Run).where(_of(submission), Run.state == State.WAITING).values(**skipped))
 
 
-def _needs(places: Sequence[int] | None) -> frozenset[int] | None:
-    return None if places is None else frozenset(places)
+def _place(run: Run | Row[Any]) -> plan.Place:
+    needs = None if run.needs is None else frozenset(run.needs)
+    return plan.Place(run.position, run.stage, run.state, needs)
 
 
 def _summarise(session: Session, submission: Submission) -> None:
-    """Store the submission's state; at the end write its last message, once."""
+    """Store the submission's state where it changes; at the end write its last message, once."""
     session.flush()
-    state = states.summary(run.state for run in submission.runs)
     if submission.state.final:
         return
-    submission.state = State.RUNNING if submission.started and state is State.QUEUED else state
+    state = states.summary(_states(session, submission))
+    state = State.RUNNING if submission.started and state is State.QUEUED else state
+    if state is submission.state:
+        return
+    submission.state = state
     if state.final:
         submission.ended = now()
         submission.expires = _expiry(submission)
-        submission.say(_last_words(submission), kind="end")
+        submission.say(_last_words(session, submission), kind="end")
     _summarise_batch(session, submission)
 
 
@@ -464,14 +606,14 @@ def _expiry(submission: Submission) -> Any:
     return now(days * DAY) if days else None
 
 
-def _last_words(submission: Submission) -> str:
+def _last_words(session: Session, submission: Submission) -> str:
     """The end's message; 'Completed job at step' are words that clients look for."""
-    done = [run for run in submission.runs if run.state is State.COMPLETE]
+    its = select(Run).where(_of(submission), Run.state == submission.state)
     if submission.state is State.COMPLETE:
-        return f"Completed job at step #{max((run.stage for run in done), default=0)}"
+        return f"Completed job at step #{session.scalar(its.with_only_columns(func.max(Run.stage))) or 0}"
     if submission.state is State.STOPPED:
         return "Stopped"
-    return next(run.reason for run in submission.runs if run.state is submission.state)
+    return session.scalars(its.with_only_columns(Run.reason).order_by(Run.stage, Run.position)).first() or ""
 
 
 def _summarise_batch(session: Session, submission: Submission) -> None:
@@ -480,7 +622,7 @@ def _summarise_batch(session: Session, submission: Submission) -> None:
     batch = session.scalars(
         select(Batch).where(Batch.id == submission.batch_id).with_for_update().execution_options(populate_existing=True)
     ).one()
-    members = session.scalars(select(Submission.state).where(Submission.batch_id == batch.id)).all()
+    members = set(session.scalars(select(Submission.state).where(Submission.batch_id == batch.id).distinct()))
     batch.state = states.batch_summary(members)
     if all(state.final for state in members) and mail.on():
         session.add(Letter(batch=batch))
@@ -506,8 +648,8 @@ def _lock(session: Session, claim: Claim) -> Run | None:
 
 def _fresh_runs(session: Session, submission: Submission) -> Sequence[Run]:
     session.flush()
-    fresh = select(Run).where(Run.submission_id == submission.id).order_by(Run.stage, Run.position).with_for_update()
-    return session.scalars(fresh.execution_options(populate_existing=True)).all()
+    fresh = select(Run).where(_of(submission)).order_by(Run.stage, Run.position).options(defer(Run.work))
+    return session.scalars(fresh.with_for_update().execution_options(populate_existing=True)).all()
 
 
 def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> None:
@@ -528,37 +670,39 @@ def log_ends(session: Session, claim: Claim) -> dict[str, int]:
     return {stream: int(length) for stream, length in session.execute(mine.group_by(LogChunk.stream))}
 
 
-def _keep_results(session: Session, run: Run, claim: Claim, found: Found) -> None:
-    for sentence in found.left:
-        run.submission.say(f"Step {run.stage} ({run.task_name}): {sentence}", run=run)
-    taken = set(session.scalars(select(Result.name).where(Result.submission_id == run.submission_id)))
-    names = {each.name: _names(each.name, run) for each in found.kept}
-    for each in found.kept:
-        name = next(free for free in names[each.name] if free not in taken)
+def _keep_results(session: Session, claim: Claim, found: Found) -> None:
+    if found.kept:
+        kept = [_result(claim, each, name) for each, name in _named(session, claim, found.kept)]
+        session.execute(insert(Result), kept)
+
+
+def _result(claim: Claim, kept: Kept, name: str) -> dict[str, Any]:
+    blob = {"key": kept.blob.key, "size": kept.blob.size, "sha256": kept.blob.sha256}
+    return {"submission_id": claim.submission_id, "run_id": claim.run_id, "attempt": claim.attempt, "name": name} | blob
+
+
+def _named(session: Session, claim: Claim, kept: Sequence[Kept]) -> Iterator[tuple[Kept, str]]:
+    """Each file with a name that no other of the submission has."""
+    of_it = select(Result.name).where(Result.submission_id == claim.submission_id)
+    taken = set(session.scalars(of_it.where(Result.name.in_([each.name for each in kept]))))
+    if taken:
+        taken = set(session.scalars(of_it))
+    for each in kept:
+        name = next(free for free in _names(each.name, claim) if free not in taken)
         taken.add(name)
-        session.add(
-            Result(
-                submission_id=run.submission_id,
-                run=run,
-                attempt=claim.attempt,
-                name=name,
-                key=each.blob.key,
-                size=each.blob.size,
-                sha256=each.blob.sha256,
-            )
-        )
+        yield each, name
 
 
-def _names(name: str, run: Run) -> Iterator[str]:
+def _names(name: str, claim: Claim) -> Iterator[str]:
     """The public name, then others with the step's place in them, for where another file has the same name already."""
-    place = f"{run.stage}-{run.position + 1}"
+    place = f"{claim.place.stage}-{claim.place.key + 1}"
     marks = chain([place], (f"{place}-{number}" for number in count(2)))
-    return chain([name], (marked(run.submission.uuid, name, mark) for mark in marks))
+    return chain([name], (marked(claim.work.identity, name, mark) for mark in marks))
 
 
-def before(runs: Iterable[Run]) -> dict[int, frozenset[int]]:
+def before(runs: Iterable[Run | Row[Any]]) -> dict[int, frozenset[int]]:
     """All that each run of a submission comes after, by their positions."""
-    return plan.before(_places(runs))
+    return plan.before(_place(run) for run in runs)
 
 
 def rescue(session: Session, submission_id: int) -> None:
@@ -566,6 +710,6 @@ def rescue(session: Session, submission_id: int) -> None:
     submission = _lock_submission(session, submission_id)
     if submission is None or submission.state.final:
         return
-    if not any(run.state in (State.QUEUED, State.RUNNING) for run in _fresh_runs(session, submission)):
+    if not _states(session, submission) & {State.QUEUED, State.RUNNING}:
         log.warning("nothing moved the submission %s: it goes on now", submission.uuid)
         advance(session, submission)
