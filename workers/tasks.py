@@ -13,6 +13,7 @@ import signal
 import threading
 
 from celery import signals
+from sqlalchemy.orm import Session
 
 from portal import database, patience
 from portal.database import reading, transaction
@@ -65,13 +66,27 @@ def sweep() -> None:
 
 def work_through() -> None:
     """Claim and do what is due, one run after another, until nothing is."""
-    while not _is_ending() and _has_room() and (claim := _claim()):
-        perform(claim, _is_ending)
+    claim = _first()
+    while claim:
+        claim = perform(claim, _is_ending, _next) or _first()
 
 
-def _claim() -> progress.Claim | None:
+def _first() -> progress.Claim | None:
+    """What is due, where nothing was claimed with the end of a run. There may be work for another process, too."""
+    if _is_ending() or not _has_room():
+        return None
     with transaction() as session:
-        return progress.claim(session, queues(), _name(), HOST, probes.level())
+        if claim := _claim(session):
+            progress.call_for_more(session, queues(), probes.level())
+        return claim
+
+
+def _next(session: Session) -> progress.Claim | None:
+    return None if _is_ending() or _shortage() else _claim(session)
+
+
+def _claim(session: Session) -> progress.Claim | None:
+    return progress.claim(session, queues(), _name(), HOST, probes.level())
 
 
 def _is_ending() -> bool:

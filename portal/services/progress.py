@@ -11,6 +11,7 @@ hundredth step costs what its first does. What is rare works on the whole object
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -41,6 +42,7 @@ BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
 NOBODY = ""
 ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
+FIRST = plan.Place(0, 1, State.RUNNING)
 CLAIMED = (
     Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle, Run.worker, Run.queue,
     Run.position, Run.stage, Run.state, Run.needs, Run.task_name,
@@ -57,7 +59,7 @@ class Claim:
     """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up.
 
     `counted`: that its last worker was lost is counted already. `begun`: its handle is kept, but nothing was started
-    under it yet.
+    under it yet; this is when, by the monotonic clock.
     """
 
     run_id: int
@@ -67,9 +69,9 @@ class Claim:
     frozen: dict[str, Any]
     handle: dict[str, Any] | None = None
     counted: bool = False
-    begun: bool = False
+    begun: float | None = None
     worker: str = NOBODY
-    place: plan.Place = plan.Place(0, 1, State.RUNNING)
+    place: plan.Place = FIRST
     task_name: str = ""
 
     @cached_property
@@ -127,6 +129,12 @@ def claim(session: Session, queues: Sequence[str], worker: str, host: str, level
     if found := _take(session, _due(queues, level), worker, begun):
         queue.unsay(session, "wake", found.queue, found.id)
     return _claim(found) if found else None
+
+
+def call_for_more(session: Session, queues: Sequence[str], level: int) -> None:
+    """Wake another worker if there is work for it: a word wakes one, however many runs it was about."""
+    if waiting := session.scalar(select(Run.queue).where(_due(queues, level)).limit(1)):
+        queue.say(session, "wake", waiting)
 
 
 def _orphaned(host: str) -> Any:
@@ -213,7 +221,7 @@ def started(session: Session, claim: Claim, handle: dict[str, Any], level: int |
         return _stopped_unstarted(session, claim)
     if not _write(session, claim, handle=handle, lease=_lease()):
         return Answer.GHOST
-    if not claim.begun:
+    if claim.begun is None:
         _tell_begin(session, submission, claim, level)
     return Answer.GO_ON
 
@@ -223,12 +231,13 @@ def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | 
 
     What is begun is started soon, or asks by `started` once more: a stop may have come.
     """
-    begun = replace(claim, begun=True)
-    if not session.get_one(Submission, claim.submission_id).stop_asked:
-        _write(session, claim, handle=handle, lease=_lease())
-        _tell_begin(session, session.get_one(Submission, claim.submission_id), claim, level)
-        return begun
-    return claim
+    submission = session.get_one(Submission, claim.submission_id)
+    if submission.stop_asked:
+        return claim
+    begun = replace(claim, begun=time.monotonic())
+    _write(session, claim, handle=handle, lease=_lease())
+    _tell_begin(session, submission, claim, level)
+    return begun
 
 
 def _stopped_unstarted(session: Session, claim: Claim) -> Answer:
@@ -508,7 +517,7 @@ def _states(session: Session, submission: Submission) -> set[State]:
 
 
 def _queue_or_skip(session: Session, submission: Submission, turn: Sequence[Run]) -> bool:
-    """Queue each, or skip it if its conditions do not hold. Whether any is skipped, which may give others their turn."""
+    """Queue each, or skip it if its conditions do not hold. Whether any is skipped: others may have their turn then."""
     facts = _facts(session, submission, turn)
     whys = {run.id: why for run in turn if (why := _why_not(run, facts))}
     for run in turn:
@@ -578,7 +587,7 @@ def _leave_out(session: Session, submission: Submission, why: str) -> None:
     session.execute(update(Run).where(_of(submission), Run.state == State.WAITING).values(**skipped))
 
 
-def _place(run: Run | Row[Any]) -> plan.Place:
+def _place(run: Any) -> plan.Place:
     needs = None if run.needs is None else frozenset(run.needs)
     return plan.Place(run.position, run.stage, run.state, needs)
 
@@ -700,7 +709,7 @@ def _names(name: str, claim: Claim) -> Iterator[str]:
     return chain([name], (marked(claim.work.identity, name, mark) for mark in marks))
 
 
-def before(runs: Iterable[Run | Row[Any]]) -> dict[int, frozenset[int]]:
+def before(runs: Iterable[Any]) -> dict[int, frozenset[int]]:
     """All that each run of a submission comes after, by their positions."""
     return plan.before(_place(run) for run in runs)
 
