@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from portal import storage
@@ -26,9 +27,10 @@ from portal.domain.masking import Mask
 from portal.domain.names import file_for, fits, unmarked
 from portal.domain.parameters import file_part
 from portal.domain.work import Work
-from portal.models import Result, Run, Submission, Upload
-from portal.services import progress
+from portal.models import Run
+from portal.services import progress, statements
 from portal.services.progress import Claim, Found, Written
+from portal.services.statements import execute
 from portal.settings import settings
 from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
@@ -355,11 +357,9 @@ def _uploads(session: Session, claim: Claim) -> Iterator[Source]:
             yield Source(file_for(claim.work.identity, ending), upload.key, upload.sha256)
 
 
-def _sent(session: Session, claim: Claim) -> Sequence[Row[str, str, str, str]]:
+def _sent(session: Session, claim: Claim) -> Sequence[Row[Any]]:
     """What came with the batch."""
-    batch = select(Submission.batch_id).where(Submission.id == claim.submission_id).scalar_subquery()
-    uploads = select(Upload.field, Upload.ending, Upload.key, Upload.sha256).where(Upload.batch_id == batch)
-    return session.execute(uploads.order_by(Upload.id)).all()
+    return execute(session, statements.UPLOADS, {"submission": claim.submission_id}).all()
 
 
 def _fields(session: Session, claim: Claim) -> set[str]:
@@ -370,14 +370,9 @@ def _fields(session: Session, claim: Claim) -> set[str]:
 
 def _earlier_results(session: Session, claim: Claim) -> list[Source]:
     """What the steps before it gave, of what it can take, in their order."""
-    wanted = or_(*(Result.name.endswith(ending, autoescape=True) for ending in claim.work.inputs))
-    given = (
-        select(Result.name, Result.key, Result.sha256, Run.position)
-        .join(Result.run)
-        .where(Result.submission_id == claim.submission_id, Run.stage < claim.place.stage, wanted)
-        .order_by(Run.stage, Run.position, Result.id)
-    )
-    found = session.execute(given).all()
+    before = statements.results_before(claim.work.inputs)
+    its = {"submission": claim.submission_id, "stage": claim.place.stage}
+    found = execute(session, before, its).all()
     places = _before(session, claim, {each.position for each in found})
     return [Source(each.name, each.key, each.sha256) for each in found if each.position in places]
 

@@ -15,12 +15,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, false, func, insert, or_, select, update
-from sqlalchemy.orm import Session, defer, load_only
+from sqlalchemy import Row, Select, Update, and_, bindparam, case, func, or_, select, update
+from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
 
 from portal import mail, queue
@@ -29,12 +29,13 @@ from portal.domain import conditions, durations, plan, states
 from portal.domain.conditions import Facts
 from portal.domain.levels import STRICTEST
 from portal.domain.names import marked
-from portal.domain.states import ACTIVE, State
+from portal.domain.states import ACTIVE, State, check_move
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
-from portal.models import Attempt, Batch, Letter, LogChunk, Message, Result, Run, Submission
+from portal.models import Attempt, Batch, Letter, LogChunk, Result, Run, Submission
 from portal.models.submission import LONGEST_SENTENCE, without_secrets
-from portal.services import audit
+from portal.services import audit, statements
+from portal.services.statements import STOP_ASKED, execute
 from portal.settings import settings
 from portal.storage import Blob
 
@@ -123,63 +124,62 @@ def claim(session: Session, queues: Sequence[str], worker: str, host: str, level
 
     One statement, one commit. What is tried again, and the later steps of what was begun, come before what is new.
     """
-    if orphan := _take(session, _orphaned(host), worker, {Run.lease: _lease_of_orphan()}):
+    lease, by = settings().portal_lease_seconds, {"its_worker": worker}
+    orphans = _taking_orphans(host, lease, settings().portal_max_lost, is_postgresql(session))
+    if orphan := execute(session, orphans, by).one_or_none():
         return _claim(orphan, counted=_take_up(session, orphan, worker))
-    begun = {Run.lease: _lease(), Run.started: now()}
-    if found := _take(session, _due(queues, level), worker, begun):
+    if level < settings().portal_min_level:
+        return None
+    due = _taking_due(tuple(queues), level, lease, is_postgresql(session))
+    if found := execute(session, due, by).one_or_none():
         queue.unsay(session, "wake", found.queue, found.id)
     return _claim(found) if found else None
 
 
+@cache
+def _taking_orphans(host: str, lease: float, most_lost: int, skip_locked: bool) -> Update:
+    """What was handed over keeps its long lease until its launcher has heard of the new worker by a beat."""
+    until = case((Run.worker == NOBODY, Run.lease), else_=now(lease))
+    return _taking(_orphaned(host, most_lost), {Run.lease: until}, skip_locked)
+
+
+@cache
+def _taking_due(queues: tuple[str, ...], level: int, lease: float, skip_locked: bool) -> Update:
+    return _taking(_due(queues, level), {Run.lease: now(lease), Run.started: now()}, skip_locked)
+
+
 def call_for_more(session: Session, queues: Sequence[str], level: int) -> None:
     """Wake another worker if there is work for it: a word wakes one, however many runs it was about."""
-    if waiting := session.scalar(select(Run.queue).where(_due(queues, level)).limit(1)):
+    allowed = level >= settings().portal_min_level
+    if allowed and (waiting := session.scalar(select(Run.queue).where(_due(queues, level)).limit(1))):
         queue.say(session, "wake", waiting)
 
 
-def _orphaned(host: str) -> Any:
+def _orphaned(host: str, most_lost: int) -> Any:
     """Runs started on this host that were handed over, or whose lease has run out: their processes may still live."""
-    lost = and_(Run.lease < now(), Run.lost < settings().portal_max_lost)
+    lost = and_(Run.lease < now(), Run.lost < most_lost)
     mine = and_(Run.state == State.RUNNING, Run.handle["host"].as_string() == host)
     return and_(mine, or_(Run.worker == NOBODY, lost))
 
 
-def _lease() -> Any:
-    return now(settings().portal_lease_seconds)
-
-
-def _lease_of_orphan() -> Any:
-    """What was handed over keeps its long lease until its launcher has heard of the new worker by a beat."""
-    return case((Run.worker == NOBODY, Run.lease), else_=_lease())
-
-
 def _due(queues: Sequence[str], level: int) -> Any:
-    if level < settings().portal_min_level:
-        return false()
     mine = and_(Run.state == State.QUEUED, Run.due <= now(), Run.minimum_level <= level)
     return mine if queue.EVERY in queues else and_(mine, Run.queue.in_(queues))
 
 
-def _take(session: Session, condition: Any, worker: str, more: Mapping[Any, Any]) -> Row[Any] | None:
+def _taking(condition: Any, more: Mapping[Any, Any], skip_locked: bool) -> Update:
+    """The first of those that meet a condition, looked at once more when it is locked."""
     candidate = select(Run.id).where(condition).order_by(Run.priority.desc(), Run.id).limit(1)
-    if is_postgresql(session):
+    if skip_locked:
         candidate = candidate.with_for_update(skip_locked=True)
-    statement = (
-        update(Run)
-        .where(Run.id == candidate.scalar_subquery(), condition)
-        .values(
-            {
-                Run.state: State.RUNNING,
-                Run.attempt: Run.attempt + 1,
-                Run.worker: worker,
-                Run.reason: "",
-                **more,
-            }
-        )
-        .returning(*CLAIMED)
-        .execution_options(synchronize_session=False)
-    )
-    return session.execute(statement).one_or_none()
+    taken = {
+        Run.state: State.RUNNING,
+        Run.attempt: Run.attempt + 1,
+        Run.worker: bindparam("its_worker"),
+        Run.reason: "",
+    }
+    first = update(Run).where(Run.id == candidate.scalar_subquery(), condition)
+    return first.values({**taken, **more}).returning(*CLAIMED)
 
 
 def _claim(row: Row[Any], counted: bool = False) -> Claim:
@@ -214,15 +214,15 @@ def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
 
 def started(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Answer:
     """Keep the handle, before anything is started under it, and tell that the step runs. STOP: it ends unstarted."""
-    submission = _lock_submission(session, claim.submission_id)
-    if submission is None:
+    held = _hold(session, claim)
+    if held is None:
         return Answer.GHOST
-    if submission.stop_asked:
+    if held.stop_asked:
         return _stopped_unstarted(session, claim)
-    if not _write(session, claim, handle=handle, lease=_lease()):
+    if not _write(session, claim, _keeping(), found_by=handle):
         return Answer.GHOST
     if claim.begun is None:
-        _tell_begin(session, submission, claim, level)
+        _tell_begin(session, claim, level, first=held.started is None)
     return Answer.GO_ON
 
 
@@ -231,12 +231,11 @@ def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | 
 
     What is begun is started soon, or asks by `started` once more: a stop may have come.
     """
-    submission = session.get_one(Submission, claim.submission_id)
-    if submission.stop_asked:
+    if execute(session, STOP_ASKED, {"submission": claim.submission_id}).scalar_one():
         return claim
     begun = replace(claim, begun=time.monotonic())
-    _write(session, claim, handle=handle, lease=_lease())
-    _tell_begin(session, submission, claim, level)
+    _write(session, claim, _keeping(), found_by=handle)
+    _tell_begin(session, claim, level, first=False)
     return begun
 
 
@@ -251,25 +250,30 @@ def _stopped_unstarted(session: Session, claim: Claim) -> Answer:
     return Answer.STOP
 
 
-def _write(session: Session, claim: Claim, **values: Any) -> bool:
+def _keeping() -> Update:
+    return statements.keep_handle(settings().portal_lease_seconds)
+
+
+def _write(session: Session, claim: Claim, statement: Update, **values: Any) -> bool:
     """Change the claimed run; False when it is this worker's no more."""
-    statement = update(Run).where(*_mine(claim)).values(**values).returning(Run.id)
-    return session.execute(statement, execution_options=QUIETLY).one_or_none() is not None
+    mine = {"run": claim.run_id, "as": claim.attempt}
+    return execute(session, statement, mine | values).one_or_none() is not None
 
 
-def _tell_begin(session: Session, submission: Submission, claim: Claim, level: int | None) -> None:
+def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) -> None:
     _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
     attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
-    session.execute(insert(Attempt), [attempt])
-    if submission.started is None:
-        submission.started = now()
+    execute(session, statements.BEGIN_ATTEMPT, attempt)
+    if first:
+        submission = session.get_one(Submission, claim.submission_id)
+        submission.started = submission.started or now()
         _summarise(session, submission)
 
 
 def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:
     """Add lines about a run to the story of its submission."""
     about = {"submission_id": claim.submission_id, "run_id": claim.run_id, "kind": "note"}
-    session.execute(insert(Message), [about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences])
+    execute(session, statements.SAY, [about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences])
 
 
 def _which(session: Session, claim: Claim) -> str:
@@ -282,13 +286,10 @@ def _which(session: Session, claim: Claim) -> str:
 
 def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Answer:
     """Extend the lease, keep what the run wrote since the last beat, and learn whether a stop is asked."""
-    extended = session.execute(
-        update(Run).where(*_mine(claim)).values(lease=_lease()).returning(Run.submission_id)
-    ).one_or_none()
-    if extended is None:
+    if not _write(session, claim, statements.extend(settings().portal_lease_seconds)):
         return Answer.GHOST
     _keep_log(session, claim, written)
-    stop_asked = session.scalars(select(Submission.stop_asked).where(Submission.id == claim.submission_id)).one()
+    stop_asked = execute(session, STOP_ASKED, {"submission": claim.submission_id}).scalar_one()
     return Answer.STOP if stop_asked else Answer.GO_ON
 
 
@@ -296,21 +297,24 @@ def finish(
     session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING, written: Sequence[Written] = ()
 ) -> bool:
     """One transaction that ends a run: state, results, the rest of its log, messages, what follows. False: a ghost."""
-    submission = _lock_submission(session, claim.submission_id)
-    if submission is None:
+    held = _hold(session, claim)
+    if held is None:
         return False
-    state, sentence, then = _ending(claim, outcome, found, submission.stop_asked)
-    ending = Run.moved(State.RUNNING, state, sentence) | _handle_without_secrets(session, claim)
-    if not _write(session, claim, **ending, exit_status=outcome.exit_status, usage=outcome.usage):
+    state, sentence, then = _ending(claim, outcome, found, held.stop_asked)
+    used = {"status": outcome.exit_status, "used": outcome.usage}
+    if not _write(session, claim, statements.END, end=state, sentence=sentence, **used):
         return False
+    _forget_secrets(session, claim)
     _keep_log(session, claim, written)
     _keep_results(session, claim, found)
     left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
     _say(session, claim, [*left, sentence])
-    _end_attempt(session, claim.run_id, sentence, outcome)
+    execute(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
     if then is not Then.CONTINUE:
-        _leave_out(session, submission, LEFT_OUT[then])
-    _advance(session, submission, claim.place)
+        _leave_out(session, claim.submission_id, LEFT_OUT[then])
+    _advance(session, claim.submission_id, claim.place)
+    if held.started is None:
+        _summarise(session, session.get_one(Submission, claim.submission_id))
     return True
 
 
@@ -324,11 +328,11 @@ def _ending(claim: Claim, outcome: Outcome, found: Found, stop_asked: bool) -> t
     return State.COMPLETE, f"Completed step: {stage}{verdict.sentence and f' ({verdict.sentence})'}", verdict.then
 
 
-def _handle_without_secrets(session: Session, claim: Claim) -> dict[str, Any]:
-    if not claim.work.secrets:
-        return {}
-    handle = session.scalar(select(Run.handle).where(Run.id == claim.run_id))
-    return {"handle": without_secrets(handle)}
+def _forget_secrets(session: Session, claim: Claim) -> None:
+    """A handle has them as long as its run may need them."""
+    if claim.work.secrets:
+        run = session.get_one(Run, claim.run_id, populate_existing=True)
+        run.handle = without_secrets(run.handle)
 
 
 def retry(session: Session, claim: Claim, outcome: Outcome, written: Sequence[Written] = ()) -> bool:
@@ -464,7 +468,11 @@ def begin(session: Session, submission: Submission) -> None:
     """Queue the first steps of a submission that nobody knows yet, so that no lock is needed."""
     runs = {run.position: run for run in submission.runs}
     while turn := plan.due([_place(run) for run in runs.values()]):
-        _queue_or_skip(session, submission, [runs[position] for position in turn])
+        due = [runs[position] for position in turn]
+        _queue_or_skip(session, submission.id, due)
+        for run in due:
+            if run.state is State.WAITING:
+                set_committed_value(run, "state", State.QUEUED)
     if any(run.state is State.SKIPPED for run in runs.values()):
         _summarise(session, submission)
 
@@ -472,82 +480,72 @@ def begin(session: Session, submission: Submission) -> None:
 def advance(session: Session, submission: Submission) -> None:
     """Queue what is due now, or end the submission. The caller holds the submission's lock."""
     session.flush()
-    if _states(session, submission) & set(states.WORST_FIRST):
-        _leave_out(session, submission, LEFT_OUT[Then.FAIL])
-    _advance(session, submission)
+    if _states(session, submission.id) & set(states.WORST_FIRST):
+        _leave_out(session, submission.id, LEFT_OUT[Then.FAIL])
+    _advance(session, submission.id)
     _summarise(session, submission)
 
 
-def _advance(session: Session, submission: Submission, ended: plan.Place | None = None) -> None:
+def _advance(session: Session, submission_id: int, ended: plan.Place | None = None) -> None:
     """Go on after a run has `ended`, the only one since the last look, or after nobody knows what."""
-    while turn := _turn(session, submission, ended):
-        if _queue_or_skip(session, submission, turn):
-            ended = None
-        else:
+    while turn := _turn(session, submission_id, ended):
+        if not _queue_or_skip(session, submission_id, turn):
             return
-    _summarise(session, submission)
+        session.flush()
+        ended = None
+    if not _states(session, submission_id) & ACTIVE:
+        _summarise(session, session.get_one(Submission, submission_id))
 
 
-def _turn(session: Session, submission: Submission, ended: plan.Place | None) -> list[Run]:
+def _turn(session: Session, submission_id: int, ended: plan.Place | None) -> list[Row[Any]]:
     """The waiting runs whose turn it is."""
-    waiting = session.scalars(_next_ones(submission)).all()
+    waiting = list(execute(session, statements.NEXT_ONES, {"submission": submission_id}))
     only_that = {ended.key} if ended else set()
     if all(run.needs is not None and set(run.needs) <= only_that for run in waiting):
-        return list(waiting)
-    open_ones = select(Run.position, Run.stage, Run.state, Run.needs).where(_of(submission), Run.state.in_(ACTIVE))
-    due = set(plan.due([_place(row) for row in session.execute(open_ones)]))
+        return waiting
+    open_ones = execute(session, statements.OPEN, {"submission": submission_id})
+    due = set(plan.due([_place(row) for row in open_ones]))
     return [run for run in waiting if run.position in due]
 
 
-def _next_ones(submission: Submission) -> Select[Run]:
-    """What waits and may be due: a stage being a distance from the start, the others come after what has not ended."""
-    last_ended = select(func.coalesce(func.max(Run.stage), 0)).where(_of(submission), Run.state.in_(states.FINAL))
-    first_open = select(func.min(Run.stage)).where(_of(submission), Run.state.in_(ACTIVE))
-    near = or_(Run.stage <= last_ended.scalar_subquery() + 1, Run.stage == first_open.scalar_subquery())
-    waiting = select(Run).where(_of(submission), Run.state == State.WAITING, near).order_by(Run.stage, Run.position)
-    return waiting.options(load_only(*NEXT)).execution_options(populate_existing=True)
+def _states(session: Session, submission_id: int) -> set[State]:
+    return set(execute(session, statements.STATES, {"submission": submission_id}).scalars())
 
 
-def _of(submission: Submission) -> Any:
-    return Run.submission_id == submission.id
-
-
-def _states(session: Session, submission: Submission) -> set[State]:
-    return set(session.scalars(select(Run.state).where(_of(submission)).distinct()))
-
-
-def _queue_or_skip(session: Session, submission: Submission, turn: Sequence[Run]) -> bool:
+def _queue_or_skip(session: Session, submission_id: int, turn: Sequence[Any]) -> bool:
     """Queue each, or skip it if its conditions do not hold. Whether any is skipped: others may have their turn then."""
-    facts = _facts(session, submission, turn)
+    facts = _facts(session, submission_id, turn)
     whys = {run.id: why for run in turn if (why := _why_not(run, facts))}
-    for run in turn:
-        if why := whys.get(run.id):
-            run.move(State.SKIPPED)
-            run.reason = f"Because {why}"
-            submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
+    for run_id, why in whys.items():
+        _skip(session.get_one(Run, run_id), why)
     _queue(session, [run for run in turn if run.id not in whys])
     return bool(whys)
 
 
-def _queue(session: Session, turn: Sequence[Run]) -> None:
+def _skip(run: Run, why: str) -> None:
+    run.move(State.SKIPPED)
+    run.reason = f"Because {why}"
+    run.submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
+
+
+def _queue(session: Session, turn: Sequence[Any]) -> None:
     """In one statement, however many they are."""
     for run in turn:
-        set_committed_value(run, "state", Run.moved(run.state, State.QUEUED)["state"])
+        check_move(run.state, State.QUEUED)
         queue.say(session, "wake", run.queue, run.id)
     if turn:
-        statement = update(Run).where(Run.id.in_([run.id for run in turn])).values(state=State.QUEUED, due=now())
-        session.execute(statement, execution_options=QUIETLY)
+        execute(session, statements.QUEUE, {"runs": [run.id for run in turn]})
 
 
-def _why_not(run: Run, facts: Facts) -> str | None:
+def _why_not(run: Any, facts: Facts) -> str | None:
     return next(filter(None, (conditions.why_not(each, facts) for each in _conditions([run]))), None)
 
 
-def _conditions(runs: Iterable[Run]) -> list[dict[str, Any]]:
+def _conditions(runs: Iterable[Any]) -> list[dict[str, Any]]:
     return [each for run in runs if run.condition for each in run.condition["all"]]
 
 
-def _facts(session: Session, submission: Submission, turn: Sequence[Run]) -> Facts:
+def _facts(session: Session, submission_id: int, turn: Sequence[Any]) -> Facts:
     """What the conditions of these runs ask for; nothing is read that none of them does."""
     asked = _conditions(turn)
     if not asked:
@@ -555,21 +553,22 @@ def _facts(session: Session, submission: Submission, turn: Sequence[Run]) -> Fac
     session.flush()
     statuses = [each["run"] for each in asked if "exit_status_of" in each]
     known = select(Run.position, Run.state, Run.exit_status).where(
-        _of(submission), or_(Run.state == State.SKIPPED, Run.position.in_(statuses))
+        Run.submission_id == submission_id, or_(Run.state == State.SKIPPED, Run.position.in_(statuses))
     )
     found = session.execute(known).all()
     return Facts(
         skipped={run.position for run in found if run.state is State.SKIPPED},
         exit_statuses={run.position: run.exit_status for run in found},
-        files=_files(session, submission) if any("file" in each for each in asked) else {},
+        files=_files(session, submission_id) if any("file" in each for each in asked) else {},
     )
 
 
-def _files(session: Session, submission: Submission) -> dict[int, list[str]]:
+def _files(session: Session, submission_id: int) -> dict[int, list[str]]:
     """The names of all files by the place of the run that gave them."""
-    usual = first_input(session, submission.id)
-    found = {conditions.UPLOADS: [conditions.upload_name(each.ending or usual) for each in submission.batch.uploads]}
-    given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission.id)
+    usual = first_input(session, submission_id)
+    uploads = session.get_one(Submission, submission_id).batch.uploads
+    found = {conditions.UPLOADS: [conditions.upload_name(each.ending or usual) for each in uploads]}
+    given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission_id)
     for place, name in session.execute(given):
         found.setdefault(place, []).append(name)
     return found
@@ -577,14 +576,13 @@ def _files(session: Session, submission: Submission) -> dict[int, list[str]]:
 
 def first_input(session: Session, submission_id: int) -> str:
     """The ending that the upload is known by: the first input of the first step, as the first system named it."""
-    mine = select(Run.work["inputs"]).where(Run.submission_id == submission_id)
-    inputs = session.scalars(mine.order_by(Run.stage, Run.position).limit(1)).one()
+    inputs = execute(session, statements.FIRST_INPUT, {"submission": submission_id}).scalar_one()
     return str(inputs[0]) if inputs else ".input"
 
 
-def _leave_out(session: Session, submission: Submission, why: str) -> None:
-    skipped = Run.moved(State.WAITING, State.SKIPPED, why)
-    session.execute(update(Run).where(_of(submission), Run.state == State.WAITING).values(**skipped))
+def _leave_out(session: Session, submission_id: int, why: str) -> None:
+    waiting = Run.submission_id == submission_id, Run.state == State.WAITING
+    session.execute(update(Run).where(*waiting).values(**Run.moved(State.WAITING, State.SKIPPED, why)))
 
 
 def _place(run: Any) -> plan.Place:
@@ -597,7 +595,7 @@ def _summarise(session: Session, submission: Submission) -> None:
     session.flush()
     if submission.state.final:
         return
-    state = states.summary(_states(session, submission))
+    state = states.summary(_states(session, submission.id))
     state = State.RUNNING if submission.started and state is State.QUEUED else state
     if state is submission.state:
         return
@@ -617,7 +615,7 @@ def _expiry(submission: Submission) -> Any:
 
 def _last_words(session: Session, submission: Submission) -> str:
     """The end's message; 'Completed job at step' are words that clients look for."""
-    its = select(Run).where(_of(submission), Run.state == submission.state)
+    its = select(Run).where(Run.submission_id == submission.id, Run.state == submission.state)
     if submission.state is State.COMPLETE:
         return f"Completed job at step #{session.scalar(its.with_only_columns(func.max(Run.stage))) or 0}"
     if submission.state is State.STOPPED:
@@ -647,6 +645,11 @@ def _lock_submission(session: Session, submission_id: int) -> Submission | None:
     return session.scalar(fresh.execution_options(populate_existing=True))
 
 
+def _hold(session: Session, claim: Claim) -> Row[Any] | None:
+    """Lock the submission of a run, as everything does that begins or ends one."""
+    return execute(session, statements.HOLD, {"submission": claim.submission_id}).one_or_none()
+
+
 def _lock(session: Session, claim: Claim) -> Run | None:
     """The claimed run with its submission locked, or None when it is this worker's no more."""
     if _lock_submission(session, claim.submission_id) is None:
@@ -657,32 +660,35 @@ def _lock(session: Session, claim: Claim) -> Run | None:
 
 def _fresh_runs(session: Session, submission: Submission) -> Sequence[Run]:
     session.flush()
-    fresh = select(Run).where(_of(submission)).order_by(Run.stage, Run.position).options(defer(Run.work))
+    mine = select(Run).where(Run.submission_id == submission.id).options(defer(Run.work))
+    fresh = mine.order_by(Run.stage, Run.position)
     return session.scalars(fresh.with_for_update().execution_options(populate_existing=True)).all()
 
 
 def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> None:
     """Only what is not kept yet: a beat whose commit was uncertain says the same bytes again."""
     ends = log_ends(session, claim) if written else {}
-    for each in written:
-        known = max(ends.get(each.stream, 0) - each.start, 0)
-        if data := each.data[known:]:
-            chunk = LogChunk(run_id=claim.run_id, attempt=claim.attempt, stream=each.stream, data=data)
-            chunk.start = each.start + known
-            session.add(chunk)
+    chunks = [_chunk(claim, each, ends.setdefault(each.stream, 0)) for each in written]
+    if new := [chunk for chunk in chunks if chunk["data"]]:
+        execute(session, statements.KEEP_LOG, new)
+
+
+def _chunk(claim: Claim, written: Written, end: int) -> dict[str, Any]:
+    known = max(end - written.start, 0)
+    its = {"run_id": claim.run_id, "attempt": claim.attempt, "stream": written.stream}
+    return its | {"start": written.start + known, "data": written.data[known:]}
 
 
 def log_ends(session: Session, claim: Claim) -> dict[str, int]:
     """How many bytes of each stream of this attempt are kept."""
-    end = func.max(LogChunk.start + func.length(LogChunk.data))
-    mine = select(LogChunk.stream, end).where(LogChunk.run_id == claim.run_id, LogChunk.attempt == claim.attempt)
-    return {stream: int(length) for stream, length in session.execute(mine.group_by(LogChunk.stream))}
+    found = execute(session, statements.LOG_ENDS, {"run": claim.run_id, "as": claim.attempt})
+    return {row.stream: int(row.end) for row in found}
 
 
 def _keep_results(session: Session, claim: Claim, found: Found) -> None:
     if found.kept:
         kept = [_result(claim, each, name) for each, name in _named(session, claim, found.kept)]
-        session.execute(insert(Result), kept)
+        execute(session, statements.KEEP, kept)
 
 
 def _result(claim: Claim, kept: Kept, name: str) -> dict[str, Any]:
@@ -692,10 +698,11 @@ def _result(claim: Claim, kept: Kept, name: str) -> dict[str, Any]:
 
 def _named(session: Session, claim: Claim, kept: Sequence[Kept]) -> Iterator[tuple[Kept, str]]:
     """Each file with a name that no other of the submission has."""
-    of_it = select(Result.name).where(Result.submission_id == claim.submission_id)
-    taken = set(session.scalars(of_it.where(Result.name.in_([each.name for each in kept]))))
+    its = {"submission": claim.submission_id}
+    among = its | {"names": [each.name for each in kept]}
+    taken = set(execute(session, statements.NAMES_AMONG, among).scalars())
     if taken:
-        taken = set(session.scalars(of_it))
+        taken = set(execute(session, statements.NAMES, its).scalars())
     for each in kept:
         name = next(free for free in _names(each.name, claim) if free not in taken)
         taken.add(name)
@@ -719,6 +726,6 @@ def rescue(session: Session, submission_id: int) -> None:
     submission = _lock_submission(session, submission_id)
     if submission is None or submission.state.final:
         return
-    if not _states(session, submission) & {State.QUEUED, State.RUNNING}:
+    if not _states(session, submission.id) & {State.QUEUED, State.RUNNING}:
         log.warning("nothing moved the submission %s: it goes on now", submission.uuid)
         advance(session, submission)
