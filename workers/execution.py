@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from uuid import uuid4
 
@@ -245,24 +247,43 @@ def _end(claim: Claim, workspace: Workspace, end: End, following: Following) -> 
 
 @contextmanager
 def _beating(claim: Claim) -> Iterator[None]:
-    """Beats the lease from a thread of its own, while files are copied."""
-    over = threading.Event()
-    beats = threading.Thread(target=_beat_until, args=(claim, over), daemon=True)
-    beats.start()
+    """Beats the lease from another thread, while files are copied."""
+    heart = _heart()
+    heart.claims[claim.run_id] = claim
     try:
         yield
     finally:
-        over.set()
-        beats.join()
+        del heart.claims[claim.run_id]
 
 
-def _beat_until(claim: Claim, over: threading.Event) -> None:
-    while not over.wait(settings().portal_beat_seconds):
+class _Heart:
+    """A thread that beats for what its process copies files for. One for all, as a new one for each would cost more
+    than most files."""
+
+    def __init__(self) -> None:
+        self.claims: dict[int, Claim] = {}
+        threading.Thread(target=self._beat, daemon=True, name="heart").start()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(settings().portal_beat_seconds)
+            for claim in list(self.claims.values()):
+                self._beat_for(claim)
+
+    def _beat_for(self, claim: Claim) -> None:
         try:
             with transaction() as session:
                 progress.beat(session, claim)
         except Exception:
             log.exception("run %s attempt %s: a beat failed", claim.uuid, claim.attempt)
+
+
+@cache
+def _heart() -> _Heart:
+    return _Heart()
+
+
+os.register_at_fork(after_in_child=_heart.cache_clear)
 
 
 @contextmanager

@@ -349,7 +349,7 @@ def _uploads(session: Session, claim: Claim) -> Iterator[Source]:
     fields = {""} if all(upload.field == "" for upload in uploads) else _fields(session, claim)
     taken: set[str] = set()
     for upload in uploads:
-        ending = upload.ending if upload.field else progress.first_input(session, claim.submission_id)
+        ending = upload.ending if upload.field else progress.first_input(upload.inputs)
         if ending in taken:
             ending = file_part(upload.field, ending)
         if upload.field in fields:

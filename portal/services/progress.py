@@ -119,21 +119,33 @@ class Answer(Enum):
 
 
 def claim(session: Session, queues: Sequence[str], worker: str, host: str, level: int = STRICTEST) -> Claim | None:
-    """Take one run: one of this host that lost its worker, else one that is due, in the order of submission.
-    None of those that are due that must be confined further than this worker does.
+    """Take one run: one of this host that lost its worker, else one that is due."""
+    return claim_orphan(session, worker, host) or claim_due(session, queues, worker, level)
 
-    One statement, one commit. What is tried again, and the later steps of what was begun, come before what is new.
-    """
-    lease, by = settings().portal_lease_seconds, {"its_worker": worker}
-    orphans = _taking_orphans(host, lease, settings().portal_max_lost, is_postgresql(session))
-    if orphan := execute(session, orphans, by).one_or_none():
+
+def claim_orphan(session: Session, worker: str, host: str) -> Claim | None:
+    """Take up a run of this host that was handed over, or whose worker is lost."""
+    limits = settings().portal_lease_seconds, settings().portal_max_lost
+    orphans = _taking_orphans(host, *limits, is_postgresql(session))
+    if orphan := execute(session, orphans, {"its_worker": worker}).one_or_none():
         return _claim(orphan, counted=_take_up(session, orphan, worker))
+    return None
+
+
+def claim_due(session: Session, queues: Sequence[str], worker: str, level: int = STRICTEST) -> Claim | None:
+    """Take the first run that is due, in the order of submission. None of those that must be confined further than
+    this worker does.
+
+    One statement. What is tried again, and the later steps of what was begun, come before what is new.
+    """
     if level < settings().portal_min_level:
         return None
-    due = _taking_due(tuple(queues), level, lease, is_postgresql(session))
-    if found := execute(session, due, by).one_or_none():
-        queue.unsay(session, "wake", found.queue, found.id)
-    return _claim(found) if found else None
+    due = _taking_due(tuple(queues), level, settings().portal_lease_seconds, is_postgresql(session))
+    found = execute(session, due, {"its_worker": worker}).one_or_none()
+    if found is None:
+        return None
+    queue.unsay(session, "wake", found.queue, found.id)
+    return _claim(found)
 
 
 @cache
@@ -231,10 +243,9 @@ def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | 
 
     What is begun is started soon, or asks by `started` once more: a stop may have come.
     """
-    if execute(session, STOP_ASKED, {"submission": claim.submission_id}).scalar_one():
-        return claim
     begun = replace(claim, begun=time.monotonic())
-    _write(session, claim, _keeping(), found_by=handle)
+    if not _write(session, claim, _keeping(), found_by=handle):
+        return claim
     _tell_begin(session, claim, level, first=False)
     return begun
 
@@ -565,19 +576,18 @@ def _facts(session: Session, submission_id: int, turn: Sequence[Any]) -> Facts:
 
 def _files(session: Session, submission_id: int) -> dict[int, list[str]]:
     """The names of all files by the place of the run that gave them."""
-    usual = first_input(session, submission_id)
-    uploads = session.get_one(Submission, submission_id).batch.uploads
-    found = {conditions.UPLOADS: [conditions.upload_name(each.ending or usual) for each in uploads]}
+    uploads = execute(session, statements.UPLOADS, {"submission": submission_id})
+    endings = [each.ending or first_input(each.inputs) for each in uploads]
+    found = {conditions.UPLOADS: [conditions.upload_name(each) for each in endings]}
     given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission_id)
     for place, name in session.execute(given):
         found.setdefault(place, []).append(name)
     return found
 
 
-def first_input(session: Session, submission_id: int) -> str:
+def first_input(inputs: Sequence[str]) -> str:
     """The ending that the upload is known by: the first input of the first step, as the first system named it."""
-    inputs = execute(session, statements.FIRST_INPUT, {"submission": submission_id}).scalar_one()
-    return str(inputs[0]) if inputs else ".input"
+    return inputs[0] if inputs else ".input"
 
 
 def _leave_out(session: Session, submission_id: int, why: str) -> None:
@@ -686,27 +696,18 @@ def log_ends(session: Session, claim: Claim) -> dict[str, int]:
 
 
 def _keep_results(session: Session, claim: Claim, found: Found) -> None:
-    if found.kept:
-        kept = [_result(claim, each, name) for each, name in _named(session, claim, found.kept)]
-        execute(session, statements.KEEP, kept)
+    """Each under a name that no other of the submission has."""
+    keep = statements.keep(session.get_bind().dialect.name)
+    left = [(each, _names(each.name, claim)) for each in found.kept]
+    while left:
+        rows = [_result(claim, each, next(names)) for each, names in left]
+        kept = set(execute(session, keep, rows).scalars())
+        left = [(each, names) for each, names in left if each.blob.key not in kept]
 
 
 def _result(claim: Claim, kept: Kept, name: str) -> dict[str, Any]:
     blob = {"key": kept.blob.key, "size": kept.blob.size, "sha256": kept.blob.sha256}
     return {"submission_id": claim.submission_id, "run_id": claim.run_id, "attempt": claim.attempt, "name": name} | blob
-
-
-def _named(session: Session, claim: Claim, kept: Sequence[Kept]) -> Iterator[tuple[Kept, str]]:
-    """Each file with a name that no other of the submission has."""
-    its = {"submission": claim.submission_id}
-    among = its | {"names": [each.name for each in kept]}
-    taken = set(execute(session, statements.NAMES_AMONG, among).scalars())
-    if taken:
-        taken = set(execute(session, statements.NAMES, its).scalars())
-    for each in kept:
-        name = next(free for free in _names(each.name, claim) if free not in taken)
-        taken.add(name)
-        yield each, name
 
 
 def _names(name: str, claim: Claim) -> Iterator[str]:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )  # fmt: skip
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from portal.database import now
@@ -68,15 +69,12 @@ END_ATTEMPT = (
 )  # fmt: skip
 BEGIN_ATTEMPT = insert(_attempt).inline()
 SAY = insert(_message).inline()
-KEEP = insert(_result).inline()
 KEEP_LOG = insert(_chunk).inline()
 LOG_ENDS: Select[Any] = (
     select(_chunk.c.stream, func.max(_chunk.c.start + func.length(_chunk.c.data)).label("end"))
     .where(_chunk.c.run_id == bindparam("run"), _chunk.c.attempt == bindparam("as"))
     .group_by(_chunk.c.stream)
 )
-NAMES: Select[Any] = select(_result.c.name).where(_result.c.submission_id == bindparam("submission"))
-NAMES_AMONG = NAMES.where(_result.c.name.in_(bindparam("names", expanding=True)))
 QUEUE = (
     update(_run)
     .where(_run.c.id.in_(bindparam("runs", expanding=True)), _run.c.state == State.WAITING)
@@ -86,13 +84,26 @@ STATES: Select[Any] = select(_run.c.state).where(_of_it).distinct()
 OPEN: Select[Any] = select(_run.c.position, _run.c.stage, _run.c.state, _run.c.needs).where(
     _of_it, _run.c.state.in_(ACTIVE)
 )
-FIRST_INPUT: Select[Any] = select(_run.c.work["inputs"]).where(_of_it).order_by(_run.c.stage, _run.c.position).limit(1)
+_first_inputs = select(_run.c.work["inputs"]).where(_of_it).order_by(_run.c.stage, _run.c.position).limit(1)
 UPLOADS: Select[Any] = (
-    select(_upload.c.field, _upload.c.ending, _upload.c.key, _upload.c.sha256)
+    select(
+        _upload.c.field,
+        _upload.c.ending,
+        _upload.c.key,
+        _upload.c.sha256,
+        _first_inputs.scalar_subquery().label("inputs"),
+    )
     .join(_submission, _submission.c.batch_id == _upload.c.batch_id)
     .where(_submission.c.id == bindparam("submission"))
     .order_by(_upload.c.id)
 )
+
+
+@cache
+def keep(dialect: str) -> Any:
+    """Results, as far as no other of their submission has their names; the keys of those that are kept now."""
+    own = postgresql.insert(_result) if dialect == "postgresql" else sqlite.insert(_result)
+    return own.on_conflict_do_nothing(index_elements=["submission_id", "name"]).returning(_result.c.key)
 
 
 @cache
@@ -103,7 +114,10 @@ def extend(seconds: float) -> Update:
 
 @cache
 def keep_handle(seconds: float) -> Update:
-    return _mine({"lease": now(seconds), "handle": bindparam("found_by", type_=_run.c.handle.type)})
+    """Unless a stop is asked, as then nothing shall be started."""
+    asked = select(_submission.c.stop_asked).where(_submission.c.id == _run.c.submission_id).scalar_subquery()
+    found_by = bindparam("found_by", type_=_run.c.handle.type)
+    return _mine({"lease": now(seconds), "handle": found_by}).where(~asked)
 
 
 def _next_ones() -> Select[Any]:
