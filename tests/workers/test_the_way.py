@@ -24,7 +24,7 @@ from workers.execution import never, perform
 from workers.runners import local
 from workers.workspace import Workspace
 
-STATEMENTS = 14  # as docs/performance.md says
+STATEMENTS = 14  # as docs/reliability.md says
 BEGINS = 2  # which SQLite hears as statements: of what reads, and of what writes
 
 
@@ -88,7 +88,7 @@ def test_a_step_of_a_long_chain_costs_as_few_words_with_the_database_as_one_of_a
 ) -> None:
     submission = chain(12)
 
-    first, *between, last = costs(claimed())
+    _, *between, _ = costs(claimed())
 
     assert {(cost["statements"], cost["commits"]) for cost in between} == {(STATEMENTS + BEGINS, 1)}
     session.rollback()
