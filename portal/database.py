@@ -136,6 +136,9 @@ def engine() -> Engine:
     return make_engine(settings().database)
 
 
+_new_session = sessionmaker[Session]()
+
+
 def forget() -> None:
     """Drop the engine that a parent process made, without touching the parent's connections."""
     if engine.cache_info().currsize:
@@ -150,7 +153,7 @@ def transaction(session: Session | None = None) -> Iterator[Session]:
     With a session that has read already (the web's), its reading ends here and starts anew inside.
     """
     if session is None:
-        with sessionmaker(engine())() as own, transaction(own):
+        with _new_session(bind=engine()) as own, transaction(own):
             yield own
         return
     session.rollback()
@@ -166,7 +169,7 @@ def transaction(session: Session | None = None) -> Iterator[Session]:
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session that only reads."""
-    with sessionmaker(engine())() as session:
+    with _new_session(bind=engine()) as session:
         yield session
 
 

@@ -28,9 +28,17 @@ UNSAID = "words"
 log = logging.getLogger(__name__)
 
 
-def say(session: Session, word: str, queue: str = CHORES) -> None:
-    """Say a word to whoever listens on a queue, once this session has committed."""
-    session.info.setdefault(UNSAID, {})[(word, queue)] = None
+def say(session: Session, word: str, queue: str = CHORES, about: int = 0) -> None:
+    """Say a word to whoever listens on a queue, once this session has committed; once, about however many runs."""
+    session.info.setdefault(UNSAID, {}).setdefault((word, queue), set()).add(about)
+
+
+def unsay(session: Session, word: str, queue: str, about: int) -> None:
+    """Nobody needs to hear about this one any more. A word that is about nothing else is not said."""
+    unsaid = session.info.get(UNSAID, {})
+    unsaid.get((word, queue), set()).discard(about)
+    if not unsaid.get((word, queue)):
+        unsaid.pop((word, queue), None)
 
 
 @event.listens_for(Session, "after_commit")

@@ -5,8 +5,11 @@ Directories are no more than parts of keys: they come with the first file and go
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import signal
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +24,7 @@ from portal.settings import settings
 BLOCK = 1 << 20
 DRAFT = ".part"
 TRIES = 10
+F_SETSIG = 10  # which Python does not name
 
 Placed = TypeVar("Placed")
 
@@ -58,6 +62,24 @@ def put(key: str, stream: BinaryIO, limit: int | None = None) -> Blob:
     finally:
         draft.unlink(missing_ok=True)
     return blob
+
+
+def adopt(key: str, stream: BinaryIO) -> Blob | None:
+    """Keep an open file itself, under a second name, durably: as large as it is, nothing of it is copied.
+
+    None where that cannot be: on another file system, or if somebody else may still write to it. Raises OSError.
+    """
+    target = _path(key)
+    try:
+        _placed(target, lambda: _made_ours(stream.fileno(), target))
+    except OSError:
+        _prune(target.parent)
+        return None
+    try:
+        return _adopted(key, target, stream)
+    except BaseException:
+        delete(key)
+        raise
 
 
 def open_blob(key: str) -> BinaryIO:
@@ -132,6 +154,48 @@ def _write(key: str, draft: Path, stream: BinaryIO, limit: int | None) -> Blob:
         file.flush()
         os.fsync(file.fileno())
     return Blob(key, size, digest.hexdigest())
+
+
+def _made_ours(descriptor: int, target: Path) -> None:
+    """A second name for a file that is ours alone. Raises OSError."""
+    # without a directory's descriptor, which such a name has no use for, Python would link the link itself
+    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+    try:
+        _take_over(descriptor, stat.S_IMODE(target.parent.stat().st_mode) & 0o666)
+    except OSError:
+        target.unlink()
+        raise
+
+
+def _take_over(descriptor: int, mode: int) -> None:
+    """Let nobody else write to an open file. Raises OSError if somebody may.
+
+    A lease on reading is given only when nobody has the file open to write to it, whoever was handed it.
+    """
+    found = os.fstat(descriptor)
+    if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(descriptor, os.geteuid(), os.getegid())
+    os.fchmod(descriptor, mode)
+    fcntl.fcntl(descriptor, F_SETSIG, signal.SIGURG)  # by itself it would be a signal that ends us
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def _adopted(key: str, target: Path, stream: BinaryIO) -> Blob:
+    os.fsync(stream.fileno())
+    _sync_directory(target.parent)
+    digest = hashlib.sha256()
+    for block in _blocks(stream):
+        digest.update(block)
+    return Blob(key, stream.tell(), digest.hexdigest())
+
+
+def inodes(prefix: str) -> Iterator[tuple[int, int]]:
+    """The files themselves that stand below such a key, by device and number: one may have several keys."""
+    for path in _path(prefix).rglob("*"):
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            yield found.st_dev, found.st_ino
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:

@@ -73,6 +73,19 @@ class Chore:
             log.exception("%s failed", self._do.__name__)
 
 
+class Seldom:
+    """What need not be done more often than every so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._next = seconds, 0.0
+
+    def is_time(self) -> bool:
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + self._seconds
+        return True
+
+
 def _would_die_at_once() -> bool:
     """Whether SIGTERM would still end this process in disorder, as it does until its pool has made it ready."""
     return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

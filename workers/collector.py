@@ -1,7 +1,9 @@
 """The collector: takes home what a run wrote. Plain files only; devices, and links to what lies elsewhere, stay behind.
 
 It runs when nothing of the run is alive any more, and trusts no name: each file is opened below the run's directory,
-looked at, and copied as far as it was long then. The outputs that the task names come first, so that no flood of files
+looked at, and kept under a second name of its own, so that however much it is, it is read once and written never; or
+copied as far as it was long then, where that cannot be. The first name stays until the end is committed, so that
+whoever takes the run up finds the same. The outputs that the task names come first, so that no flood of files
 hides them. What it leaves it tells, so that nothing vanishes in silence.
 """
 
@@ -103,17 +105,12 @@ class Collector:
             return False
         if stat.S_ISDIR(found.st_mode) or self.given.get(name) == mark(found):
             return False
-        if refusal := self._refusal(found):
-            self._leave(refusal, name)
+        if not stat.S_ISREG(found.st_mode):
+            self._leave(LINKS if stat.S_ISLNK(found.st_mode) else NO_FILES, name)
             return False
-        return self._copy(name)
+        return self._open(name)
 
-    def _refusal(self, found: os.stat_result) -> str:
-        if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > self._known(found)):
-            return LINKS
-        return "" if stat.S_ISREG(found.st_mode) else NO_FILES
-
-    def _copy(self, name: str) -> bool:
+    def _open(self, name: str) -> bool:
         """What lies there by now is looked at once more, when it is open."""
         try:
             descriptor = beneath.opened(self.directory, name)
@@ -122,14 +119,23 @@ class Collector:
             return False
         with os.fdopen(descriptor, "rb") as stream:
             found = os.fstat(descriptor)
-            if refusal := self._refusal(found):
-                self._leave(refusal, name)
+            if not stat.S_ISREG(found.st_mode) or self._has_strange_names(descriptor):
+                self._leave(LINKS if stat.S_ISREG(found.st_mode) else NO_FILES, name)
                 return False
             if self._fits_in(found.st_size):
                 self._keep(name, stream, found.st_size)
             else:
                 self._leave(BEYOND, name)
         return True
+
+    def _has_strange_names(self, descriptor: int) -> bool:
+        """Names that neither the run's own directories have nor our store, where a lost worker's may go just now."""
+        found = os.fstat(descriptor)
+        while found.st_nlink > 1 and found.st_nlink > self._known(found):
+            found, before = os.fstat(descriptor), found
+            if found.st_nlink == before.st_nlink:
+                return True
+        return False
 
     def _leave(self, why: str, name: str) -> None:
         self.left.setdefault(why, []).append(name)
@@ -139,19 +145,19 @@ class Collector:
 
     def _keep(self, name: str, stream: BinaryIO, size: int) -> None:
         key = f"runs/{self.claim.uuid}/{self.claim.attempt}/{len(self.kept) + 1}"
-        blob = storage.put(key, io.BufferedReader(_Beginning(stream, size)))
+        blob = storage.adopt(key, stream) or storage.put(key, io.BufferedReader(_Beginning(stream, size)))
         self.size -= blob.size
         self.kept[name] = Kept(public_file(self.claim.work.identity, name), blob)
 
     def _known(self, found: os.stat_result) -> int:
-        """How many names a file has in the directories of the run, all of which its code may write to."""
-        return 1 if found.st_nlink == 1 else self._known_names[found.st_dev, found.st_ino]
+        """How many names a file has in the directories of the run, all of which its code may write to, and with us."""
+        its = found.st_dev, found.st_ino
+        return self._names_in_space[its] + Counter(storage.inodes(f"runs/{self.claim.uuid}"))[its]
 
     @cached_property
-    def _known_names(self) -> Counter[tuple[int, int]]:
-        """Of every file with several names."""
+    def _names_in_space(self) -> Counter[tuple[int, int]]:
         entries = beneath.every(self.temporary, MOST_ENTRIES)
-        return Counter((each.st_dev, each.st_ino) for each in entries if each.st_nlink > 1)
+        return Counter((each.st_dev, each.st_ino) for each in entries)
 
     def _found(self, taken: Mapping[str, bool], endings: Sequence[str]) -> Found:
         names = {each: sorted(name for name, there in taken.items() if there and fits(name, each)) for each in endings}

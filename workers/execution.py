@@ -2,21 +2,27 @@
 
 What a user's program does is an outcome, which its task's rules may answer with another try. What fails of the
 machinery (a lost launcher, a full disk, a silent database) gives the run back. A worker that ends hands it over.
+
+The transaction that ends a run claims the worker's next one. If that is of the same submission it is begun in it, too.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from uuid import uuid4
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.orm import Session
 
 from portal.database import reading, transaction
 from portal.domain.errors import Lost, NoKey, NoRoom, NotFound, PortalError, Unavailable
@@ -25,7 +31,7 @@ from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run
 from portal.services import progress, secrets
-from portal.services.progress import NOTHING, Answer, Claim, Found
+from portal.services.progress import NOTHING, Answer, Claim, Found, Written
 from portal.settings import settings
 from workers.collector import discard
 from workers.confinement import probes
@@ -36,6 +42,8 @@ from workers.workspace import Workspace
 FENCE = 0.6
 RETRY_SECONDS = 0.5
 LOG_SECONDS = 0.5
+PROMPT_SECONDS = 1.0
+LOG_AT_END = 256_000
 STEPS = 16
 SEALED = "secrets"
 ROOM_SECONDS = 10.0
@@ -61,10 +69,28 @@ def never() -> bool:
     return False
 
 
-def perform(claim: Claim, ending: Callable[[], bool] = never) -> None:
-    """See one run through, or until this worker is `ending`. Never raises for what a run, or all below it, can do."""
+Following = Callable[[Session], Claim | None]
+
+
+def nothing(session: Session) -> Claim | None:
+    return None
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended, and the rest of its log."""
+
+    outcome: Outcome
+    written: Sequence[Written] = ()
+
+
+def perform(claim: Claim, ending: Callable[[], bool] = never, following: Following = nothing) -> Claim | None:
+    """See one run through, or until this worker is `ending`; what it is to do next, claimed with the run's end.
+
+    Never raises for what a run, or all below it, can do.
+    """
     try:
-        _perform(claim, ending)
+        return _perform(claim, ending, following)
     except Ghost:
         log.info("run %s attempt %s is another worker's now", claim.uuid, claim.attempt)
     except (NoRoom, NoKey) as refusal:
@@ -81,28 +107,29 @@ def perform(claim: Claim, ending: Callable[[], bool] = never) -> None:
         number = uuid4().hex[:8]
         log.exception("run %s attempt %s: error %s", claim.uuid, claim.attempt, number)
         _give_back(claim, f"the portal failed (error {number}; its log says more)")
+    return None
 
 
-def _perform(claim: Claim, ending: Callable[[], bool]) -> None:
+def _perform(claim: Claim, ending: Callable[[], bool], following: Following) -> Claim | None:
     workspace, where = _place(claim)
     if not _learn_secrets(claim, workspace):
-        return
+        return None
     if claim.handle is None:
         _bring(claim, workspace)
-    proven = time.monotonic()
+    proven = _begun(claim) or time.monotonic()
     handle = claim.handle or _begin(claim, workspace, where)
     if handle is None:
-        return
+        return None
     with _ended_on_failure(claim, workspace, where, handle):
         watch = _Watch(claim, workspace, where, handle, proven)
         try:
-            outcome = _told(claim, watch.until_the_end(ending))
+            end = watch.until_the_end(ending)
         except Ending:
             _leave(claim, workspace, where, handle)
-            return
-        if not _retry(claim, outcome):
-            _end(claim, workspace, outcome)
+            return None
+        after = None if _retry(claim, end) else _end(claim, workspace, end, following)
     workspace.tidy()
+    return after
 
 
 def _place(claim: Claim) -> tuple[Workspace, Runner]:
@@ -125,7 +152,7 @@ def _learn_secrets(claim: Claim, workspace: Workspace) -> bool:
             workspace.sealed = (claim.handle or {}).get(SEALED) or _sealed(claim)
             workspace.keep_secret(secrets.opened(workspace.sealed))
         except NotFound as gone:
-            _finish(claim, Outcome("cannot_start", detail=f"{gone}."), NOTHING)
+            _finish(claim, End(Outcome("cannot_start", detail=f"{gone}.")), NOTHING, nothing)
             return False
         except NoKey as failure:
             if claim.handle:
@@ -149,9 +176,17 @@ def _bring(claim: Claim, workspace: Workspace) -> None:
             workspace.prepare(session)
 
 
+def _begun(claim: Claim) -> float | None:
+    """When it was begun with its claim, unless that is so long ago that a stop has to be asked for once more."""
+    begun = claim.begun
+    return begun if begun is not None and time.monotonic() - begun < PROMPT_SECONDS else None
+
+
 def _begin(claim: Claim, workspace: Workspace, where: Runner) -> Handle | None:
     """The handle is kept before anything is started under it, so that no process can be forgotten. None: stopped."""
     handle = where.handle(workspace.space) | ({SEALED: workspace.sealed} if workspace.sealed else {})
+    if _begun(claim):
+        return handle
     with transaction() as session:
         answer = progress.started(session, claim, handle, probes.level())
     if answer is Answer.GO_ON:
@@ -193,41 +228,62 @@ def _told(claim: Claim, outcome: Outcome) -> Outcome:
     return outcome.of_shell(claim.work.rules.exit_statuses) if spoken and "SHELL" in spoken.constants else outcome
 
 
-def _retry(claim: Claim, outcome: Outcome) -> bool:
+def _retry(claim: Claim, end: End) -> bool:
     if not claim.work.retries.most:
         return False
     with transaction() as session:
-        return progress.retry(session, claim, outcome)
+        return progress.retry(session, claim, end.outcome, end.written)
 
 
-def _end(claim: Claim, workspace: Workspace, outcome: Outcome) -> None:
+def _end(claim: Claim, workspace: Workspace, end: End, following: Following) -> Claim | None:
     with _beating(claim):
         found = workspace.collect()
-    if not _finish(claim, outcome, found):
+    try:
+        return _finish(claim, end, found, following)
+    except Ghost:
         discard(found)
-        raise Ghost
+        raise
 
 
 @contextmanager
 def _beating(claim: Claim) -> Iterator[None]:
-    """Beats the lease from a thread of its own, while files are copied."""
-    over = threading.Event()
-    beats = threading.Thread(target=_beat_until, args=(claim, over), daemon=True)
-    beats.start()
+    """Beats the lease from another thread, while files are copied."""
+    heart = _heart()
+    heart.claims[claim.run_id] = claim
     try:
         yield
     finally:
-        over.set()
-        beats.join()
+        del heart.claims[claim.run_id]
 
 
-def _beat_until(claim: Claim, over: threading.Event) -> None:
-    while not over.wait(settings().portal_beat_seconds):
+class _Heart:
+    """A thread that beats for what its process copies files for. One for all, as a new one for each would cost more
+    than most files."""
+
+    def __init__(self) -> None:
+        self.claims: dict[int, Claim] = {}
+        threading.Thread(target=self._beat, daemon=True, name="heart").start()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(settings().portal_beat_seconds)
+            for claim in list(self.claims.values()):
+                self._beat_for(claim)
+
+    def _beat_for(self, claim: Claim) -> None:
         try:
             with transaction() as session:
                 progress.beat(session, claim)
         except Exception:
             log.exception("run %s attempt %s: a beat failed", claim.uuid, claim.attempt)
+
+
+@cache
+def _heart() -> _Heart:
+    return _Heart()
+
+
+os.register_at_fork(after_in_child=_heart.cache_clear)
 
 
 @contextmanager
@@ -275,40 +331,58 @@ class _Watch:
         self.proven = proven
         self.next_beat = proven + settings().portal_beat_seconds
 
-    def until_the_end(self, ending: Callable[[], bool]) -> Outcome:
-        """The outcome, once all of its log is kept. Raises Ending, Ghost, Lost, NoRoom, Unavailable."""
+    def until_the_end(self, ending: Callable[[], bool]) -> End:
+        """The outcome, with what is not kept yet of its log. Raises Ending, Ghost, Lost, NoRoom, Unavailable."""
         self._start()
-        while True:
-            outcome = self.where.wait(self.handle, min(LOG_SECONDS, settings().portal_beat_seconds))
-            if outcome is None and ending():
+        while (outcome := self.where.wait(self.handle, min(LOG_SECONDS, settings().portal_beat_seconds))) is None:
+            if ending():
                 raise Ending
-            kept = not self._is_due(outcome) or self._beat(last=outcome is not None)
+            if time.monotonic() >= self.next_beat or self.workspace.written():
+                self._beat()
             self._check_room()
-            if outcome is not None and kept:
-                return self._checked(outcome)
-            if outcome is not None:
-                time.sleep(RETRY_SECONDS)
+        rest = self._rest()
+        self._check_room()
+        return End(_told(self.claim, self._checked(outcome)), rest)
 
     def _start(self) -> None:
         """Start it, never later than the lease can be trusted. What was started before goes on, with its log."""
-        if not self.workspace.space.exists():  # ended in order, say, by a worker that could not write so
-            raise Lost("its directory is gone from the worker's machine")
+        if not self.workspace.is_whole():  # ended in order, say, by a worker that could not write so
+            raise Lost("its directory is gone from the worker's machine, or was never whole")
         self.workspace.beat()
         if self.claim.handle is not None:
             with reading() as session:
                 self.workspace.resume_log(progress.log_ends(session, self.claim))
-            self._beat(last=False)
+            self._beat()
         self.where.start(self.handle, self.proven + FENCE * settings().portal_lease_seconds, self.workspace.secrets)
 
-    def _is_due(self, outcome: Outcome | None) -> bool:
-        """A beat is due at its time, and at once when there is something to tell."""
-        return outcome is not None or time.monotonic() >= self.next_beat or bool(self.workspace.written())
+    def _beat(self) -> None:
+        """Extend the lease, with some of the log."""
+        for step in count(1):
+            written = self.workspace.written()
+            if not self._say(written):
+                return
+            self.workspace.ship(written)
+            if not written or step >= STEPS:
+                return
 
-    def _beat(self, last: bool) -> bool:
+    def _rest(self) -> list[Written]:
+        """What is left of the log goes with the run's end; what is too much for that, by beats before it."""
+        rest: list[Written] = []
+        while written := self.workspace.written(last=True):
+            self.workspace.ship(written)
+            rest += written
+            if sum(len(each.data) for each in rest) > LOG_AT_END:
+                while not self._say(rest):
+                    time.sleep(RETRY_SECONDS)
+                rest = []
+        return rest
+
+    def _say(self, written: Sequence[Written]) -> bool:
         """Whether the database took the beat."""
         begun = time.monotonic()
         try:
-            answer = self._say(last)
+            with transaction() as session:
+                answer = progress.beat(session, self.claim, written)
         except NO_ANSWER as failure:
             self._fence(failure)
             return False
@@ -320,17 +394,6 @@ class _Watch:
             self.stop_asked = True
             self.where.stop(self.handle)
         return True
-
-    def _say(self, last: bool) -> Answer:
-        """Beat, with some of the log; at the end with all the rest of it."""
-        for step in count(1):
-            written = self.workspace.written(last)
-            with transaction() as session:
-                answer = progress.beat(session, self.claim, written)
-            self.workspace.ship(written)
-            if answer is Answer.GHOST or not written or (step >= STEPS and not last):
-                break
-        return answer
 
     def _fence(self, failure: Exception) -> None:
         """A worker that cannot prove its lease ends its run before another can begin it."""
@@ -361,18 +424,41 @@ class _Watch:
         return outcome
 
 
-def _finish(claim: Claim, outcome: Outcome, found: Found) -> bool:
-    """End the run; an answer that did not come is asked for again, for as long as the lease is surely ours."""
+def _finish(claim: Claim, end: End, found: Found, following: Following) -> Claim | None:
+    """End the run and claim what follows; an answer that did not come is asked for again, for as long as the lease is
+    surely ours, but then for the end alone. Raises Ghost."""
     deadline = time.monotonic() + FENCE * settings().portal_lease_seconds
     while True:
         try:
             with transaction() as session:
-                return progress.finish(session, claim, outcome, found) or progress.ended(session, claim)
+                if progress.finish(session, claim, end.outcome, found, end.written):
+                    return _next(session, claim, following)
+                if progress.ended(session, claim):
+                    return None
+                raise Ghost
         except NO_ANSWER:
             if time.monotonic() > deadline:
                 raise
+            following = nothing
             log.warning("run %s: the database does not take its end yet", claim.uuid)
             time.sleep(RETRY_SECONDS)
+
+
+def _next(session: Session, claim: Claim, following: Following) -> Claim | None:
+    """What this worker does next; begun at once if it is of the same submission, whose lock is held."""
+    after = following(session)
+    if (
+        after is None
+        or after.handle is not None
+        or after.submission_id != claim.submission_id
+        or after.frozen.get("secrets")
+    ):
+        return after
+    try:
+        workspace, where = _place(after)
+    except Exception:  # noqa: BLE001 - what it is comes to light when it is performed
+        return after
+    return progress.follow(session, after, where.handle(workspace.space), probes.level())
 
 
 def _plain(failure: PortalError | OSError) -> str:

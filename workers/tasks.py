@@ -13,6 +13,7 @@ import signal
 import threading
 
 from celery import signals
+from sqlalchemy.orm import Session
 
 from portal import database, patience
 from portal.database import reading, transaction
@@ -23,7 +24,7 @@ from portal.queue import CHORES
 from portal.services import backends, letters, progress
 from portal.settings import settings
 from workers.celery_app import app
-from workers.chores import Chore
+from workers.chores import Chore, Seldom
 from workers.cleaner import clean
 from workers.confinement import probes
 from workers.execution import perform
@@ -66,13 +67,27 @@ def sweep() -> None:
 
 def work_through() -> None:
     """Claim and do what is due, one run after another, until nothing is."""
-    while not _is_ending() and _has_room() and (claim := _claim()):
-        perform(claim, _is_ending)
+    claim = _first()
+    while claim:
+        claim = perform(claim, _is_ending, _next) or _first()
 
 
-def _claim() -> progress.Claim | None:
+def _first() -> progress.Claim | None:
+    """What is due, where nothing was claimed with the end of a run. There may be work for another process, too."""
+    if _is_ending() or not _has_room():
+        return None
     with transaction() as session:
-        return progress.claim(session, queues(), _name(), HOST, probes.level())
+        if claim := progress.claim(session, queues(), _name(), HOST, probes.level()):
+            progress.call_for_more(session, queues(), probes.level())
+        return claim
+
+
+def _next(session: Session) -> progress.Claim | None:
+    """What is due when a run ends. What lost its worker comes first, and is looked for once a second at most."""
+    if _is_ending() or _shortage():
+        return None
+    orphan = progress.claim_orphan(session, _name(), HOST) if _orphans.is_time() else None
+    return orphan or progress.claim_due(session, queues(), _name(), probes.level())
 
 
 def _is_ending() -> bool:
@@ -135,6 +150,7 @@ def _poll_seconds() -> float:
 _work, _letters, _sweep, _clean = (
     Chore(do, _poll_seconds, _is_ending) for do in (work_through, letters.send_due, sweep_once, clean)
 )
+_orphans = Seldom(1)
 _report = Chore(report, lambda: REPORT_SECONDS, _is_ending)
 
 

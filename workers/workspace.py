@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from portal import storage
@@ -26,9 +27,10 @@ from portal.domain.masking import Mask
 from portal.domain.names import file_for, fits, unmarked
 from portal.domain.parameters import file_part
 from portal.domain.work import Work
-from portal.models import Result, Run, Submission
-from portal.services import progress
+from portal.models import Run
+from portal.services import progress, statements
 from portal.services.progress import Claim, Found, Written
+from portal.services.statements import execute
 from portal.settings import settings
 from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
@@ -40,6 +42,7 @@ GRACE_SECONDS = 5
 LOG_STEP = 256_000
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
 STAGED = "staged.json"
+LAUNCH = "launch.json"
 READABLE = "readable"  # the option of a backend that names directories, with colons between
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
 
@@ -102,7 +105,7 @@ class Workspace:
     def prepare(self, session: Session) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
         self.tidy()
-        sources, own = list(_sources(session, self.claim)), _own_uploads(session, self.claim)
+        sources, own = _sources(session, self.claim), _own_uploads(session, self.claim)
         session.rollback()  # copying may take long
         try:
             self._make()
@@ -113,6 +116,10 @@ class Workspace:
             self.tidy()
             raise
 
+    def is_whole(self) -> bool:
+        """Whether all is there that its run needs: the last that is written says what is to be started."""
+        return (self.space / LAUNCH).exists()
+
     def check_room(self) -> None:
         """Raises NoRoom when a run should neither begin nor go on here."""
         if short_of_disk(self.space):
@@ -120,6 +127,8 @@ class Workspace:
 
     def earlier(self) -> list[Path]:
         """The directories of other tries of this run."""
+        if self.claim.attempt == 1:
+            return []
         return [each for each in self.space.parent.glob(f"{self.claim.uuid}.*") if each != self.space]
 
     def size(self) -> int:
@@ -203,7 +212,7 @@ class Workspace:
     def _describe(self, spoken: Language, argv: Sequence[str]) -> None:
         stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
         self._write(
-            "launch.json",
+            LAUNCH,
             {
                 "argv": list(argv),
                 "environment": self._environment(),
@@ -249,7 +258,10 @@ class Workspace:
         } | dict(self.work.variables)
 
     def _write(self, name: str, content: object) -> None:
-        (self.space / name).write_text(json.dumps(content), "utf-8")
+        """Whole, or not at all."""
+        draft = self.space / f"{name}.new"
+        draft.write_text(json.dumps(content), "utf-8")
+        draft.replace(self.space / name)
 
     def _written(self, stream: str, last: bool) -> Written | None:
         start = self.shipped[stream]
@@ -332,44 +344,59 @@ def _part(space: Path, path: Path, start: int, end: int) -> bytes:
         return file.read(min(LOG_STEP, end - start))
 
 
-def _sources(session: Session, claim: Claim) -> Iterator[Source]:
-    """Everything that the run may take: the uploads, then what the steps before it gave."""
-    submission = session.get_one(Submission, claim.submission_id)
-    mine = session.get_one(Run, claim.run_id)
-    places = progress.before(submission.runs)[mine.position]
-    yield from _uploads(submission, claim.work.identity)
-    earlier = (
-        select(Result)
-        .join(Result.run)
-        .where(Result.submission_id == submission.id, Run.position.in_(places))
-        .order_by(Run.stage, Run.position, Result.id)
-    )
-    for result in session.scalars(earlier):
-        yield Source(result.name, result.key, result.sha256)
+def _sources(session: Session, claim: Claim) -> list[Source]:
+    """Everything that the run takes by its input endings: the uploads, then what the steps before it gave."""
+    if not claim.work.inputs:
+        return []
+    return [*_uploads(session, claim), *_earlier_results(session, claim)]
 
 
-def _uploads(submission: Submission, identity: str) -> Iterator[Source]:
+def _uploads(session: Session, claim: Claim) -> Iterator[Source]:
     """The job's input, then the files of its parameters; where two would bear one name, the second has its field's."""
-    fields = {"", *(each.value for run in submission.runs for each in Work.from_json(run.work).files())}
+    uploads = _sent(session, claim)
+    fields = {""} if all(upload.field == "" for upload in uploads) else _fields(session, claim)
     taken: set[str] = set()
-    for upload in submission.batch.uploads:
-        ending = upload.ending if upload.field else _upload_ending(submission)
+    for upload in uploads:
+        ending = upload.ending if upload.field else progress.first_input(upload.inputs)
         if ending in taken:
             ending = file_part(upload.field, ending)
         if upload.field in fields:
             taken.add(ending)
-            yield Source(file_for(identity, ending), upload.key, upload.sha256)
+            yield Source(file_for(claim.work.identity, ending), upload.key, upload.sha256)
+
+
+def _sent(session: Session, claim: Claim) -> Sequence[Row[Any]]:
+    """What came with the batch."""
+    return execute(session, statements.UPLOADS, {"submission": claim.submission_id}).all()
+
+
+def _fields(session: Session, claim: Claim) -> set[str]:
+    """The job's input, and the parameters that are files of any of its steps."""
+    works = session.scalars(select(Run.work).where(Run.submission_id == claim.submission_id))
+    return {"", *(str(each.value) for work in works for each in Work.from_json(work).files())}
+
+
+def _earlier_results(session: Session, claim: Claim) -> list[Source]:
+    """What the steps before it gave, of what it can take, in their order."""
+    before = statements.results_before(claim.work.inputs)
+    its = {"submission": claim.submission_id, "stage": claim.place.stage}
+    found = execute(session, before, its).all()
+    places = _before(session, claim, {each.position for each in found})
+    return [Source(each.name, each.key, each.sha256) for each in found if each.position in places]
+
+
+def _before(session: Session, claim: Claim, places: Set[int]) -> Set[int]:
+    """Those of these places, all of earlier stages, that the run comes after. The farther ones are rarely asked for."""
+    if claim.place.needs is None or places <= claim.place.needs:
+        return places
+    near = Run.submission_id == claim.submission_id, Run.stage <= claim.place.stage
+    rows = session.execute(select(Run.position, Run.stage, Run.state, Run.needs).where(*near))
+    return progress.before(rows)[claim.place.key]
 
 
 def _own_uploads(session: Session, claim: Claim) -> list[Source]:
     """The files of the run's own parameters."""
-    submission = session.get_one(Submission, claim.submission_id)
-    sent = {upload.field: upload for upload in submission.batch.uploads}
-    files = [(claim.work.file(each.text), sent[str(each.value)]) for each in claim.work.files()]
+    own = claim.work.files()
+    sent = {upload.field: upload for upload in _sent(session, claim)} if own else {}
+    files = [(claim.work.file(each.text), sent[str(each.value)]) for each in own]
     return [Source(name, upload.key, upload.sha256) for name, upload in files]
-
-
-def _upload_ending(submission: Submission) -> str:
-    """The upload bears the first input ending of the first step, as the first system named it."""
-    inputs = submission.runs[0].work["inputs"]
-    return str(inputs[0]) if inputs else ".input"

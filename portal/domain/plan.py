@@ -25,13 +25,14 @@ class Place:
 
 
 def due(places: Sequence[Place]) -> list[int]:
-    """The keys of the waiting runs whose turn it is."""
-    ended = {place.key for place in places if place.state in FINAL}
-    first_open = min((place.stage for place in places if place.state not in FINAL), default=0)
+    """The keys of the waiting runs whose turn it is. What has ended may be left out of the places."""
+    still_open = {place.key for place in places if place.state not in FINAL}
+    first = min((place.stage for place in places if place.key in still_open), default=0)
+    waiting = [place for place in places if place.state is State.WAITING]
     return [
         place.key
-        for place in places
-        if place.state is State.WAITING and (place.stage == first_open if place.needs is None else place.needs <= ended)
+        for place in waiting
+        if (place.stage == first if place.needs is None else place.needs.isdisjoint(still_open))
     ]
 
 

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
 from portal.database import Base, Moment, now
 from portal.domain.states import State, check_move
 from portal.models.account import Account
 from portal.models.job import Job
+
+LONGEST_SENTENCE = 2000
 
 state_type = Enum(State, native_enum=False, length=10)
 
@@ -90,12 +92,16 @@ class Submission(Base):
     runs: Mapped[list[Run]] = relationship(
         back_populates="submission", order_by="Run.stage, Run.position", cascade="all, delete-orphan"
     )
-    messages: Mapped[list[Message]] = relationship(order_by="Message.id", cascade="all, delete-orphan")
+    messages: Mapped[list[Message]] = relationship(
+        back_populates="submission", order_by="Message.id", cascade="all, delete-orphan"
+    )
     results: Mapped[list[Result]] = relationship(order_by="Result.id", cascade="all, delete-orphan")
 
     def say(self, sentence: str, kind: str = "note", run: Run | None = None) -> None:
-        """Add a line to the story."""
-        self.messages.append(Message(sentence=sentence[:2000], kind=kind, run=run))
+        """Add a line to the story, without reading the rest of it."""
+        message = Message(submission=self, sentence=sentence[:LONGEST_SENTENCE], kind=kind, run=run)
+        if session := object_session(self):
+            session.add(message)
 
 
 class Run(Base):
@@ -155,15 +161,26 @@ class Run(Base):
 
     def move(self, state: State, sentence: str = "") -> None:
         """The only door between states: checks the move and writes the sentence that the user will read."""
-        check_move(self.state, state)
-        self.state = state
-        self.reason = sentence
-        if state.final and self.handle:
-            self.handle = {name: value for name, value in self.handle.items() if name != "secrets"}
-        if state is State.RUNNING or state.final:
-            setattr(self, "started" if state is State.RUNNING else "ended", now())
+        for name, value in Run.moved(self.state, state, sentence).items():
+            setattr(self, name, value)
+        if state.final:
+            self.handle = without_secrets(self.handle)
         if sentence:
             self.submission.say(sentence, run=self)
+
+    @staticmethod
+    def moved(old: State, new: State, sentence: str = "") -> dict[str, Any]:
+        """What a move changes of the run itself, for statements that move what is not loaded. The same check."""
+        check_move(old, new)
+        change: dict[str, Any] = {"state": new, "reason": sentence}
+        if new is State.RUNNING or new.final:
+            change["started" if new is State.RUNNING else "ended"] = now()
+        return change
+
+
+def without_secrets(handle: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A handle as it is kept when its run has ended."""
+    return handle and {name: value for name, value in handle.items() if name != "secrets"}
 
 
 class Attempt(Base):
@@ -240,6 +257,7 @@ class Message(Base):
     sentence: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime] = mapped_column(Moment, default=now())
 
+    submission: Mapped[Submission] = relationship(back_populates="messages")
     run: Mapped[Run | None] = relationship()
 
 

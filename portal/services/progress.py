@@ -3,20 +3,25 @@
 Every function that ends or begins something locks the Submission before its runs, always in this order: without that
 lock two parallel runs that end at one instant lose the next stage. Every write of a worker names its attempt: when it
 changes no row, the worker is a ghost and must discard what it holds.
+
+What each step goes through is written as plain statements, none of which reads all of its submission's runs: a job's
+hundredth step costs what its first does. What is rare works on the whole objects.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, false, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, Update, and_, bindparam, case, func, or_, select, update
+from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm.attributes import set_committed_value
 
 from portal import mail, queue
 from portal.database import is_postgresql, now
@@ -24,11 +29,13 @@ from portal.domain import conditions, durations, plan, states
 from portal.domain.conditions import Facts
 from portal.domain.levels import STRICTEST
 from portal.domain.names import marked
-from portal.domain.states import State
+from portal.domain.states import ACTIVE, State, check_move
 from portal.domain.verdict import Outcome, Then, judge
 from portal.domain.work import Work
 from portal.models import Attempt, Batch, Letter, LogChunk, Result, Run, Submission
-from portal.services import audit
+from portal.models.submission import LONGEST_SENTENCE, without_secrets
+from portal.services import audit, statements
+from portal.services.statements import STOP_ASKED, execute
 from portal.settings import settings
 from portal.storage import Blob
 
@@ -36,6 +43,14 @@ BACK_OFF, LONGEST_BACK_OFF = 2.0, 300.0
 NOBODY = ""
 ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
+FIRST = plan.Place(0, 1, State.RUNNING)
+CLAIMED = (
+    Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle, Run.worker, Run.queue,
+    Run.position, Run.stage, Run.state, Run.needs, Run.task_name,
+)  # fmt: skip
+NEXT = (Run.position, Run.stage, Run.state, Run.needs, Run.condition, Run.queue, Run.step, Run.task_name)
+QUIETLY = {"synchronize_session": False}  # no object of the session has what the statement changes
+LEFT_OUT = {Then.FAIL: "An earlier step did not complete", Then.FINISH: "The job ended early, as the task's rules say"}
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +59,8 @@ log = logging.getLogger(__name__)
 class Claim:
     """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up.
 
-    `counted`: that its last worker was lost is counted already.
+    `counted`: that its last worker was lost is counted already. `begun`: its handle is kept, but nothing was started
+    under it yet; this is when, by the monotonic clock.
     """
 
     run_id: int
@@ -54,6 +70,10 @@ class Claim:
     frozen: dict[str, Any]
     handle: dict[str, Any] | None = None
     counted: bool = False
+    begun: float | None = None
+    worker: str = NOBODY
+    place: plan.Place = FIRST
+    task_name: str = ""
 
     @cached_property
     def work(self) -> Work:
@@ -99,65 +119,94 @@ class Answer(Enum):
 
 
 def claim(session: Session, queues: Sequence[str], worker: str, host: str, level: int = STRICTEST) -> Claim | None:
-    """Take one run: one of this host that lost its worker, else one that is due, in the order of submission.
-    None of those that are due that must be confined further than this worker does.
+    """Take one run: one of this host that lost its worker, else one that is due."""
+    return claim_orphan(session, worker, host) or claim_due(session, queues, worker, level)
 
-    One statement, one commit. What is tried again, and the later steps of what was begun, come before what is new.
-    """
-    if orphan := _take(session, _orphaned(host), worker, {Run.lease: _lease_of_orphan()}):
+
+def claim_orphan(session: Session, worker: str, host: str) -> Claim | None:
+    """Take up a run of this host that was handed over, or whose worker is lost."""
+    limits = settings().portal_lease_seconds, settings().portal_max_lost
+    orphans = _taking_orphans(host, *limits, is_postgresql(session))
+    if orphan := execute(session, orphans, {"its_worker": worker}).one_or_none():
         return _claim(orphan, counted=_take_up(session, orphan, worker))
-    begun = {Run.lease: _lease(), Run.started: now()}
-    found = _take(session, _due(queues, level), worker, begun)
-    return _claim(found) if found else None
+    return None
 
 
-def _orphaned(host: str) -> Any:
+def claim_due(session: Session, queues: Sequence[str], worker: str, level: int = STRICTEST) -> Claim | None:
+    """Take the first run that is due, in the order of submission. None of those that must be confined further than
+    this worker does.
+
+    One statement. What is tried again, and the later steps of what was begun, come before what is new.
+    """
+    if level < settings().portal_min_level:
+        return None
+    due = _taking_due(tuple(queues), level, settings().portal_lease_seconds, is_postgresql(session))
+    found = execute(session, due, {"its_worker": worker}).one_or_none()
+    if found is None:
+        return None
+    queue.unsay(session, "wake", found.queue, found.id)
+    return _claim(found)
+
+
+@cache
+def _taking_orphans(host: str, lease: float, most_lost: int, skip_locked: bool) -> Update:
+    """What was handed over keeps its long lease until its launcher has heard of the new worker by a beat."""
+    until = case((Run.worker == NOBODY, Run.lease), else_=now(lease))
+    return _taking(_orphaned(host, most_lost), {Run.lease: until}, skip_locked)
+
+
+@cache
+def _taking_due(queues: tuple[str, ...], level: int, lease: float, skip_locked: bool) -> Update:
+    return _taking(_due(queues, level), {Run.lease: now(lease), Run.started: now()}, skip_locked)
+
+
+def call_for_more(session: Session, queues: Sequence[str], level: int) -> None:
+    """Wake another worker if there is work for it: a word wakes one, however many runs it was about."""
+    allowed = level >= settings().portal_min_level
+    if allowed and (waiting := session.scalar(select(Run.queue).where(_due(queues, level)).limit(1))):
+        queue.say(session, "wake", waiting)
+
+
+def _orphaned(host: str, most_lost: int) -> Any:
     """Runs started on this host that were handed over, or whose lease has run out: their processes may still live."""
-    lost = and_(Run.lease < now(), Run.lost < settings().portal_max_lost)
+    lost = and_(Run.lease < now(), Run.lost < most_lost)
     mine = and_(Run.state == State.RUNNING, Run.handle["host"].as_string() == host)
     return and_(mine, or_(Run.worker == NOBODY, lost))
 
 
-def _lease() -> Any:
-    return now(settings().portal_lease_seconds)
-
-
-def _lease_of_orphan() -> Any:
-    """What was handed over keeps its long lease until its launcher has heard of the new worker by a beat."""
-    return case((Run.worker == NOBODY, Run.lease), else_=_lease())
-
-
 def _due(queues: Sequence[str], level: int) -> Any:
-    if level < settings().portal_min_level:
-        return false()
     mine = and_(Run.state == State.QUEUED, Run.due <= now(), Run.minimum_level <= level)
     return mine if queue.EVERY in queues else and_(mine, Run.queue.in_(queues))
 
 
-def _take(session: Session, condition: Any, worker: str, more: Mapping[Any, Any]) -> Row[Any] | None:
+def _taking(condition: Any, more: Mapping[Any, Any], skip_locked: bool) -> Update:
+    """The first of those that meet a condition, looked at once more when it is locked."""
     candidate = select(Run.id).where(condition).order_by(Run.priority.desc(), Run.id).limit(1)
-    if is_postgresql(session):
+    if skip_locked:
         candidate = candidate.with_for_update(skip_locked=True)
-    statement = (
-        update(Run)
-        .where(Run.id == candidate.scalar_subquery(), condition)
-        .values(
-            {
-                Run.state: State.RUNNING,
-                Run.attempt: Run.attempt + 1,
-                Run.worker: worker,
-                Run.reason: "",
-                **more,
-            }
-        )
-        .returning(Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle)
-        .execution_options(synchronize_session=False)
-    )
-    return session.execute(statement).one_or_none()
+    taken = {
+        Run.state: State.RUNNING,
+        Run.attempt: Run.attempt + 1,
+        Run.worker: bindparam("its_worker"),
+        Run.reason: "",
+    }
+    first = update(Run).where(Run.id == candidate.scalar_subquery(), condition)
+    return first.values({**taken, **more}).returning(*CLAIMED)
 
 
 def _claim(row: Row[Any], counted: bool = False) -> Claim:
-    return Claim(row.id, row.submission_id, row.uuid, row.attempt, row.work, row.handle, counted)
+    return Claim(
+        row.id,
+        row.submission_id,
+        row.uuid,
+        row.attempt,
+        row.work,
+        row.handle,
+        counted,
+        worker=row.worker,
+        place=_place(row),
+        task_name=row.task_name,
+    )
 
 
 def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
@@ -177,61 +226,127 @@ def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
 
 def started(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Answer:
     """Keep the handle, before anything is started under it, and tell that the step runs. STOP: it ends unstarted."""
-    run = _lock(session, claim)
-    if run is None:
+    held = _hold(session, claim)
+    if held is None:
         return Answer.GHOST
-    submission = run.submission
-    if submission.stop_asked:
-        run.move(State.STOPPED, f"Stopped step: {run.stage}")
-        advance(session, submission)
-        return Answer.STOP
-    run.handle, run.lease = handle, _lease()
-    submission.started = submission.started or now()
-    submission.say(f"Running step: {run.stage}{_which(session, run)}", run=run)
-    session.add(Attempt(run_id=run.id, number=claim.attempt, worker=run.worker, level=level))
-    _summarise(session, submission)
+    if held.stop_asked:
+        return _stopped_unstarted(session, claim)
+    if not _write(session, claim, _keeping(), found_by=handle):
+        return Answer.GHOST
+    if claim.begun is None:
+        _tell_begin(session, claim, level, first=held.started is None)
     return Answer.GO_ON
 
 
-def _which(session: Session, run: Run) -> str:
+def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Claim:
+    """Begin what was claimed in the very transaction that ended another run of its submission, whose lock it holds.
+
+    What is begun is started soon, or asks by `started` once more: a stop may have come.
+    """
+    begun = replace(claim, begun=time.monotonic())
+    if not _write(session, claim, _keeping(), found_by=handle):
+        return claim
+    _tell_begin(session, claim, level, first=False)
+    return begun
+
+
+def _stopped_unstarted(session: Session, claim: Claim) -> Answer:
+    run = _lock(session, claim)
+    if run is None:
+        return Answer.GHOST
+    run.handle = None
+    run.move(State.STOPPED, f"Stopped step: {run.stage}")
+    _end_attempt(session, claim.run_id, run.reason)
+    advance(session, run.submission)
+    return Answer.STOP
+
+
+def _keeping() -> Update:
+    return statements.keep_handle(settings().portal_lease_seconds)
+
+
+def _write(session: Session, claim: Claim, statement: Update, **values: Any) -> bool:
+    """Change the claimed run; False when it is this worker's no more."""
+    mine = {"run": claim.run_id, "as": claim.attempt}
+    return execute(session, statement, mine | values).one_or_none() is not None
+
+
+def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) -> None:
+    _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
+    attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
+    execute(session, statements.BEGIN_ATTEMPT, attempt)
+    if first:
+        submission = session.get_one(Submission, claim.submission_id)
+        submission.started = submission.started or now()
+        _summarise(session, submission)
+
+
+def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:
+    """Add lines about a run to the story of its submission."""
+    about = {"submission_id": claim.submission_id, "run_id": claim.run_id, "kind": "note"}
+    execute(session, statements.SAY, [about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences])
+
+
+def _which(session: Session, claim: Claim) -> str:
     """Which attempt it is, from the second on: clients look for the first one's plain words."""
-    earlier = session.scalars(select(func.count()).where(Attempt.run_id == run.id)).one()
+    if claim.attempt == 1:
+        return ""
+    earlier = session.scalars(select(func.count()).where(Attempt.run_id == claim.run_id)).one()
     return f" (attempt {earlier + 1})" if earlier else ""
 
 
 def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Answer:
     """Extend the lease, keep what the run wrote since the last beat, and learn whether a stop is asked."""
-    extended = session.execute(
-        update(Run).where(*_mine(claim)).values(lease=_lease()).returning(Run.submission_id)
-    ).one_or_none()
-    if extended is None:
+    if not _write(session, claim, statements.extend(settings().portal_lease_seconds)):
         return Answer.GHOST
     _keep_log(session, claim, written)
-    stop_asked = session.scalars(select(Submission.stop_asked).where(Submission.id == claim.submission_id)).one()
+    stop_asked = execute(session, STOP_ASKED, {"submission": claim.submission_id}).scalar_one()
     return Answer.STOP if stop_asked else Answer.GO_ON
 
 
-def finish(session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING) -> bool:
-    """One transaction that ends a run: state, results, messages, the next stage or the end. False: a ghost."""
-    run = _lock(session, claim)
-    if run is None:
+def finish(
+    session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING, written: Sequence[Written] = ()
+) -> bool:
+    """One transaction that ends a run: state, results, the rest of its log, messages, what follows. False: a ghost."""
+    held = _hold(session, claim)
+    if held is None:
         return False
-    _keep_results(session, run, claim, found)
-    verdict = judge(claim.work.rules, outcome, found.missing)
-    if run.submission.stop_asked and outcome.reason == "stopped":
-        run.move(State.STOPPED, f"Stopped step: {run.stage}")
-    elif verdict.then is Then.FAIL:
-        run.move(State.ERROR, f"Step {run.stage} ({run.task_name}): {verdict.sentence}")
-    else:
-        run.move(State.COMPLETE, _completed(run, verdict.sentence))
-    _end_attempt(session, run, run.reason, outcome)
-    if verdict.then is Then.FINISH:
-        _leave_out(run.submission, "The job ended early, as the task's rules say")
-    advance(session, run.submission)
+    state, sentence, then = _ending(claim, outcome, found, held.stop_asked)
+    used = {"status": outcome.exit_status, "used": outcome.usage}
+    if not _write(session, claim, statements.END, end=state, sentence=sentence, **used):
+        return False
+    _forget_secrets(session, claim)
+    _keep_log(session, claim, written)
+    _keep_results(session, claim, found)
+    left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
+    _say(session, claim, [*left, sentence])
+    execute(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
+    if then is not Then.CONTINUE:
+        _leave_out(session, claim.submission_id, LEFT_OUT[then])
+    _advance(session, claim.submission_id, claim.place)
+    if held.started is None:
+        _summarise(session, session.get_one(Submission, claim.submission_id))
     return True
 
 
-def retry(session: Session, claim: Claim, outcome: Outcome) -> bool:
+def _ending(claim: Claim, outcome: Outcome, found: Found, stop_asked: bool) -> tuple[State, str, Then]:
+    """How a run ends, the sentence that tells so, and what follows of it."""
+    verdict, stage = judge(claim.work.rules, outcome, found.missing), claim.place.stage
+    if stop_asked and outcome.reason == "stopped":
+        return State.STOPPED, f"Stopped step: {stage}", Then.FAIL
+    if verdict.then is Then.FAIL:
+        return State.ERROR, f"Step {stage} ({claim.task_name}): {verdict.sentence}", verdict.then
+    return State.COMPLETE, f"Completed step: {stage}{verdict.sentence and f' ({verdict.sentence})'}", verdict.then
+
+
+def _forget_secrets(session: Session, claim: Claim) -> None:
+    """A handle has them as long as its run may need them."""
+    if claim.work.secrets:
+        run = session.get_one(Run, claim.run_id, populate_existing=True)
+        run.handle = without_secrets(run.handle)
+
+
+def retry(session: Session, claim: Claim, outcome: Outcome, written: Sequence[Written] = ()) -> bool:
     """Whether the task's rules give a failed run another try; if so it is queued for then, and keeps no results."""
     run, rules = _lock(session, claim), claim.work.retries
     verdict = judge(claim.work.rules, outcome, ())
@@ -239,10 +354,12 @@ def retry(session: Session, claim: Claim, outcome: Outcome) -> bool:
         return False
     if not rules.wanted(outcome, run.retried):
         return False
+    _keep_log(session, claim, written)
     wait = rules.wait(run.retried)
     run.retried += 1
     why = f"{verdict.sentence.rstrip('.')}; retry {run.retried} of {rules.most} in {durations.words(wait)}"
-    _end_attempt(session, run, verdict.sentence, outcome)
+    run.exit_status, run.usage = outcome.exit_status, outcome.usage
+    _end_attempt(session, run.id, verdict.sentence, outcome)
     _queue_again(session, run, f"Step {run.stage} ({run.task_name}): {why}", wait)
     return True
 
@@ -251,10 +368,6 @@ def ended(session: Session, claim: Claim) -> bool:
     """Whether this very attempt has ended the run: what a worker asks whose commit got no answer."""
     run = session.get(Run, claim.run_id)
     return run is not None and run.attempt == claim.attempt and run.state.final
-
-
-def _completed(run: Run, sentence: str) -> str:
-    return f"Completed step: {run.stage} ({sentence})" if sentence else f"Completed step: {run.stage}"
 
 
 def give_back(session: Session, claim: Claim, why: str) -> bool:
@@ -273,7 +386,7 @@ def release(session: Session, claim: Claim, why: str, wait: float = 0) -> bool:
     run = _lock(session, claim)
     if run is None:
         return False
-    _end_attempt(session, run, why)
+    _end_attempt(session, run.id, why)
     _queue_again(session, run, f"Step {run.stage} ({run.task_name}) is tried again: {why}", wait)
     return True
 
@@ -290,7 +403,7 @@ def hand_over(session: Session, claim: Claim) -> bool:
 
 
 def _give_back(session: Session, run: Run, why: str) -> None:
-    _end_attempt(session, run, f"Lost: {why}")
+    _end_attempt(session, run.id, f"Lost: {why}")
     if run.lost >= settings().portal_max_lost and not run.submission.stop_asked:
         run.handle = None
         run.move(State.CRASH, f"Step {run.stage} ({run.task_name}) was given up after {run.lost} tries: {why}")
@@ -314,14 +427,11 @@ def _queue_again(session: Session, run: Run, sentence: str, wait: float) -> None
         queue.say(session, "wake", run.queue)
 
 
-def _end_attempt(session: Session, run: Run, sentence: str, outcome: Outcome | None = None) -> None:
+def _end_attempt(session: Session, run_id: int, sentence: str, outcome: Outcome | None = None) -> None:
     """Close the try that was under way, if one was started."""
-    if outcome is not None:
-        run.exit_status, run.usage = outcome.exit_status, outcome.usage
-    attempt = session.scalar(_open_attempt(run.id))
-    if attempt is not None:
-        attempt.ended, attempt.sentence = now(), sentence
-        attempt.exit_status, attempt.usage = (outcome.exit_status, outcome.usage) if outcome else (None, None)
+    used = {"exit_status": outcome.exit_status, "usage": outcome.usage} if outcome else {}
+    attempt = update(Attempt).where(Attempt.run_id == run_id, Attempt.ended.is_(None))
+    session.execute(attempt.values(ended=now(), sentence=sentence, **used))
 
 
 def _open_attempt(run_id: int) -> Select[Attempt]:
@@ -367,94 +477,143 @@ def stop(session: Session, submission: Submission) -> None:
 
 def begin(session: Session, submission: Submission) -> None:
     """Queue the first steps of a submission that nobody knows yet, so that no lock is needed."""
-    _go_on(session, submission, submission.runs)
-    if any(run.state is State.SKIPPED for run in submission.runs):
+    runs = {run.position: run for run in submission.runs}
+    while turn := plan.due([_place(run) for run in runs.values()]):
+        due = [runs[position] for position in turn]
+        _queue_or_skip(session, submission.id, due)
+        for run in due:
+            if run.state is State.WAITING:
+                set_committed_value(run, "state", State.QUEUED)
+    if any(run.state is State.SKIPPED for run in runs.values()):
         _summarise(session, submission)
 
 
 def advance(session: Session, submission: Submission) -> None:
     """Queue what is due now, or end the submission. The caller holds the submission's lock."""
-    runs = _fresh_runs(session, submission)
-    if any(run.state in states.WORST_FIRST for run in runs):
-        _leave_out(submission, "An earlier step did not complete")
-    _go_on(session, submission, runs)
+    session.flush()
+    if _states(session, submission.id) & set(states.WORST_FIRST):
+        _leave_out(session, submission.id, LEFT_OUT[Then.FAIL])
+    _advance(session, submission.id)
     _summarise(session, submission)
 
 
-def _go_on(session: Session, submission: Submission, runs: Sequence[Run]) -> None:
-    """Every run whose turn it is is queued, or skipped; what is skipped may give others their turn."""
-    places = {run.position: run for run in runs}
-    files = _files(session, submission, runs)
-    while turn := plan.due(_places(runs)):
-        facts = _facts(runs, files)
-        for place in turn:
-            _queue_or_skip(session, places[place], facts)
+def _advance(session: Session, submission_id: int, ended: plan.Place | None = None) -> None:
+    """Go on after a run has `ended`, the only one since the last look, or after nobody knows what."""
+    while turn := _turn(session, submission_id, ended):
+        if not _queue_or_skip(session, submission_id, turn):
+            return
+        session.flush()
+        ended = None
+    if not _states(session, submission_id) & ACTIVE:
+        _summarise(session, session.get_one(Submission, submission_id))
 
 
-def _queue_or_skip(session: Session, run: Run, facts: Facts) -> None:
-    whys = [conditions.why_not(each, facts) for each in _conditions(run)]
-    if why := next(filter(None, whys), None):
-        run.move(State.SKIPPED)
-        run.reason = f"Because {why}"
-        run.submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
-        return
-    run.move(State.QUEUED)
-    run.due = now()
-    queue.say(session, "wake", run.queue)
+def _turn(session: Session, submission_id: int, ended: plan.Place | None) -> list[Row[Any]]:
+    """The waiting runs whose turn it is."""
+    waiting = list(execute(session, statements.NEXT_ONES, {"submission": submission_id}))
+    only_that = {ended.key} if ended else set()
+    if all(run.needs is not None and set(run.needs) <= only_that for run in waiting):
+        return waiting
+    open_ones = execute(session, statements.OPEN, {"submission": submission_id})
+    due = set(plan.due([_place(row) for row in open_ones]))
+    return [run for run in waiting if run.position in due]
 
 
-def _conditions(run: Run) -> list[dict[str, Any]]:
-    return run.condition["all"] if run.condition else []
+def _states(session: Session, submission_id: int) -> set[State]:
+    return set(execute(session, statements.STATES, {"submission": submission_id}).scalars())
 
 
-def _facts(runs: Sequence[Run], files: Mapping[int, Sequence[str]]) -> Facts:
+def _queue_or_skip(session: Session, submission_id: int, turn: Sequence[Any]) -> bool:
+    """Queue each, or skip it if its conditions do not hold. Whether any is skipped: others may have their turn then."""
+    facts = _facts(session, submission_id, turn)
+    whys = {run.id: why for run in turn if (why := _why_not(run, facts))}
+    for run_id, why in whys.items():
+        _skip(session.get_one(Run, run_id), why)
+    _queue(session, [run for run in turn if run.id not in whys])
+    return bool(whys)
+
+
+def _skip(run: Run, why: str) -> None:
+    run.move(State.SKIPPED)
+    run.reason = f"Because {why}"
+    run.submission.say(f"Step {run.stage} ({run.label}) is skipped: {why}", run=run)
+
+
+def _queue(session: Session, turn: Sequence[Any]) -> None:
+    """In one statement, however many they are."""
+    for run in turn:
+        check_move(run.state, State.QUEUED)
+        queue.say(session, "wake", run.queue, run.id)
+    if turn:
+        execute(session, statements.QUEUE, {"runs": [run.id for run in turn]})
+
+
+def _why_not(run: Any, facts: Facts) -> str | None:
+    return next(filter(None, (conditions.why_not(each, facts) for each in _conditions([run]))), None)
+
+
+def _conditions(runs: Iterable[Any]) -> list[dict[str, Any]]:
+    return [each for run in runs if run.condition for each in run.condition["all"]]
+
+
+def _facts(session: Session, submission_id: int, turn: Sequence[Any]) -> Facts:
+    """What the conditions of these runs ask for; nothing is read that none of them does."""
+    asked = _conditions(turn)
+    if not asked:
+        return Facts((), {}, {})
+    session.flush()
+    statuses = [each["run"] for each in asked if "exit_status_of" in each]
+    known = select(Run.position, Run.state, Run.exit_status).where(
+        Run.submission_id == submission_id, or_(Run.state == State.SKIPPED, Run.position.in_(statuses))
+    )
+    found = session.execute(known).all()
     return Facts(
-        skipped={run.position for run in runs if run.state is State.SKIPPED},
-        exit_statuses={run.position: run.exit_status for run in runs},
-        files=files,
+        skipped={run.position for run in found if run.state is State.SKIPPED},
+        exit_statuses={run.position: run.exit_status for run in found},
+        files=_files(session, submission_id) if any("file" in each for each in asked) else {},
     )
 
 
-def _files(session: Session, submission: Submission, runs: Sequence[Run]) -> dict[int, list[str]]:
-    """The names of all files by the place of the run that gave them, if a run that waits asks for any."""
-    waiting = [run for run in runs if run.state is State.WAITING]
-    if not any("file" in each for run in waiting for each in _conditions(run)):
-        return {}
-    inputs = runs[0].work["inputs"]
-    usual = inputs[0] if inputs else ".input"
-    found = {conditions.UPLOADS: [conditions.upload_name(each.ending or usual) for each in submission.batch.uploads]}
-    given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission.id)
+def _files(session: Session, submission_id: int) -> dict[int, list[str]]:
+    """The names of all files by the place of the run that gave them."""
+    uploads = execute(session, statements.UPLOADS, {"submission": submission_id})
+    endings = [each.ending or first_input(each.inputs) for each in uploads]
+    found = {conditions.UPLOADS: [conditions.upload_name(each) for each in endings]}
+    given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission_id)
     for place, name in session.execute(given):
         found.setdefault(place, []).append(name)
     return found
 
 
-def _leave_out(submission: Submission, why: str) -> None:
-    for run in submission.runs:
-        if run.state is State.WAITING:
-            run.move(State.SKIPPED)
-            run.reason = why
+def first_input(inputs: Sequence[str]) -> str:
+    """The ending that the upload is known by: the first input of the first step, as the first system named it."""
+    return inputs[0] if inputs else ".input"
 
 
-def _places(runs: Iterable[Run]) -> list[plan.Place]:
-    return [plan.Place(run.position, run.stage, run.state, _needs(run.needs)) for run in runs]
+def _leave_out(session: Session, submission_id: int, why: str) -> None:
+    waiting = Run.submission_id == submission_id, Run.state == State.WAITING
+    session.execute(update(Run).where(*waiting).values(**Run.moved(State.WAITING, State.SKIPPED, why)))
 
 
-def _needs(places: Sequence[int] | None) -> frozenset[int] | None:
-    return None if places is None else frozenset(places)
+def _place(run: Any) -> plan.Place:
+    needs = None if run.needs is None else frozenset(run.needs)
+    return plan.Place(run.position, run.stage, run.state, needs)
 
 
 def _summarise(session: Session, submission: Submission) -> None:
-    """Store the submission's state; at the end write its last message, once."""
+    """Store the submission's state where it changes; at the end write its last message, once."""
     session.flush()
-    state = states.summary(run.state for run in submission.runs)
     if submission.state.final:
         return
-    submission.state = State.RUNNING if submission.started and state is State.QUEUED else state
+    state = states.summary(_states(session, submission.id))
+    state = State.RUNNING if submission.started and state is State.QUEUED else state
+    if state is submission.state:
+        return
+    submission.state = state
     if state.final:
         submission.ended = now()
         submission.expires = _expiry(submission)
-        submission.say(_last_words(submission), kind="end")
+        submission.say(_last_words(session, submission), kind="end")
     _summarise_batch(session, submission)
 
 
@@ -464,14 +623,14 @@ def _expiry(submission: Submission) -> Any:
     return now(days * DAY) if days else None
 
 
-def _last_words(submission: Submission) -> str:
+def _last_words(session: Session, submission: Submission) -> str:
     """The end's message; 'Completed job at step' are words that clients look for."""
-    done = [run for run in submission.runs if run.state is State.COMPLETE]
+    its = select(Run).where(Run.submission_id == submission.id, Run.state == submission.state)
     if submission.state is State.COMPLETE:
-        return f"Completed job at step #{max((run.stage for run in done), default=0)}"
+        return f"Completed job at step #{session.scalar(its.with_only_columns(func.max(Run.stage))) or 0}"
     if submission.state is State.STOPPED:
         return "Stopped"
-    return next(run.reason for run in submission.runs if run.state is submission.state)
+    return session.scalars(its.with_only_columns(Run.reason).order_by(Run.stage, Run.position)).first() or ""
 
 
 def _summarise_batch(session: Session, submission: Submission) -> None:
@@ -480,7 +639,7 @@ def _summarise_batch(session: Session, submission: Submission) -> None:
     batch = session.scalars(
         select(Batch).where(Batch.id == submission.batch_id).with_for_update().execution_options(populate_existing=True)
     ).one()
-    members = session.scalars(select(Submission.state).where(Submission.batch_id == batch.id)).all()
+    members = set(session.scalars(select(Submission.state).where(Submission.batch_id == batch.id).distinct()))
     batch.state = states.batch_summary(members)
     if all(state.final for state in members) and mail.on():
         session.add(Letter(batch=batch))
@@ -496,6 +655,11 @@ def _lock_submission(session: Session, submission_id: int) -> Submission | None:
     return session.scalar(fresh.execution_options(populate_existing=True))
 
 
+def _hold(session: Session, claim: Claim) -> Row[Any] | None:
+    """Lock the submission of a run, as everything does that begins or ends one."""
+    return execute(session, statements.HOLD, {"submission": claim.submission_id}).one_or_none()
+
+
 def _lock(session: Session, claim: Claim) -> Run | None:
     """The claimed run with its submission locked, or None when it is this worker's no more."""
     if _lock_submission(session, claim.submission_id) is None:
@@ -506,59 +670,56 @@ def _lock(session: Session, claim: Claim) -> Run | None:
 
 def _fresh_runs(session: Session, submission: Submission) -> Sequence[Run]:
     session.flush()
-    fresh = select(Run).where(Run.submission_id == submission.id).order_by(Run.stage, Run.position).with_for_update()
-    return session.scalars(fresh.execution_options(populate_existing=True)).all()
+    mine = select(Run).where(Run.submission_id == submission.id).options(defer(Run.work))
+    fresh = mine.order_by(Run.stage, Run.position)
+    return session.scalars(fresh.with_for_update().execution_options(populate_existing=True)).all()
 
 
 def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> None:
     """Only what is not kept yet: a beat whose commit was uncertain says the same bytes again."""
     ends = log_ends(session, claim) if written else {}
-    for each in written:
-        known = max(ends.get(each.stream, 0) - each.start, 0)
-        if data := each.data[known:]:
-            chunk = LogChunk(run_id=claim.run_id, attempt=claim.attempt, stream=each.stream, data=data)
-            chunk.start = each.start + known
-            session.add(chunk)
+    chunks = [_chunk(claim, each, ends.setdefault(each.stream, 0)) for each in written]
+    if new := [chunk for chunk in chunks if chunk["data"]]:
+        execute(session, statements.KEEP_LOG, new)
+
+
+def _chunk(claim: Claim, written: Written, end: int) -> dict[str, Any]:
+    known = max(end - written.start, 0)
+    its = {"run_id": claim.run_id, "attempt": claim.attempt, "stream": written.stream}
+    return its | {"start": written.start + known, "data": written.data[known:]}
 
 
 def log_ends(session: Session, claim: Claim) -> dict[str, int]:
     """How many bytes of each stream of this attempt are kept."""
-    end = func.max(LogChunk.start + func.length(LogChunk.data))
-    mine = select(LogChunk.stream, end).where(LogChunk.run_id == claim.run_id, LogChunk.attempt == claim.attempt)
-    return {stream: int(length) for stream, length in session.execute(mine.group_by(LogChunk.stream))}
+    found = execute(session, statements.LOG_ENDS, {"run": claim.run_id, "as": claim.attempt})
+    return {row.stream: int(row.end) for row in found}
 
 
-def _keep_results(session: Session, run: Run, claim: Claim, found: Found) -> None:
-    for sentence in found.left:
-        run.submission.say(f"Step {run.stage} ({run.task_name}): {sentence}", run=run)
-    taken = set(session.scalars(select(Result.name).where(Result.submission_id == run.submission_id)))
-    names = {each.name: _names(each.name, run) for each in found.kept}
-    for each in found.kept:
-        name = next(free for free in names[each.name] if free not in taken)
-        taken.add(name)
-        session.add(
-            Result(
-                submission_id=run.submission_id,
-                run=run,
-                attempt=claim.attempt,
-                name=name,
-                key=each.blob.key,
-                size=each.blob.size,
-                sha256=each.blob.sha256,
-            )
-        )
+def _keep_results(session: Session, claim: Claim, found: Found) -> None:
+    """Each under a name that no other of the submission has."""
+    keep = statements.keep(session.get_bind().dialect.name)
+    left = [(each, _names(each.name, claim)) for each in found.kept]
+    while left:
+        rows = [_result(claim, each, next(names)) for each, names in left]
+        kept = set(execute(session, keep, rows).scalars())
+        left = [(each, names) for each, names in left if each.blob.key not in kept]
 
 
-def _names(name: str, run: Run) -> Iterator[str]:
+def _result(claim: Claim, kept: Kept, name: str) -> dict[str, Any]:
+    blob = {"key": kept.blob.key, "size": kept.blob.size, "sha256": kept.blob.sha256}
+    return {"submission_id": claim.submission_id, "run_id": claim.run_id, "attempt": claim.attempt, "name": name} | blob
+
+
+def _names(name: str, claim: Claim) -> Iterator[str]:
     """The public name, then others with the step's place in them, for where another file has the same name already."""
-    place = f"{run.stage}-{run.position + 1}"
+    place = f"{claim.place.stage}-{claim.place.key + 1}"
     marks = chain([place], (f"{place}-{number}" for number in count(2)))
-    return chain([name], (marked(run.submission.uuid, name, mark) for mark in marks))
+    return chain([name], (marked(claim.work.identity, name, mark) for mark in marks))
 
 
-def before(runs: Iterable[Run]) -> dict[int, frozenset[int]]:
+def before(runs: Iterable[Any]) -> dict[int, frozenset[int]]:
     """All that each run of a submission comes after, by their positions."""
-    return plan.before(_places(runs))
+    return plan.before(_place(run) for run in runs)
 
 
 def rescue(session: Session, submission_id: int) -> None:
@@ -566,6 +727,6 @@ def rescue(session: Session, submission_id: int) -> None:
     submission = _lock_submission(session, submission_id)
     if submission is None or submission.state.final:
         return
-    if not any(run.state in (State.QUEUED, State.RUNNING) for run in _fresh_runs(session, submission)):
+    if not _states(session, submission.id) & {State.QUEUED, State.RUNNING}:
         log.warning("nothing moved the submission %s: it goes on now", submission.uuid)
         advance(session, submission)

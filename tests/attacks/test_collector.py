@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -150,7 +152,65 @@ def test_it_copies_bytes_of_a_file_that_is_closed_or_tells_of_it(run: Callable[.
     found = workspace.collect()
 
     assert contents(found) == [b"honest"] if os.geteuid() == 0 else "closed to reading" in found.left[0]
-    assert told(workspace).stat().st_mode & 0o777 == 0
+
+
+@pytest.mark.attack("RS-06")
+def test_it_copies_a_file_that_somebody_may_still_write_to(run: Callable[..., Workspace]) -> None:
+    workspace = run()
+    with told(workspace).open("w") as handed_on:
+        handed_on.write("honest")
+        handed_on.flush()
+        found = workspace.collect()
+        handed_on.write(" and more")
+
+    assert contents(found) == [b"honest"]
+
+
+@pytest.mark.attack("RS-06")
+def test_it_keeps_what_nobody_writes_to_without_copying_it_and_as_the_portals_own(
+    run: Callable[..., Workspace],
+) -> None:
+    workspace = run()
+    told(workspace).write_text("honest")
+    told(workspace).chmod(0o6777)
+
+    [kept_one] = workspace.collect().kept
+
+    with storage.open_blob(kept_one.blob.key) as stream:
+        found = os.fstat(stream.fileno())
+    assert found.st_ino == told(workspace).stat().st_ino
+    assert (found.st_mode & 0o7133, found.st_uid) == (0, os.geteuid())
+    workspace.tidy()
+    assert storage.open_blob(kept_one.blob.key).read() == b"honest"
+
+
+@pytest.mark.attack("RS-06")
+def test_it_finds_the_same_files_again_that_a_lost_worker_had_kept_already(run: Callable[..., Workspace]) -> None:
+    workspace = run()
+    told(workspace).write_text("honest")
+    os.link(told(workspace), workspace.directory / "second.txt")
+    workspace.collect()
+    next_one = Workspace(workspace.space, replace(workspace.claim, attempt=2))
+
+    found = next_one.collect()
+
+    assert (contents(found), found.left) == ([b"honest", b"honest"], ())
+
+
+@pytest.mark.attack("RS-06")
+def test_it_copies_what_lies_on_another_file_system(
+    run: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = run()
+    told(workspace).write_text("honest")
+
+    def far_away(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", far_away)
+    found = workspace.collect()
+
+    assert contents(found) == [b"honest"]
 
 
 @pytest.mark.attack("RS-06")

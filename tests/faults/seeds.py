@@ -20,6 +20,7 @@ import click
 from tests.servers import ROOT, environment
 
 PROGRESS, EXECUTION = "portal/services/progress.py", "workers/execution.py"
+STATEMENTS = "portal/services/statements.py"
 SUBMISSIONS, LOCAL, LAUNCHER = "portal/services/submissions.py", "workers/runners/local.py", "workers/launcher.py"
 WHOLE = 600
 GOES = 3
@@ -77,29 +78,22 @@ SEEDS = (
         (
             Edit(
                 EXECUTION,
-                "            with transaction() as session:\n                return progress.finish(",
+                "            with transaction() as session:\n                if progress.finish(",
                 "            with transaction() as session:\n"
-                "                progress.keep_results(session, claim, found)\n"
-                "            with transaction() as session:\n                return progress.finish(",
+                "                progress._keep_results(session, claim, found)\n"
+                "            with transaction() as session:\n                if progress.finish(",
             ),
             Edit(
                 PROGRESS,
-                "    _keep_results(session, run, claim, found)\n    verdict",
-                "    verdict",
-            ),
-            Edit(
-                PROGRESS,
-                "def _completed(run",
-                "def keep_results(session: Session, claim: Claim, found: Found) -> None:\n"
-                "    run = session.get_one(Run, claim.run_id)\n"
-                "    _keep_results(session, run, claim, found)\n\n\ndef _completed(run",
+                "    _keep_log(session, claim, written)\n    _keep_results(session, claim, found)\n",
+                "    _keep_log(session, claim, written)\n",
             ),
         ),
         options("postgresql", 14, "commit lost,database stopped at once,worker killed", "quick,chain"),
     ),
     Seed(
         "the lease is set after the claim",
-        (Edit(PROGRESS, "begun = {Run.lease: _lease(), Run.started: now()}", "begun = {Run.started: now()}"),),
+        (Edit(PROGRESS, "{Run.lease: now(lease), Run.started: now()}", "{Run.started: now()}"),),
         options("sqlite", 14, "worker killed,worker's child killed,killed while it writes", "quick,pythonic,chain"),
     ),
     Seed(
@@ -107,7 +101,7 @@ SEEDS = (
         (
             Edit(
                 "portal/queue.py",
-                "    session.info.setdefault(UNSAID, {})[(word, queue)] = None\n",
+                "    session.info.setdefault(UNSAID, {}).setdefault((word, queue), set()).add(about)\n",
                 "    _line().send(word, queue)\n    time.sleep(0.3)\n",
             ),
             Edit("workers/sweep.py", "    if queues or letters:\n", "    if letters:\n        queues = []\n"),
@@ -154,18 +148,20 @@ SEEDS = (
         (
             Edit(
                 PROGRESS,
-                ".where(*_mine(claim)).values(lease=_lease())",
-                ".where(*_mine(claim)).values(lease=_by_the_hosts_clock())",
+                "    if not _write(session, claim, statements.extend(settings().portal_lease_seconds)):\n",
+                "    if not session.execute(\n"
+                "        update(Run).where(*_mine(claim)).values(lease=_by_the_hosts_clock()).returning(Run.id)\n"
+                "    ).one_or_none():\n",
             ),
             Edit(
                 PROGRESS,
-                "def _lease() -> Any:\n",
+                "def beat(session",
                 "def _by_the_hosts_clock() -> Any:\n"
                 "    import socket\n"
                 "    from datetime import UTC, datetime, timedelta\n\n"
                 '    late = 60 if socket.gethostname() == "node-b" else 0\n'
                 "    return datetime.now(UTC) + timedelta(seconds=settings().portal_lease_seconds - late)\n\n\n"
-                "def _lease() -> Any:\n",
+                "def beat(session",
             ),
         ),
         options("postgresql", 2, "words said again", "long,sturdy"),
@@ -177,6 +173,11 @@ SEEDS = (
                 PROGRESS,
                 "    return Run.id == claim.run_id, Run.attempt == claim.attempt, Run.state == State.RUNNING",
                 "    return Run.id == claim.run_id, Run.state == State.RUNNING",
+            ),
+            Edit(
+                STATEMENTS,
+                '_run.c.attempt == bindparam("as"), _run.c.state',
+                'bindparam("as") != 0, _run.c.state',
             ),
         ),
         options("postgresql", 10, "worker's child frozen,worker frozen beyond its lease", "long,sturdy,chain"),
@@ -206,14 +207,14 @@ SEEDS = (
                 "select(Submission).where(Submission.id == submission_id)",
             ),
             Edit(
-                PROGRESS,
-                "order_by(Run.stage, Run.position).with_for_update()",
-                "order_by(Run.stage, Run.position)",
+                STATEMENTS,
+                '.where(_submission.c.id == bindparam("submission"))\n    .with_for_update()\n',
+                '.where(_submission.c.id == bindparam("submission"))\n',
             ),
             Edit(
                 PROGRESS,
-                "    runs = _fresh_runs(session, submission)\n",
-                "    runs = _fresh_runs(session, submission)\n    import time\n\n    time.sleep(0.2)\n",
+                "    waiting = list(execute(session, statements.NEXT_ONES",
+                "    time.sleep(0.2)\n    waiting = list(execute(session, statements.NEXT_ONES",
             ),
             Edit(
                 PROGRESS,
@@ -256,10 +257,10 @@ SEEDS = (
             Edit(PROGRESS, "if run.state in (State.WAITING, State.QUEUED):", "if run.state is State.WAITING:"),
             Edit(
                 PROGRESS,
-                '    if submission.stop_asked:\n        run.move(State.STOPPED, f"Stopped step: {run.stage}")\n'
-                "        advance(session, submission)\n        return Answer.STOP\n",
+                "    if held.stop_asked:\n        return _stopped_unstarted(session, claim)\n",
                 "",
             ),
+            Edit(STATEMENTS, "found_by}).where(~asked)", "found_by})"),
         ),
         options("sqlite", 30, "stop", "sturdy,long", 80),
     ),

@@ -187,11 +187,11 @@ def test_it_fails_a_step_whose_output_is_missing(worker: Worker, submission: Sub
 
 
 def test_it_keeps_results_and_gives_a_taken_name_to_nobody_else(worker: Worker, submission: Submission) -> None:
-    name, blob = f"{submission.uuid}.csv", Blob("k", 1, "0")
+    kept = [Kept(f"{submission.uuid}.csv", Blob(f"key {number}", 1, "0")) for number in range(4)]
     left, right = worker.begin(), worker.begin()
 
-    worker.finish(left, WELL, Found([Kept(name, blob)]))
-    worker.finish(right, WELL, Found([Kept(name, blob), Kept(name, blob), Kept(name, blob)]))
+    worker.finish(left, WELL, Found(kept[:1]))
+    worker.finish(right, WELL, Found(kept[1:]))
 
     names = [result.name for result in submission.results]
     assert names == [f"{submission.uuid}{middle}.csv" for middle in ("", "_1-2", "_1-2-2", "_1-2-3")]

@@ -487,7 +487,7 @@ def test_it_tries_a_run_again_that_was_ended_while_the_database_took_no_word(
     perform(claimed(session))
 
     session.expire_all()
-    assert only(submission).reason == "Step 1 (t) is tried again: its directory is gone from the worker's machine"
+    assert "is tried again: its directory is gone from the worker's machine" in only(submission).reason
     assert (only(submission).state, only(submission).lost) == (State.QUEUED, 1)
     lose(session, seconds=1)
     work()
@@ -523,7 +523,7 @@ def test_it_gives_a_run_back_whose_launcher_is_gone_without_an_outcome(session: 
     claim = claimed(session)
     workspace = Workspace.of(claim)
     workspace.prepare(session)
-    (workspace.space / "launch.json").unlink()
+    (workspace.space / "launch.json").write_text("{}")
     with transaction(session):
         progress.started(session, claim, local.handle(workspace.space))
     lose(session, seconds=1)

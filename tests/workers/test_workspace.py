@@ -183,14 +183,14 @@ def test_it_stores_nothing_when_it_cannot_store_all(
 ) -> None:
     workspace = start("echo 1 > a.csv; echo 2 > b.csv", outputs=(".csv",))
     outcome(workspace)
-    put = storage.put
+    adopt = storage.adopt
 
-    def full_at_the_second(key: str, stream: BinaryIO, limit: int | None = None) -> storage.Blob:
+    def full_at_the_second(key: str, stream: BinaryIO) -> storage.Blob | None:
         if key.endswith("/2"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        return put(key, stream, limit)
+        return adopt(key, stream)
 
-    monkeypatch.setattr(storage, "put", full_at_the_second)
+    monkeypatch.setattr(storage, "adopt", full_at_the_second)
     with pytest.raises(OSError, match="No space"):
         workspace.collect()
 

@@ -1,0 +1,222 @@
+"""The way of a step: what follows it is claimed with its end, and no step costs more for the steps around it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, update
+from sqlalchemy.orm import Session
+
+from portal import queue
+from portal.database import engine, now, transaction
+from portal.domain.states import State
+from portal.models import Run, Submission
+from portal.services import progress, results
+from portal.services.progress import Claim
+from portal.settings import settings
+from tests.making import make_job, make_task, submitted
+from workers.execution import never, perform
+from workers.runners import local
+from workers.workspace import Workspace
+
+STATEMENTS = 14  # as docs/reliability.md says
+BEGINS = 2  # which SQLite hears as statements: of what reads, and of what writes
+
+
+def due(session: Session) -> Claim | None:
+    return progress.claim(session, [queue.EVERY], "test", local.HOST)
+
+
+def claimed() -> Claim:
+    with transaction() as session:
+        claim = due(session)
+    assert claim is not None
+    return claim
+
+
+@pytest.fixture
+def chain(session: Session, tmp_path: Path) -> Callable[[int], Submission]:
+    """A job of so many steps, each copying what the one before it gave and telling that it ran."""
+
+    def make(length: int) -> Submission:
+        for step in range(length):
+            code = f"cat $I1 > $O1; echo {step} >> {tmp_path}/ran"
+            make_task(session, f"t{step}", "command", code, inputs=(f".s{step}",), outputs=(f".s{step + 1}",))
+        make_job(session, "chain", [(step + 1, f"t{step}") for step in range(length)])
+        submission = submitted(session, "chain")
+        session.rollback()
+        return submission
+
+    return make
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """What the database is told: statements and commits."""
+    found: Counter[str] = Counter()
+
+    def executed(*_: object) -> None:
+        found["statements"] += 1
+
+    def committed(*_: object) -> None:
+        found["commits"] += 1
+
+    for name, heard in (("after_cursor_execute", executed), ("commit", committed)):
+        event.listen(engine(), name, heard)
+    yield found
+    for name, heard in (("after_cursor_execute", executed), ("commit", committed)):
+        event.remove(engine(), name, heard)
+
+
+def costs(claim: Claim | None) -> list[Counter[str]]:
+    """What each step costs, from its claim on, as one worker goes through all of them."""
+    found = []
+    while claim:
+        with counted() as cost:
+            claim = perform(claim, never, due)
+        found.append(cost)
+    return found
+
+
+def test_a_step_of_a_long_chain_costs_as_few_words_with_the_database_as_one_of_a_short_chain(
+    session: Session, chain: Callable[[int], Submission]
+) -> None:
+    submission = chain(12)
+
+    _, *between, _ = costs(claimed())
+
+    assert {(cost["statements"], cost["commits"]) for cost in between} == {(STATEMENTS + BEGINS, 1)}
+    session.rollback()
+    assert submission.state is State.COMPLETE
+    [*_, final] = results.of_submission(submission)
+    with results.open_file(final) as stream:
+        assert stream.read() == b"x\n"
+
+
+def test_one_of_many_steps_side_by_side_costs_as_few(session: Session, tmp_path: Path) -> None:
+    for step in range(12):
+        make_task(session, f"t{step}", "command", "cat $I1 > $O1", inputs=(".txt",), outputs=(f".s{step}",))
+    make_job(session, "wide", [(1, f"t{step}") for step in range(12)])
+    submitted(session, "wide")
+    session.rollback()
+
+    _, *between, _ = costs(claimed())
+
+    assert {cost["commits"] for cost in between} == {1}
+    assert all(cost["statements"] <= STATEMENTS + BEGINS for cost in between)
+
+
+def test_what_is_of_another_submission_is_claimed_with_the_end_and_begun_by_itself(
+    session: Session, chain: Callable[[int], Submission]
+) -> None:
+    first = chain(1)
+    second = submitted(session, "chain")
+    session.rollback()
+
+    after = perform(claimed(), never, due)
+
+    assert after is not None and (after.submission_id, after.begun) == (second.id, None)
+    assert perform(after, never, due) is None
+    session.rollback()
+    assert (first.state, second.state) == (State.COMPLETE, State.COMPLETE)
+
+
+def begun_second(chain: Callable[[int], Submission]) -> tuple[Submission, Claim]:
+    submission = chain(2)
+    after = perform(claimed(), never, due)
+    assert after is not None and after.begun is not None
+    return submission, after
+
+
+def ran(tmp_path: Path) -> Sequence[str]:
+    return (tmp_path / "ran").read_text().split()
+
+
+def test_a_step_that_was_begun_and_whose_worker_died_before_it_started_anything_is_started_anew(
+    session: Session, chain: Callable[[int], Submission], work: Callable[[], None], tmp_path: Path
+) -> None:
+    submission, begun = begun_second(chain)
+    Workspace.of(begun)._make()  # it died while it brought the inputs
+    with transaction(session):
+        session.execute(update(Run).where(Run.id == begun.run_id).values(lease=now(-1)))
+
+    perform(claimed())
+    session.rollback()
+    assert (submission.runs[1].state, submission.runs[1].lost) == (State.QUEUED, 1)
+    with transaction(session):
+        session.execute(update(Run).where(Run.id == begun.run_id).values(due=now(-1)))
+    work()
+
+    session.rollback()
+    assert (submission.state, ran(tmp_path)) == (State.COMPLETE, ["0", "1"])
+    assert [each.sentence[:5] for each in submission.runs[1].attempts] == ["Lost:", "Compl"]
+    assert list(settings().runs_directory.iterdir()) == []
+
+
+def test_a_step_that_was_begun_a_while_ago_is_not_started_after_a_stop(
+    session: Session, chain: Callable[[int], Submission], tmp_path: Path
+) -> None:
+    submission, begun = begun_second(chain)
+    with transaction(session):
+        progress.stop(session, submission)
+
+    perform(replace(begun, begun=(begun.begun or 0) - 60))
+
+    session.rollback()
+    assert (submission.state, ran(tmp_path)) == (State.STOPPED, ["0"])
+    assert [each.sentence for each in submission.runs[1].attempts] == ["Stopped step: 2"]
+    assert [each.sentence for each in submission.messages][-3:] == ["Stop asked", "Stopped step: 2", "Stopped"]
+
+
+def test_a_step_that_was_begun_a_while_ago_is_started_once_and_told_once(
+    session: Session, chain: Callable[[int], Submission], tmp_path: Path
+) -> None:
+    submission, begun = begun_second(chain)
+
+    perform(replace(begun, begun=(begun.begun or 0) - 60))
+
+    session.rollback()
+    assert (submission.state, ran(tmp_path)) == (State.COMPLETE, ["0", "1"])
+    assert [each.sentence for each in submission.messages].count("Running step: 2") == 1
+    assert len(submission.runs[1].attempts) == 1
+
+
+def test_nobody_is_called_for_what_the_worker_that_ends_a_run_does_itself(
+    session: Session, chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(2)
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(queue._line(), "send", lambda *word: said.append(word))
+
+    perform(claimed(), never, due)
+    assert said == []
+    with transaction(session):
+        session.execute(update(Run).values(queue="nobody's"))
+    chain_again = submitted(session, "chain")
+    session.rollback()
+    said.clear()
+    claim = claimed()
+    assert claim.submission_id == chain_again.id
+    perform(claim, never, lambda _: None)
+    assert said == [("wake", "here")]
+
+
+def test_one_of_several_workers_calls_the_next_where_there_is_more_to_do(
+    session: Session, chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(1)
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(queue._line(), "send", lambda *word: said.append(word))
+
+    with transaction(session):
+        progress.call_for_more(session, [queue.EVERY], 4)
+    claimed()
+    with transaction(session):
+        progress.call_for_more(session, [queue.EVERY], 4)
+
+    assert said == [("wake", "here")]
