@@ -29,11 +29,14 @@ def main(words: Sequence[str]) -> int:
     try:
         if given.keys() - KNOWN or len(modes) > 1 or modes[0] not in MODES:
             raise click.ClickException(__doc__ or "")
-        wish = _wish(given)
-        click.echo(_told(modes[0], wish, int(given.get("STEPS") or growth.STEPS), markdown))
+        wish, steps = _wish(given), int(given.get("STEPS") or growth.STEPS)
+        click.echo(_told(modes[0], wish, steps, markdown))
     except click.ClickException as wrong:
         wrong.show()
         return wrong.exit_code
+    except contenders.Failed as failure:
+        click.echo(str(failure), err=True)
+        return 1
     return 0
 
 
@@ -41,9 +44,12 @@ def _wish(given: dict[str, str]) -> Wish:
     wish = Wish()
     if "PEERS" in given:
         wish = replace(wish, peers=tuple(contenders.wanted(given["PEERS"])))
+    rows = tuple(given.get("ROWS", "").split()) or wish.rows
+    if unknown := set(rows) - set(wish.rows):
+        raise click.ClickException(f"There is no row {min(unknown)}: the rows are {' '.join(wish.rows)}.")
     return replace(
         wish,
-        rows=tuple(given.get("ROWS", "").split()) or wish.rows,
+        rows=rows,
         rounds=int(given.get("ROUNDS") or wish.rounds),
         levels=tuple(int(each) for each in given.get("LEVEL", "").split()) or wish.levels,
     )

@@ -7,17 +7,17 @@ from typing import Any
 
 import psycopg2
 from flask import Flask, Response, abort, jsonify
-from psycopg2.extras import RealDictCursor
 
 ROWS = {
-    "batch": "SELECT uuid, name, state, created FROM batch WHERE uuid = %s",
-    "submissions": "SELECT s.id, s.uuid, s.job_name, s.state, s.created, s.ended FROM submission s "
+    "batch": "SELECT uuid, name, state, created::text FROM batch WHERE uuid = %s",
+    "submissions": "SELECT s.id, s.uuid, s.job_name, s.state, s.created::text, s.ended::text FROM submission s "
     "JOIN batch ON batch.id = s.batch_id WHERE batch.uuid = %s ORDER BY s.position",
-    "runs": "SELECT r.uuid, r.step, r.state, r.started, r.ended, r.exit_status FROM run r JOIN submission s ON "
-    "s.id = r.submission_id JOIN batch ON batch.id = s.batch_id WHERE batch.uuid = %s ORDER BY r.stage, r.position",
+    "runs": "SELECT r.uuid, r.step, r.state, r.started::text, r.ended::text, r.exit_status FROM run r "
+    "JOIN submission s ON s.id = r.submission_id JOIN batch ON batch.id = s.batch_id WHERE batch.uuid = %s "
+    "ORDER BY r.stage, r.position",
     "results": "SELECT e.name, e.size, e.sha256 FROM result e JOIN submission s ON s.id = e.submission_id "
     "JOIN batch ON batch.id = s.batch_id WHERE batch.uuid = %s ORDER BY e.id",
-    "messages": "SELECT m.sentence, m.created FROM message m JOIN submission s ON s.id = m.submission_id "
+    "messages": "SELECT m.sentence, m.created::text FROM message m JOIN submission s ON s.id = m.submission_id "
     "JOIN batch ON batch.id = s.batch_id WHERE batch.uuid = %s ORDER BY m.id",
 }
 
@@ -30,7 +30,7 @@ def _cursor() -> Any:
     if _connection is None:
         _connection = psycopg2.connect(os.environ["DATABASE_URL"])
         _connection.autocommit = True
-    return _connection.cursor(cursor_factory=RealDictCursor)
+    return _connection.cursor()
 
 
 @app.get("/sign-in")
