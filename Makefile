@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PIN := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
 	--no-emit-find-links --allow-unsafe
 
-.PHONY: run test check real attack faults seeds packages audit requirements clean
+# make bench: the portal's times beside those of others, PEERS="celery luigi" or PEERS= for fewer. docs/performance.md
+.PHONY: run test check real attack faults seeds bench bench-step bench-growth packages audit requirements clean
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
@@ -31,6 +32,11 @@ faults: $(VENV)/ready-dev packages
 
 seeds: $(VENV)/ready-dev packages
 	@$(BIN)/python -m tests.faults.seeds $(SEEDS)
+
+bench bench-step bench-growth: $(VENV)/ready-dev packages
+	@.ci/packages wrk=wrk || echo "The web's rows are left out."
+	@$(BIN)/python -m tests.bench $(patsubst bench-%,%,$(filter-out bench,$@)) $(MARKDOWN:%=--markdown) \
+		$(foreach each,ROUNDS ROWS PEERS LEVEL STEPS,$(if $(filter-out undefined,$(origin $(each))),'$(each)=$($(each))'))
 
 test: packages check real attack
 
@@ -59,4 +65,4 @@ requirements: $(VENV)/ready-dev
 	$(BIN)/python .ci/licences > docs/licences.md
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
