@@ -33,12 +33,20 @@ def index() -> str:
 @pages.get("/latest")
 @login_required
 def latest() -> Response:
-    return fragments.polled("home/_runs.html", **_runs_of(signed_in()))
+    found = _runs_of(signed_in())
+    return fragments.polled(
+        "home/_runs.html", {name: [*map(_mark, rows)] for name, rows in found.items()}, lambda: found
+    )
 
 
 def _runs_of(account: Account) -> dict[str, Sequence[Submission]]:
     newest = submissions.listing(session(), account, submissions.Wanted(own=True, limit=LATEST))
     return {"latest": newest, "failed": _failed(account)}
+
+
+def _mark(submission: Submission) -> tuple[object, ...]:
+    """What a line of it is made of, beside what never changes."""
+    return submission.uuid, submission.state
 
 
 def _failed(account: Account) -> list[Submission]:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import queue
-from portal.database import clock, now
+from portal.database import now
 from portal.domain import limits
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.levels import LEVELS, LOWEST, STRICTEST
@@ -124,7 +124,7 @@ def report(session: Session, told: Worker) -> None:
 
 def heard(session: Session) -> list[Worker]:
     """The workers that have reported lately."""
-    return list(session.scalars(select(Worker).where(Worker.seen > clock(session) - SILENT_AFTER)))
+    return list(session.scalars(select(Worker).where(Worker.seen > now(-SILENT_AFTER.total_seconds()))))
 
 
 def abilities(session: Session, backend: Backend) -> list[Ability]:

@@ -6,13 +6,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from portal import mail, storage
 from portal.database import away, is_postgresql, transaction
@@ -21,10 +22,10 @@ from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavai
 from portal.domain.names import Priority, last_segment, normal_name, public_name
 from portal.domain.parameters import Argument, Kind, file_part, read
 from portal.domain.policy import Action
-from portal.domain.states import ACTIVE, State
+from portal.domain.states import ACTIVE, FINAL, State
 from portal.domain.texts import storable
-from portal.models import Account, Batch, Job, Parameter, Submission, TaskRevision, Upload
-from portal.services import access, audit, backends, checking, jobs, nesting, progress, quotas
+from portal.models import Account, Batch, Job, Parameter, Run, Submission, TaskRevision, Upload
+from portal.services import access, audit, backends, checking, jobs, looks, nesting, progress, quotas, stories
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -119,8 +120,23 @@ def get(session: Session, uuid: str) -> Submission:
 
 def seen(session: Session, uuid: str, account: Account | None) -> Submission:
     """The submission of this UUID. Raises NotFound, the same for one that somebody may not see."""
-    found = session.scalar(select(Submission).where(Submission.uuid == uuid))
+    known = joinedload(Submission.batch).joinedload(Batch.account), joinedload(Submission.job)
+    found = session.scalar(select(Submission).where(Submission.uuid == uuid).options(*known))
     return access.shown(account, found, NO_RUN)
+
+
+def in_company(session: Session, submission: Submission) -> bool:
+    """Whether its batch has others."""
+    others = select(Submission.id).where(Submission.batch_id == submission.batch_id, Submission.id != submission.id)
+    return session.scalar(others.limit(1)) is not None
+
+
+def run(session: Session, submission: Submission, uuid: str) -> Run:
+    """The run of this UUID, of this very submission. Raises NotFound."""
+    found = session.scalar(select(Run).where(Run.uuid == uuid, Run.submission_id == submission.id))
+    if found is None:
+        raise NotFound("There is no such step.")
+    return found
 
 
 def batch(session: Session, uuid: str) -> Batch:
@@ -130,13 +146,66 @@ def batch(session: Session, uuid: str) -> Batch:
     return found
 
 
-def seen_of(session: Session, uuid: str, asking: Callable[[str], Account | None]) -> tuple[Batch, list[Submission]]:
-    """A batch, and those of its submissions that whoever asks for their job may see. Raises NotFound if it is none."""
-    found = batch(session, uuid)
-    seen = [each for each in found.submissions if access.may(asking(each.job_name), Action.SEE_RUN, each)]
-    if not seen:
-        raise NotFound(NO_BATCH)
-    return found, seen
+@dataclass(frozen=True)
+class Member:
+    """A submission in the list of its batch: how many of its steps are over, and its input where it has one alone."""
+
+    submission: Submission
+    steps: int
+    done: int
+    input: str = ""
+
+
+@dataclass(frozen=True)
+class Members:
+    """Those submissions of a batch that whoever asks may see; `asking` says who that is, by the job's name."""
+
+    session: Session
+    batch: Batch
+    asking: Callable[[str], Account | None]
+
+    def facts(self) -> list[tuple[Any, ...]]:
+        """How they stand, in a few columns."""
+        return [fact for which, account in self._by_account() for fact in looks.over_all(self.session, which, account)]
+
+    def seen(self) -> list[Submission]:
+        """Them, with all of their rows at hand."""
+        found = self.session.scalars(select(Submission).where(self.visible).order_by(Submission.position)).all()
+        stories.load(self.session, found)
+        return list(found)
+
+    def counts(self) -> dict[State, int]:
+        """How many there are in each state."""
+        counted = select(Submission.state, func.count()).where(self.visible).group_by(Submission.state)
+        return dict(sorted((state, number) for state, number in self.session.execute(counted)))
+
+    def page(self, after: int, limit: int, state: State | None = None) -> list[Member]:
+        """So many of them that come after this place, with how far they are."""
+        wanted = select(Submission).where(self.visible, Submission.position > after).order_by(Submission.position)
+        wanted = wanted.where(Submission.state == state) if state else wanted
+        found = self.session.scalars(wanted.limit(limit)).all()
+        over = func.sum(case((Run.state.in_(FINAL), 1), else_=0))
+        mine = Run.submission_id.in_([each.id for each in found])
+        steps = select(Run.submission_id, func.count(), over).where(mine).group_by(Run.submission_id)
+        counted = {number: (total, done) for number, total, done in self.session.execute(steps)}
+        return [Member(each, *counted.get(each.id, (0, 0))) for each in found]
+
+    @cached_property
+    def visible(self) -> ColumnElement[bool]:
+        """The condition on submissions."""
+        return or_(
+            false(), *(and_(which, access.where(account, Action.SEE_RUN)) for which, account in self._by_account())
+        )
+
+    def _by_account(self) -> list[tuple[ColumnElement[bool], Account | None]]:
+        """Who asks is the same for all jobs, unless a token is for one of them alone."""
+        mine = Submission.batch_id == self.batch.id
+        names = self.session.scalars(select(Submission.job_name).where(mine).distinct()).all()
+        asking = {name: self.asking(name) for name in names}
+        return [
+            (and_(mine, Submission.job_name.in_([name for name in names if asking[name] is account])), account)
+            for account in dict.fromkeys(asking.values())
+        ]
 
 
 @dataclass(frozen=True)
