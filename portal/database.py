@@ -84,7 +84,8 @@ def _now_in_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(now, "postgresql")
 def _now_in_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+    """Asked once for a statement, so that an index can be looked up by it."""
+    return f"(SELECT clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
 
 
 @event.listens_for(Engine, "connect")
@@ -99,8 +100,11 @@ def _prepare(connection: Any, record: object) -> None:
 
 
 def _bound_locks(connection: Any) -> None:
-    """A process that is frozen with a lock in its hand must not take all others' connections away."""
-    bounds = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "300s"}
+    """A process that is frozen with a lock in its hand must not take all others' connections away.
+
+    What the portal asks is answered faster than its answer could be compiled.
+    """
+    bounds = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "300s", "jit": "off"}
     if connection.server_version >= CHECKS_CLIENTS:
         bounds["client_connection_check_interval"] = "5s"
     connection.autocommit = True

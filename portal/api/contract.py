@@ -26,7 +26,7 @@ from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.journal import request_id
 from portal.models import Account, Batch, Job, Letter, Submission
-from portal.services import access, jobs, looks, results, submissions
+from portal.services import access, catalogue, jobs, looks, results, submissions
 
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 READ, SEND = "GET, HEAD, OPTIONS", "POST, OPTIONS"
@@ -152,7 +152,8 @@ def _shown_email(batch: Batch) -> str:
 
 @route(READ, "/endpoints", "/endpoints/", "/endpoints.json")
 def endpoints() -> Response:
-    runnable = [job for job in _jobs(web.session()) if job.enabled and job.current.steps]
+    known = catalogue.jobs_at_hand(web.session(), _jobs(web.session()))
+    runnable = [job for job in known if job.enabled and job.current.steps]
     return answer({"jobs": [shapes.endpoint(job, jobs.fields(job)) for job in runnable]})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
@@ -28,10 +29,8 @@ def show(uuid: str) -> str:
 def follow(uuid: str) -> Response:
     """The live part of its page."""
     shown = _shown(_members(uuid))
-    rows = [
-        (each.submission.id, each.submission.state, each.done, each.submission.delete_asked) for each in shown["rows"]
-    ]
-    mark = shown["batch"].state, shown["counts"], rows, shown["more"]
+    second = int(time.time()) if any(row.runs_now for row in shown["rows"]) else None
+    mark = shown["batch"].state, shown["counts"], [row.facts for row in shown["rows"]], shown["more"], second
     return fragments.polled("batches/_members.html", (request.full_path, mark), lambda: shown)
 
 

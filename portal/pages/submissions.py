@@ -84,7 +84,7 @@ def index() -> str:
         "submissions/index.html",
         filters=filters,
         found=found[:PAGE],
-        more=len(found) > PAGE,
+        further=found[PAGE - 1].id if len(found) > PAGE else _oldest_looked_at(filters),
         jobs=[job.name for job in jobs.seen_by(session(), signed_in())],
         states=State,
     )
@@ -219,6 +219,12 @@ def _mark(look: looks.Look | None) -> object:
 def _found(filters: Filters, limit: int) -> Sequence[Submission]:
     wanted = submissions.Wanted(filters.job, filters.state, filters.text, filters.before, limit=limit)
     return submissions.listing(session(), signed_in(), wanted)
+
+
+def _oldest_looked_at(filters: Filters) -> int | None:
+    """Where the search for a name has ended, if there are older ones."""
+    wanted = submissions.Wanted(filters.job, filters.state, filters.text, filters.before)
+    return submissions.oldest_looked_at(session(), signed_in(), wanted) if filters.text else None
 
 
 COLUMNS = ("id", "name", "job", "revision", "state", "submitted", "started", "ended", "batch", "url")

@@ -29,6 +29,7 @@ ELSEWHERE = "Only PostgreSQL is filled so: set DATABASE_URL."
 
 WAITS = "(n > :count - :count / 100)"  # the last hundredth; of the others one in fifty has failed
 STATE = f"CASE WHEN {WAITS} THEN t.state WHEN n % 50 = 0 THEN 'ERROR' ELSE 'COMPLETE' END"
+OWNER = "CASE WHEN n % 10000 = 7 THEN :account + 9 WHEN n % 4 > 0 THEN :account + n % 9 END"
 
 
 def _ago(later: str) -> str:
@@ -46,7 +47,7 @@ COPIES: dict[str, dict[str, str]] = {
         "uuid": "gen_random_uuid()",
         "idempotency_key": "gen_random_uuid()",
         "address": "'192.0.2.' || n % 200",
-        "account_id": "CASE WHEN n % 10000 = 7 THEN :account + 9 WHEN n % 4 > 0 THEN :account + n % 9 END",
+        "account_id": OWNER,
         "name": "'run ' || n",
         "state": STATE,
         "created": _ago("0"),
@@ -55,6 +56,8 @@ COPIES: dict[str, dict[str, str]] = {
     "submission": {
         "uuid": "gen_random_uuid()",
         "batch_id": "t.batch_id + n - 1",
+        "address": "'192.0.2.' || n % 200",
+        "account_id": OWNER,
         "job_id": "t.job_id + n % 9",
         "job_name": "'seeded-' || n % 9",
         "state": STATE,

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, union
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from portal import mail, storage
 from portal.database import away, is_postgresql, transaction
@@ -35,6 +35,7 @@ LONGEST_KEY = 200
 MOST_JOBS = 100
 NO_RUN, NO_BATCH = "There is no such run.", "There is no such batch."
 LARGEST_ARGUMENTS = 100_000
+LOOKED_THROUGH = 5_000
 PATIENCE = 5.0
 PAUSE = 0.25
 
@@ -155,6 +156,15 @@ class Member:
     done: int
     input: str = ""
 
+    @property
+    def runs_now(self) -> bool:
+        return self.submission.started is not None and not self.submission.state.final
+
+    @property
+    def facts(self) -> tuple[Any, ...]:
+        """What its line is made of, beside what never changes."""
+        return self.submission.uuid, self.submission.state, self.done, self.submission.delete_asked
+
 
 @dataclass(frozen=True)
 class Members:
@@ -222,29 +232,49 @@ class Wanted:
 
 def listing(session: Session, account: Account, wanted: Wanted) -> Sequence[Submission]:
     """The wanted submissions that the account may see, newest first."""
-    found = select(Submission).join(Submission.batch).where(*_conditions(account, wanted))
-    loaded = contains_eager(Submission.batch).joinedload(Batch.account)
+    ways = [Submission.account_id == account.id] if wanted.own else access.listed_runs(account)
+    newest = [select(_newest(way, wanted).subquery().c.id) for way in ways]
+    found = select(Submission).where(Submission.id.in_(union(*newest) if len(newest) > 1 else newest[0]))
+    loaded = joinedload(Submission.batch).joinedload(Batch.account)
     return session.scalars(found.options(loaded).order_by(Submission.id.desc()).limit(wanted.limit)).all()
 
 
-def _conditions(account: Account, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
-    yield Batch.account_id == account.id if wanted.own else access.listed_runs(account)
+def oldest_looked_at(session: Session, account: Account, wanted: Wanted) -> int | None:
+    """Where the search for a text has ended, if older submissions were not looked at."""
+    ways = [Submission.account_id == account.id] if wanted.own else access.listed_runs(account)
+    last = [session.scalar(_candidates(way, wanted).offset(LOOKED_THROUGH - 1).limit(1)) for way in ways]
+    return max((each for each in last if each), default=None)
+
+
+def _newest(way: ColumnElement[bool], wanted: Wanted) -> Select[int]:
+    """The ids of the newest that are wanted; those with a text are looked for among the newest of the others only."""
+    if not wanted.text:
+        return _candidates(way, wanted).limit(wanted.limit)
+    looked_at = _candidates(way, wanted).add_columns(Submission.batch_id).limit(LOOKED_THROUGH).subquery()
+    named = select(looked_at.c.id).join(Batch, Batch.id == looked_at.c.batch_id)
+    named = named.where(Batch.name.icontains(wanted.text, autoescape=True))
+    return named.order_by(looked_at.c.id.desc()).limit(wanted.limit)
+
+
+def _candidates(way: ColumnElement[bool], wanted: Wanted) -> Select[int]:
+    return select(Submission.id).where(way, *_conditions(wanted)).order_by(Submission.id.desc())
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     if wanted.job:
         yield Submission.job_name == wanted.job
     if wanted.state:
         yield Submission.state == wanted.state
-    if wanted.text:
-        yield Batch.name.icontains(wanted.text, autoescape=True)
     if wanted.before is not None:
         yield Submission.id < wanted.before
 
 
 def active(session: Session, order: Order) -> int:
     """How many submissions of this account, or of this address, wait or run."""
-    count = select(func.count(Submission.id)).join(Submission.batch).where(Submission.state.in_(ACTIVE))
+    count = select(func.count(Submission.id)).where(Submission.state.in_(ACTIVE))
     if order.account:
-        return session.scalars(count.where(Batch.account_id == order.account.id)).one()
-    return session.scalars(count.where(Batch.address == order.address, Batch.account_id.is_(None))).one()
+        return session.scalars(count.where(Submission.account_id == order.account.id)).one()
+    return session.scalars(count.where(Submission.address == order.address, Submission.account_id.is_(None))).one()
 
 
 def admit(session: Session, order: Order) -> Priority:
