@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from sqlalchemy import DateTime, Dialect, Engine, Float, MetaData, bindparam, cr
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -28,6 +30,7 @@ NAMING = {
 }
 
 CONNECT_SECONDS = 5
+FRESH_SECONDS = 0.5
 LINE = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 10,
@@ -99,6 +102,25 @@ def _prepare(connection: Any, record: object) -> None:
         _bound_locks(connection)
 
 
+@event.listens_for(Pool, "checkin")
+def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = time.monotonic()
+
+
+@event.listens_for(Pool, "checkout")
+def _look_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+    """A connection that lay idle may be dead; one that has just answered is not asked again."""
+    used = record.info.get("used")
+    if used is None or time.monotonic() - used < FRESH_SECONDS or type(connection).__module__.startswith("sqlite3"):
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except connection.Error as failure:
+        raise exc.InvalidatePoolError from failure
+
+
 def _bound_locks(connection: Any) -> None:
     """A process that is frozen with a lock in its hand must not take all others' connections away.
 
@@ -125,7 +147,7 @@ def engine_options(url: str, pool_size: int = 2) -> dict[str, Any]:
     """How an engine for this database is made: a server that died must be noticed soon, and one that is back, too."""
     if url.startswith("sqlite"):
         return {}
-    return {"pool_pre_ping": True, "pool_size": pool_size, "max_overflow": 8, "pool_timeout": 10, "connect_args": LINE}
+    return {"pool_size": pool_size, "max_overflow": 8, "pool_timeout": 10, "connect_args": LINE}
 
 
 def make_engine(url: str) -> Engine:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
-from portal.domain.policy import Action
+from portal.domain.policy import Action, Role
 from portal.domain.states import WORST_FIRST, State
 from portal.models import Account, Job, LogChunk, Message, Run, Submission, Task
 from portal.services import access, backends
+from portal.settings import settings
 
 LAST_MESSAGE = (
     select(func.max(Message.id)).where(Message.submission_id == Submission.id).correlate(Submission).scalar_subquery()
@@ -50,13 +52,21 @@ def over_all(session: Session, which: ColumnElement[bool], account: Account | No
 
 def at(session: Session, uuid: str, account: Account | None) -> Look | None:
     """How the submission of this UUID stands; None where there is none that this account may see."""
-    found = session.execute(_wanted(account).where(Submission.uuid == uuid)).one_or_none()
+    whose = (account.id, account.role, account.active) if account else None
+    found = session.execute(_statement(whose, settings().portal_anonymous_runs), {"uuid": uuid}).one_or_none()
     if found is None or not found.seen:
         return None
     facts = (uuid, found.state, found.stop_asked, found.delete_asked, found.removed, found.message, found.source)
     more = _of_the_end(session, uuid, found.state) if found.state.final else _under_way(session, found.id)
     rights = (found.own, found.runs_job, found.enabled)
     return Look(found.id, found.state, found.started, found.expires, (*facts, *more), rights)
+
+
+@lru_cache(maxsize=256)
+def _statement(whose: tuple[int, Role, bool] | None, anonymous_runs: bool) -> Any:
+    """Made once for each account, as making it takes longer than asking it."""
+    account = Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
+    return _wanted(account).where(Submission.uuid == bindparam("uuid"))
 
 
 def _wanted(account: Account | None) -> Any:
