@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIN := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
 	--no-emit-find-links --allow-unsafe
 
-.PHONY: run test check real attack faults seeds packages audit requirements clean
+.PHONY: run test check real attack faults seeds bench-rows packages audit requirements clean
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
@@ -32,6 +32,9 @@ faults: $(VENV)/ready-dev packages
 
 seeds: $(VENV)/ready-dev packages
 	@$(BIN)/python -m tests.faults.seeds $(SEEDS)
+
+bench-rows: $(VENV)/ready-dev packages
+	@$(BIN)/python -m tests.bench.rows $(ROWS)
 
 test: packages check real attack
 

@@ -55,12 +55,8 @@ def upgrade() -> None:
         op.drop_index(_name(table, columns), table)
     for name in ("ix_run_due", "ix_run_lease"):
         op.drop_index(name, "run")
-    with op.batch_alter_table("submission") as submission:
-        submission.add_column(sa.Column("account_id", sa.Integer()))
-        submission.add_column(sa.Column("address", sa.String(length=64), nullable=False, server_default=""))
-        submission.create_foreign_key(
-            op.f("fk_submission_account_id"), "account", ["account_id"], ["id"], ondelete="SET NULL"
-        )
+    op.add_column("submission", sa.Column("account_id", sa.Integer()))
+    op.add_column("submission", sa.Column("address", sa.String(length=64), nullable=False, server_default=""))
     op.execute(WHOSE)
     for table, columns in MADE:
         op.create_index(_name(table, columns), table, columns)
@@ -77,10 +73,8 @@ def downgrade() -> None:
         op.drop_index(name, table)
     for table, columns in MADE:
         op.drop_index(_name(table, columns), table)
-    with op.batch_alter_table("submission") as submission:
-        submission.drop_constraint(op.f("fk_submission_account_id"), type_="foreignkey")
-        submission.drop_column("account_id")
-        submission.drop_column("address")
+    for column in ("account_id", "address"):
+        op.drop_column("submission", column)
     for name, last in (("ix_run_due", ["queue", "due"]), ("ix_run_lease", ["lease"])):
         op.create_index(name, "run", ["state", *last])
     for table, columns in DROPPED:

@@ -103,7 +103,7 @@ def submit() -> Response:
 @route(READ, "/submission/<name>", "/submission/<name>/")
 def batch(name: str) -> Response:
     found = submissions.batch(web.session(), name)
-    members = submissions.Members(web.session(), found, sender.account)
+    members = submissions.Members(web.session(), found, sender.account, alike=sender.grant().reads)
     facts = members.facts()
     if not facts:
         raise negotiation.not_found()

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    desc,
     event,
     text,
 )
@@ -105,7 +106,7 @@ class Submission(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(String(36), unique=True)
     batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"))
-    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"))
+    account_id: Mapped[int | None]
     address: Mapped[str] = mapped_column(String(64), default="")
     position: Mapped[int]
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
@@ -153,7 +154,7 @@ class Run(Base):
     __tablename__ = "run"
     __table_args__ = (
         _partial("ix_run_due", "state", "queue", "due", where="state = 'QUEUED'"),
-        _partial("ix_run_turn", "state", text("priority DESC"), "id", where="state = 'QUEUED'"),
+        _partial("ix_run_turn", "state", desc("priority"), "id", where="state = 'QUEUED'"),
         _partial("ix_run_lease", "state", "lease", where="state = 'RUNNING'"),
     )
 

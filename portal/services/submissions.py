@@ -168,11 +168,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Members:
-    """Those submissions of a batch that whoever asks may see; `asking` says who that is, by the job's name."""
+    """Those submissions of a batch that whoever asks may see; `asking` says who that is, by the job's name.
+
+    It is the same for all jobs (`alike`), unless a token is for one of them alone.
+    """
 
     session: Session
     batch: Batch
     asking: Callable[[str], Account | None]
+    alike: bool = True
 
     def facts(self) -> list[tuple[Any, ...]]:
         """How they stand, in a few columns."""
@@ -208,8 +212,9 @@ class Members:
         )
 
     def _by_account(self) -> list[tuple[ColumnElement[bool], Account | None]]:
-        """Who asks is the same for all jobs, unless a token is for one of them alone."""
         mine = Submission.batch_id == self.batch.id
+        if self.alike:
+            return [(mine, self.asking(""))]
         names = self.session.scalars(select(Submission.job_name).where(mine).distinct()).all()
         asking = {name: self.asking(name) for name in names}
         return [
