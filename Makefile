@@ -7,7 +7,7 @@ PIN := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-header --no-a
 	--no-emit-find-links --allow-unsafe
 
 # make bench: the portal's times beside those of others, PEERS="celery luigi" or PEERS= for fewer. docs/performance.md
-.PHONY: run test check real attack faults seeds bench bench-step bench-growth packages audit requirements clean
+.PHONY: run test check real attack faults seeds bench bench-step bench-growth bench-rows packages audit requirements clean
 
 run: $(VENV)/ready
 	@.ci/packages Rscript=r-base-core || echo "The portal starts without R."
@@ -37,6 +37,9 @@ bench bench-step bench-growth: $(VENV)/ready-dev packages
 	@.ci/packages wrk=wrk || echo "The web's rows are left out."
 	@$(BIN)/python -m tests.bench $(patsubst bench-%,%,$(filter-out bench,$@)) $(MARKDOWN:%=--markdown) \
 		$(foreach each,ROUNDS ROWS PEERS LEVEL STEPS,$(if $(filter-out undefined,$(origin $(each))),'$(each)=$($(each))'))
+
+bench-rows: $(VENV)/ready-dev packages
+	@$(BIN)/python -m tests.bench.million $(ROWS)
 
 test: packages check real attack
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from sqlalchemy import DateTime, Dialect, Engine, Float, MetaData, bindparam, cr
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -28,6 +30,7 @@ NAMING = {
 }
 
 CONNECT_SECONDS = 5
+FRESH_SECONDS = 0.5
 LINE = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 10,
@@ -84,7 +87,8 @@ def _now_in_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(now, "postgresql")
 def _now_in_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
-    return f"(clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+    """Asked once for a statement, so that an index can be looked up by it."""
+    return f"(SELECT clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
 
 
 @event.listens_for(Engine, "connect")
@@ -100,9 +104,31 @@ def _prepare(connection: Any, record: object) -> None:
         _bound_locks(connection)
 
 
+@event.listens_for(Pool, "checkin")
+def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = time.monotonic()
+
+
+@event.listens_for(Pool, "checkout")
+def _look_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+    """A connection that lay idle may be dead; one that has just answered is not asked again."""
+    used = record.info.get("used")
+    if used is None or time.monotonic() - used < FRESH_SECONDS or type(connection).__module__.startswith("sqlite3"):
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except connection.Error as failure:
+        raise exc.InvalidatePoolError from failure
+
+
 def _bound_locks(connection: Any) -> None:
-    """A process that is frozen with a lock in its hand must not take all others' connections away."""
-    bounds = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "300s"}
+    """A process that is frozen with a lock in its hand must not take all others' connections away.
+
+    What the portal asks is answered faster than its answer could be compiled.
+    """
+    bounds = {"lock_timeout": "8s", "idle_in_transaction_session_timeout": "300s", "jit": "off"}
     if connection.server_version >= CHECKS_CLIENTS:
         bounds["client_connection_check_interval"] = "5s"
     connection.autocommit = True
@@ -123,7 +149,7 @@ def engine_options(url: str, pool_size: int = 2) -> dict[str, Any]:
     """How an engine for this database is made: a server that died must be noticed soon, and one that is back, too."""
     if url.startswith("sqlite"):
         return {}
-    return {"pool_pre_ping": True, "pool_size": pool_size, "max_overflow": 8, "pool_timeout": 10, "connect_args": LINE}
+    return {"pool_size": pool_size, "max_overflow": 8, "pool_timeout": 10, "connect_args": LINE}
 
 
 def make_engine(url: str) -> Engine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import flask
@@ -34,6 +34,7 @@ SENTENCES = {
     TRIED: "There were too many attempts from your address: try again in {wait}.",
 }
 SILENCE = 10.0
+BELIEVED = 1.0
 
 
 class Counters:
@@ -41,6 +42,7 @@ class Counters:
 
     def __init__(self, broker: str) -> None:
         shared, own = FixedWindowRateLimiter(counting.storage(broker)), FixedWindowRateLimiter(MemoryStorage())
+        self.below: dict[tuple[str, ...], float] = {}
         self.counts: counting.Shared[RateLimiter] = counting.Shared(shared, own, SILENCE)
 
     def spend(self, limits: Sequence[RateLimitItem], *who: str) -> int:
@@ -50,6 +52,22 @@ class Counters:
     def left(self, limits: Sequence[RateLimitItem], *who: str) -> int:
         """The same without counting."""
         return self.counts.ask(lambda each: _first_breach(each, each.test, limits, who))
+
+    def believed(self, limits: Sequence[RateLimitItem], *who: str) -> int:
+        """The same, of who was below all limits a moment ago, as far as this process knows, without asking again."""
+        if time.monotonic() < self.below.get(who, 0.0):
+            return 0
+        wait = self.left(limits, *who)
+        if not wait:
+            self.below = {**self._still_below(), who: time.monotonic() + BELIEVED}
+        return wait
+
+    def doubt(self, *who: str) -> None:
+        self.below.pop(who, None)
+
+    def _still_below(self) -> dict[tuple[str, ...], float]:
+        present = time.monotonic()
+        return {who: until for who, until in self.below.items() if until > present}
 
 
 def _first_breach(
@@ -84,7 +102,7 @@ def count_account(session_key: str) -> None:
 def _check_for(*who: str) -> None:
     _refuse_beyond(ASKED, _counters().spend, who)
     if request.view_args or request.routing_exception:
-        _refuse_beyond(MISSED, _counters().left, who)
+        _refuse_beyond(MISSED, _counters().believed, who)
     if request.method == "POST" and request.endpoint in SUBMITTING:
         _refuse_beyond(SUBMITTED, _counters().spend, who)
 
@@ -94,6 +112,7 @@ def _count_miss(response: Response) -> Response:
     if response.status_code == 404 and g.pop("counted", False):
         for who in _who():
             _counters().spend(_limits(MISSED), MISSED, who)
+            _counters().doubt(MISSED, who)
     return response
 
 
@@ -163,6 +182,11 @@ def _limits(what: str) -> list[RateLimitItem]:
         MISSED: settings.portal_miss_limit,
         TRIED: settings.portal_sign_in_limit,
     }[what]
+    return _parsed(text)
+
+
+@cache
+def _parsed(text: str) -> list[RateLimitItem]:
     return parse_many(text)
 
 

@@ -24,7 +24,7 @@ from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.journal import request_id
 from portal.models import Account, Batch, Job, Letter, Submission
-from portal.services import access, jobs, results, submissions
+from portal.services import access, catalogue, jobs, looks, results, submissions
 
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 READ, SEND = "GET, HEAD, OPTIONS", "POST, OPTIONS"
@@ -98,14 +98,21 @@ def submit() -> Response:
 
 @route(READ, "/submission/<name>", "/submission/<name>/")
 def batch(name: str) -> Response:
-    found, seen = submissions.seen_of(web.session(), name, sender.account)
-    return answer(shapes.whole(found, seen, _shown_email(found)))
+    found = submissions.batch(web.session(), name)
+    members = submissions.Members(web.session(), found, sender.account, alike=sender.grant().reads)
+    facts = members.facts()
+    if not facts:
+        raise negotiation.not_found()
+    email = _shown_email(found)
+    return negotiation.kept_answer((found.uuid, email, facts), lambda: shapes.whole(found, members.seen(), email))
 
 
 @route(READ, "/submission/single/<name>", "/submission/single/<name>/")
 def single(name: str) -> Response:
     found = sender.seen(name)
-    return answer(shapes.single(found, _shown_email(found.batch)))
+    email = _shown_email(found.batch)
+    facts = looks.over_all(web.session(), Submission.uuid == name, sender.account_for(name))
+    return negotiation.kept_answer((name, email, facts), lambda: shapes.single(found, email))
 
 
 @files.get("/submissions/<name>")
@@ -141,7 +148,8 @@ def _shown_email(batch: Batch) -> str:
 
 @route(READ, "/endpoints", "/endpoints/", "/endpoints.json")
 def endpoints() -> Response:
-    runnable = [job for job in _jobs(web.session()) if job.enabled and job.current.steps]
+    known = catalogue.jobs_at_hand(web.session(), _jobs(web.session()))
+    runnable = [job for job in known if job.enabled and job.current.steps]
     return answer({"jobs": [shapes.endpoint(job, jobs.fields(job)) for job in runnable]})
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any
 
 from flask import Response, current_app, g, request
 from markupsafe import Markup
+
+from portal import kept
 
 Body = Mapping[str, Any]
 
@@ -70,6 +72,14 @@ def answer(body: Body, status: int = 200, headers: Mapping[str, str] | None = No
     response.status_code = status
     response.headers.update(headers or {})
     return response
+
+
+def kept_answer(facts: object, body: Callable[[], Body]) -> Response:
+    """The same for what is asked for again and again: these facts tell all that the body is made of."""
+    paged = g.get("form") is Form.PAGE
+    draw = _page if paged else _json
+    data = kept.body(kept.tag(paged, facts), lambda: draw(body()).get_data())
+    return Response(data, mimetype="text/html" if paged else "application/json")
 
 
 def _json(body: Body) -> Response:

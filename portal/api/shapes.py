@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from portal import web
 from portal.domain.names import fits
 from portal.domain.parameters import Kind
 from portal.domain.states import State, batch_summary
-from portal.domain.work import Work
 from portal.models import Batch, Configuration, Job, Result, Run, Step, Submission, TaskRevision
-from portal.services import nesting, results
+from portal.services import nesting, results, stories
 from portal.services.jobs import Field
 
 Shape = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Some parts of a run's frozen work."""
+
+    inputs: Sequence[str] | None
+    outputs: Sequence[str] | None
+    language: str | None
+    rules: Mapping[str, Any] | None
+
 
 STATES = {
     State.WAITING: "Submitted",
@@ -33,15 +45,29 @@ def accepted(batch: Batch) -> Shape:
 
 def whole(batch: Batch, submissions: Sequence[Submission], email: str) -> Shape:
     """Its state is that of the submissions beside it, which may have ended since the batch was read."""
+    frozen = _frozen(submissions)
     return {
         "UUID": batch.uuid,
         "state": STATES[batch_summary(submission.state for submission in submissions)],
-        "submissions": [single(submission, email) for submission in submissions],
+        "submissions": [_single(submission, email, frozen) for submission in submissions],
     }
 
 
 def single(submission: Submission, email: str) -> Shape:
+    stories.load(web.session(), [submission])
+    return _single(submission, email, _frozen([submission]))
+
+
+def _frozen(submissions: Sequence[Submission]) -> Mapping[int, Frozen]:
+    """What the shapes ask of the frozen work of all their runs, by the runs' ids."""
+    mine = Run.submission_id.in_([each.id for each in submissions])
+    parts = (Run.work[name] for name in ("inputs", "outputs", "language", "rules"))
+    return {number: Frozen(*row) for number, row in stories.frozen(web.session(), mine, *parts).items()}
+
+
+def _single(submission: Submission, email: str, frozen: Mapping[int, Frozen]) -> Shape:
     """No key may be added: a published client takes a `modified` for the age of its results."""
+    first = frozen[submission.runs[0].id].inputs if submission.runs else None
     return {
         "submission_name": submission.batch.name,
         "job_name": submission.job_name,
@@ -49,8 +75,8 @@ def single(submission: Submission, email: str) -> Shape:
         "state": STATES[submission.state],
         "last_message": _last_message(submission),
         "email": email,
-        "input_file": f"/submissions/{results.input_name(submission)}",
-        "results": [_result(result) for result in results.of_submission(submission) if _counts(result)],
+        "input_file": f"/submissions/{results.named_input(submission, first)}",
+        "results": [_result(each) for each in results.of_submission(submission) if _counts(each, frozen[each.run_id])],
     }
 
 
@@ -60,20 +86,21 @@ def _last_message(submission: Submission) -> str:
     return said[-1].sentence if said else "Submitted"
 
 
-def _counts(result: Result) -> bool:
+def _counts(result: Result, frozen: Frozen) -> bool:
     """Whether the first system would list it, whose clients find results by their positions too."""
-    work = Work.from_json(result.run.work)
-    return _ended_well(result.run, work) and not _only_printed(result.name, work)
+    return _ended_well(result.run, frozen) and not _only_printed(result.name, frozen)
 
 
-def _ended_well(run: Run, work: Work) -> bool:
+def _ended_well(run: Run, frozen: Frozen) -> bool:
     """Of a step that failed the first system's clients see files only where nothing but an output was missing."""
-    return run.state is State.COMPLETE or run.exit_status in (0, *work.rules.exit_statuses)
+    return run.state is State.COMPLETE or run.exit_status in (0, *(frozen.rules or {}).get("exit_statuses", ()))
 
 
-def _only_printed(name: str, work: Work) -> bool:
+def _only_printed(name: str, work: Frozen) -> bool:
     """Of a command that has outputs the first system kept what was printed only where one of them was its ending."""
-    return work.language == "command" and bool(work.outputs) and not any(fits(name, each) for each in work.outputs)
+    return (
+        work.language == "command" and bool(work.outputs) and not any(fits(name, each) for each in work.outputs or ())
+    )
 
 
 def _result(result: Result) -> Shape:

@@ -54,6 +54,10 @@ class Drawing:
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
 
+    @property
+    def labels(self) -> dict[str, str]:
+        return {box.node.key: box.node.label for box in self.boxes}
+
 
 @dataclass(frozen=True)
 class _Bend:

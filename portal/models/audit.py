@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, String
+from sqlalchemy import JSON, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from portal.database import Base, Moment, now
@@ -18,10 +18,11 @@ class Audit(Base):
     """
 
     __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_actor_id", "actor", "id"), Index("ix_audit_kind_id", "kind", "id"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(Moment, default=now(), index=True)
-    actor: Mapped[str] = mapped_column(String(80), index=True)
+    actor: Mapped[str] = mapped_column(String(80))
     account_id: Mapped[int | None]
     action: Mapped[str] = mapped_column(String(60))
     kind: Mapped[str] = mapped_column(String(20))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint, event
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.database import Base, Moment, now
 from portal.models.account import Account
 from portal.models.task import Task
+
+AT_HAND = "_newest"
 
 
 class Job(Base):
@@ -38,7 +40,16 @@ class Job(Base):
 
     @property
     def current(self) -> JobRevision:
-        return self.revisions[-1]
+        return self.__dict__.get(AT_HAND) or self.revisions[-1]
+
+    def put_at_hand(self, newest: JobRevision) -> None:
+        """What was read for many at once need not be asked for one by one."""
+        self.__dict__[AT_HAND] = newest
+
+
+@event.listens_for(Job.revisions, "append")
+def _change(job: Job, *_: object) -> None:
+    job.__dict__.pop(AT_HAND, None)
 
 
 class JobRevision(Base):

@@ -5,7 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Enum,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    desc,
+    event,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, object_session, relationship
 
 from portal.database import Base, Moment, now
@@ -14,6 +27,14 @@ from portal.models.account import Account
 from portal.models.job import Job
 
 LONGEST_SENTENCE = 2000
+UNDER_WAY = "state IN ('WAITING', 'QUEUED', 'RUNNING')"
+
+
+def _partial(name: str, *columns: Any, where: str) -> Index:
+    """An index of few rows of many, those that are asked for all the time. In SQLite it has all: a question's
+    parameters find no partial index there."""
+    return Index(name, *columns, postgresql_where=text(where))
+
 
 state_type = Enum(State, native_enum=False, length=10)
 
@@ -64,27 +85,43 @@ class Submission(Base):
 
     At `expires` its results and logs are due to be removed, at `removed` they were. `resumed_from` is the UUID of the
     submission whose finished steps it took over. `delete_asked`: nothing of it shall stay, once nothing of it runs.
-    `open_link` is what its job said of open links, and counts when the job is gone.
+    `open_link` is what its job said of open links, and counts when the job is gone. `account_id` and `address` are its
+    batch's, so that lists and limits need not look there.
     """
 
     __tablename__ = "submission"
+    __table_args__ = (
+        Index("ix_submission_batch_id_position", "batch_id", "position"),
+        Index("ix_submission_account_id_id", "account_id", "id"),
+        Index("ix_submission_account_id_state_id", "account_id", "state", "id"),
+        Index("ix_submission_account_id_job_name_id", "account_id", "job_name", "id"),
+        Index("ix_submission_state_id", "state", "id"),
+        Index("ix_submission_job_name_id", "job_name", "id"),
+        Index("ix_submission_job_id_state_id", "job_id", "state", "id"),
+        _partial("ix_submission_under_way", "account_id", "address", "id", where=UNDER_WAY),
+        _partial("ix_submission_guest", "address", where="account_id IS NULL"),
+        _partial("ix_submission_delete_asked", "delete_asked", where="delete_asked"),
+        _partial("ix_submission_expires", "expires", where="removed IS NULL"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(String(36), unique=True)
-    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"), index=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"))
+    account_id: Mapped[int | None]
+    address: Mapped[str] = mapped_column(String(64), default="")
     position: Mapped[int]
-    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"), index=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
     job_name: Mapped[str] = mapped_column(String(80))
     job_revision: Mapped[int]
-    state: Mapped[State] = mapped_column(state_type, default=State.QUEUED, index=True)
+    state: Mapped[State] = mapped_column(state_type, default=State.QUEUED)
     stop_asked: Mapped[bool] = mapped_column(default=False)
-    delete_asked: Mapped[bool] = mapped_column(default=False, index=True)
+    delete_asked: Mapped[bool] = mapped_column(default=False)
     open_link: Mapped[bool] = mapped_column(default=True)
     resumed_from: Mapped[str | None] = mapped_column(String(36), index=True)
-    created: Mapped[datetime] = mapped_column(Moment, default=now(), index=True)
+    created: Mapped[datetime] = mapped_column(Moment, default=now())
     started: Mapped[datetime | None] = mapped_column(Moment)
     ended: Mapped[datetime | None] = mapped_column(Moment)
-    expires: Mapped[datetime | None] = mapped_column(Moment, index=True)
+    expires: Mapped[datetime | None] = mapped_column(Moment)
     removed: Mapped[datetime | None] = mapped_column(Moment)
 
     batch: Mapped[Batch] = relationship(back_populates="submissions")
@@ -104,6 +141,11 @@ class Submission(Base):
             session.add(message)
 
 
+@event.listens_for(Submission, "before_insert")
+def _belong(mapper: object, connection: object, submission: Submission) -> None:
+    submission.account_id, submission.address = submission.batch.account_id, submission.batch.address or ""
+
+
 class Run(Base):
     """One step of one submission. A worker's every write names its attempt, so that a ghost writes nothing.
 
@@ -116,8 +158,9 @@ class Run(Base):
 
     __tablename__ = "run"
     __table_args__ = (
-        Index("ix_run_due", "state", "queue", "due"),
-        Index("ix_run_lease", "state", "lease"),
+        _partial("ix_run_due", "state", "queue", "due", where="state = 'QUEUED'"),
+        _partial("ix_run_turn", "state", desc("priority"), "id", where="state = 'QUEUED'"),
+        _partial("ix_run_lease", "state", "lease", where="state = 'RUNNING'"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -208,10 +251,13 @@ class Result(Base):
     """One file kept from a run. `name` is its public name; `key` is where the bytes are."""
 
     __tablename__ = "result"
-    __table_args__ = (UniqueConstraint("submission_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("submission_id", "name"),
+        Index("ix_result_submission_id_size", "submission_id", "size"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), index=True)
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
     name: Mapped[str] = mapped_column(String(255), index=True)
@@ -248,10 +294,11 @@ class Message(Base):
             sqlite_where=text("kind = 'end'"),
             postgresql_where=text("kind = 'end'"),
         ),
+        Index("ix_message_submission_id_id", "submission_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"), index=True)
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id", ondelete="CASCADE"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(String(10), default="note")
     sentence: Mapped[str] = mapped_column(Text)

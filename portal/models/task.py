@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Enum, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Enum, ForeignKey, String, Text, UniqueConstraint, event
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from portal.database import Base, Moment, now
@@ -14,6 +14,8 @@ from portal.domain.parameters import Argument, Kind, Rule, Value
 from portal.domain.verdict import Then
 from portal.models.account import Account
 from portal.models.backend import Backend
+
+AT_HAND = "_newest"
 
 
 class Task(Base):
@@ -34,7 +36,16 @@ class Task(Base):
 
     @property
     def current(self) -> TaskRevision:
-        return self.revisions[-1]
+        return self.__dict__.get(AT_HAND) or self.revisions[-1]
+
+    def put_at_hand(self, newest: TaskRevision) -> None:
+        """What was read for many at once need not be asked for one by one."""
+        self.__dict__[AT_HAND] = newest
+
+
+@event.listens_for(Task.revisions, "append")
+def _change(task: Task, *_: object) -> None:
+    task.__dict__.pop(AT_HAND, None)
 
 
 class TaskRevision(Base):

@@ -32,7 +32,7 @@ def index() -> str:
         "audit/index.html",
         wanted=wanted,
         found=found[:PAGE],
-        more=len(found) > PAGE,
+        further=found[PAGE - 1].id if len(found) > PAGE else audit.oldest_looked_at(session(), wanted),
         kinds=audit.kinds(session()),
         address=_address,
         told=_told,
@@ -75,9 +75,13 @@ def _plain(value: object) -> str:
 
 def _rows(wanted: Wanted) -> Iterator[dict[str, object]]:
     """All of the lines, some at a time."""
-    while found := audit.lines(session(), wanted, SHEET):
+    before = wanted.before
+    while True:
+        found = audit.lines(session(), replace(wanted, before=before), SHEET)
+        before = found[-1].id if found else audit.oldest_looked_at(session(), replace(wanted, before=before))
+        if before is None:
+            return
         for line in found:
             row: dict[str, object] = {name: getattr(line, name) for name in COLUMNS}
             yield row | {"at": line.at.isoformat(), "detail": json.dumps(line.detail, ensure_ascii=False)}
-        wanted = replace(wanted, before=found[-1].id)
         session().expunge_all()

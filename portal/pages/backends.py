@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from portal.domain.errors import Conflict, Invalid
 from portal.domain.limits import LARGEST_LOG_BYTES, LONGEST_WALL_SECONDS, NAMES, UNLIMITED, words
 from portal.domain.plugins import plugins
 from portal.domain.policy import Action
-from portal.models import Backend
+from portal.models import Backend, Worker
 from portal.pages import sheets
 from portal.pages.forms import BackendForm, blame
 from portal.services import backends, confinement, queues
@@ -33,7 +34,10 @@ COLUMNS = ("name", "runner", "queue", "languages", "obstacles", *NAMES, *CEILING
 @pages.get("/backends")
 @login_required
 def index() -> str:
-    known = [(each, backends.abilities(session(), each), _time_limit(each)) for each in backends.every(session())]
+    heard = backends.heard(session())
+    known = [
+        (each, backends.abilities(session(), each, heard), _time_limit(each)) for each in backends.every(session())
+    ]
     may_edit = may(Action.EDIT_BACKENDS)
     return render_template(
         "backends/index.html",
@@ -131,13 +135,14 @@ def _time_limit(backend: Backend) -> str:
 
 
 def _rows() -> list[dict[str, Any]]:
-    return [_row(backend) for backend in backends.every(session())]
+    heard = backends.heard(session())
+    return [_row(backend, heard) for backend in backends.every(session())]
 
 
-def _row(backend: Backend) -> dict[str, Any]:
+def _row(backend: Backend, heard: Sequence[Worker]) -> dict[str, Any]:
     """A backend in the list's twins."""
     own = {name: getattr(backend, name) for name in OWN}
-    found = {each.language: each.reason for each in backends.abilities(session(), backend) if each.reason}
+    found = {each.language: each.reason for each in backends.abilities(session(), backend, heard) if each.reason}
     return {**own, "obstacles": found}
 
 

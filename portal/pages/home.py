@@ -11,7 +11,7 @@ from portal.domain.states import State
 from portal.models import Account, Submission
 from portal.pages import fragments, words
 from portal.pages.accounts import signed_in
-from portal.services import jobs, submissions
+from portal.services import backends, jobs, submissions
 from portal.web import current_account, session
 
 pages = Blueprint("home", __name__)
@@ -24,7 +24,8 @@ LATELY = 4
 @pages.get("/")
 def index() -> str:
     account = current_account()
-    offered = [(job, jobs.obstacles(session(), job)) for job in jobs.runnable_by(session(), account)]
+    heard = backends.heard(session())
+    offered = [(job, jobs.obstacles(session(), job, heard)) for job in jobs.runnable_by(session(), account)]
     if account is None:
         return render_template("home/welcome.html", offered=offered)
     return render_template("home/index.html", offered=offered, **_runs_of(account))
@@ -33,12 +34,20 @@ def index() -> str:
 @pages.get("/latest")
 @login_required
 def latest() -> Response:
-    return fragments.polled("home/_runs.html", **_runs_of(signed_in()))
+    found = _runs_of(signed_in())
+    return fragments.polled(
+        "home/_runs.html", {name: [*map(_mark, rows)] for name, rows in found.items()}, lambda: found
+    )
 
 
 def _runs_of(account: Account) -> dict[str, Sequence[Submission]]:
     newest = submissions.listing(session(), account, submissions.Wanted(own=True, limit=LATEST))
     return {"latest": newest, "failed": _failed(account)}
+
+
+def _mark(submission: Submission) -> tuple[object, ...]:
+    """What a line of it is made of, beside what never changes."""
+    return submission.uuid, submission.state
 
 
 def _failed(account: Account) -> list[Submission]:

@@ -22,7 +22,7 @@ from portal.pages.accounts import signed_in
 from portal.pages.forms import blame
 from portal.pages.run_form import RunForm
 from portal.pages.task_forms import JobForm
-from portal.services import access, jobs, sharing, submissions
+from portal.services import access, catalogue, jobs, sharing, submissions
 
 pages = Blueprint("jobs", __name__)
 COLUMNS = (
@@ -62,6 +62,7 @@ def edit(name: str) -> Any:
     job = jobs.to_change(web.session(), name, web.current_account())
     if request.method == "POST":
         return _save(job)
+    catalogue.jobs_at_hand(web.session(), [job])
     chosen = _revision(job, request.args.get("revision", job.current.number, type=int))
     draft = replace(jobs.draft_from(chosen), groups=sharing.groups_of(web.session(), job))
     return _show(JobForm.showing(draft, job.current.number), job)
@@ -123,7 +124,7 @@ def _job_to_run(name: str) -> Job:
     """Whoever is not signed in does not learn which private jobs exist."""
     account = web.current_account()
     try:
-        return jobs.seen(web.session(), name, account)
+        return catalogue.jobs_at_hand(web.session(), [jobs.seen(web.session(), name, account)])[0]
     except NotFound:
         if account is None:
             abort(web.login.unauthorized())
@@ -275,7 +276,7 @@ def _picture(form: JobForm) -> dict[str, Any]:
 
 def _rows() -> list[dict[str, Any]]:
     session, account = web.session(), signed_in()
-    seen = jobs.seen_by(session, account)
+    seen = catalogue.jobs_at_hand(session, jobs.seen_by(session, account))
     shared = sharing.shown_groups(session, seen, account)
     mine = access.among(session, account, Action.CHANGE_JOB, seen)
     return [_row(job, shared[job.id], job.id in mine) for job in seen]

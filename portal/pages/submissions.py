@@ -28,10 +28,12 @@ from portal.services import (
     jobs,
     keeping,
     logs,
+    looks,
     progress,
     results,
     resuming,
     sharing,
+    stories,
     submissions,
     views,
 )
@@ -43,6 +45,8 @@ PAGE = 50
 TWIN = 1000
 LARGEST_ID = 2**62
 LONGEST_ADDRESS = 3000
+GONE = f"{submissions.NO_RUN} It may have been deleted."
+Given = tuple[Run, list[dict[str, Any]]]
 STREAMS = {"stdout": "standard output", "stderr": "standard error"}
 
 
@@ -80,7 +84,7 @@ def index() -> str:
         "submissions/index.html",
         filters=filters,
         found=found[:PAGE],
-        more=len(found) > PAGE,
+        further=found[PAGE - 1].id if len(found) > PAGE else _oldest_looked_at(filters),
         jobs=[job.name for job in jobs.seen_by(session(), signed_in())],
         states=State,
     )
@@ -101,18 +105,18 @@ def index_csv() -> Response:
 @pages.get("/runs/<uuid>")
 def show(uuid: str) -> str:
     submission = _submission(uuid)
-    return render_template("submissions/show.html", **_shown(submission), **_sharing(submission))
+    shown = _shown(submission)
+    more = {"again": _again(submission, shown["given"]), "in_company": submissions.in_company(session(), submission)}
+    return render_template("submissions/show.html", **shown, **more, **_sharing(submission))
 
 
 @pages.get("/runs/<uuid>/progress", endpoint="progress")
 def follow(uuid: str) -> Response:
     """The live part of a run's page. A page that follows a run which is gone is told to load anew."""
-    try:
-        return fragments.polled("submissions/_progress.html", **_shown(_submission(uuid)))
-    except NotFound:
-        if request.htmx:
-            return Response(headers={"HX-Refresh": "true"})
-        raise
+    look = looks.at(session(), uuid, current_account())
+    if look is None and request.htmx:
+        return Response(headers={"HX-Refresh": "true"})
+    return fragments.polled("submissions/_progress.html", _mark(look), lambda: _shown(_submission(uuid)))
 
 
 @pages.post("/runs/<uuid>/share")
@@ -183,7 +187,7 @@ def log(uuid: str, run_uuid: str, stream: str) -> Response:
     if wanted is not None and not 1 <= wanted <= len(run.attempts):
         raise NotFound("There is no such attempt.")
     written = logs.Written(run.id, run.attempts[wanted - 1].number if wanted else run.attempt, stream)
-    size = logs.sizes(session(), run.submission).get(written, 0)
+    size = logs.size(session(), written)
     name = f"{run.task_name}.{wanted}.{stream}.txt" if wanted else f"{run.task_name}.{stream}.txt"
     return downloads.log(name, logs.Log(written, size), f"{run.uuid}.{written.attempt}.{size}")
 
@@ -202,9 +206,25 @@ def preview(uuid: str, name: str) -> str:
     return render_template(template, submission=_submission(uuid), stored=stored, preview=seen)
 
 
+def _mark(look: looks.Look | None) -> object:
+    """All that the live part is made of; while it runs, the second is a part of that."""
+    if look is None:
+        raise NotFound(GONE)
+    present = datetime.now(UTC)
+    if not look.state.final:
+        return look.facts, look.rights, int(present.timestamp()) if look.started else None
+    return look.facts, look.rights, views.left(look.expires, present) if look.expires else ""
+
+
 def _found(filters: Filters, limit: int) -> Sequence[Submission]:
     wanted = submissions.Wanted(filters.job, filters.state, filters.text, filters.before, limit=limit)
     return submissions.listing(session(), signed_in(), wanted)
+
+
+def _oldest_looked_at(filters: Filters) -> int | None:
+    """Where the search for a name has ended, if there are older ones."""
+    wanted = submissions.Wanted(filters.job, filters.state, filters.text, filters.before)
+    return submissions.oldest_looked_at(session(), signed_in(), wanted) if filters.text else None
 
 
 COLUMNS = ("id", "name", "job", "revision", "state", "submitted", "started", "ended", "batch", "url")
@@ -234,8 +254,8 @@ def _row(submission: Submission) -> dict[str, Any]:
 def _submission(uuid: str) -> Submission:
     try:
         return submissions.seen(session(), uuid, current_account())
-    except NotFound as refusal:
-        raise NotFound(f"{refusal} It may have been deleted.") from None
+    except NotFound:
+        raise NotFound(GONE) from None
 
 
 def _own(uuid: str) -> Submission:
@@ -253,9 +273,9 @@ def _shown(submission: Submission) -> dict[str, Any]:
         "steps": views.steps(session(), submission, present),
         "drawing": views.drawing(submission, present),
         "story": _story(submission),
-        "again": _again(submission),
         "results": results.of_submission(submission),
         "inputs": results.inputs(submission),
+        "given": _given(submission),
         "sent": {upload.field: upload.name for upload in submission.batch.uploads},
         "streams": STREAMS,
         "shown_name": shown_name,
@@ -284,7 +304,8 @@ def _kin(submission: Submission) -> dict[str, Any]:
     """What it continues, what continues it, and where it could be resumed. The key makes of two presses one run."""
     offered = resuming.may_resume(current_account(), submission)
     known = resuming.continuations(session(), submission) if submission.state.final else []
-    later = [each for each in known if access.may(current_account(), Action.SEE_RUN, each)]
+    seen = access.among(session(), current_account(), Action.SEE_RUN, known) if known else set()
+    later = [each for each in known if each.id in seen]
     return {
         "source": _source(submission),
         "continuations": later,
@@ -295,8 +316,10 @@ def _kin(submission: Submission) -> dict[str, Any]:
 
 def _source(submission: Submission) -> Submission | None:
     """The submission that this one continues, as long as it is there to be seen."""
+    if submission.resumed_from is None:
+        return None
     try:
-        return submissions.seen(session(), submission.resumed_from or "", current_account())
+        return submissions.seen(session(), submission.resumed_from, current_account())
     except NotFound:
         return None
 
@@ -310,18 +333,24 @@ def _story(submission: Submission) -> list[Message]:
     return told
 
 
-def _again(submission: Submission) -> str:
+def _given(submission: Submission) -> list[Given]:
+    """Its runs that were given arguments, with these."""
+    found = stories.frozen(session(), Run.submission_id == submission.id, Run.work["arguments"])
+    return [(run, found[run.id][0]) for run in submission.runs if run.id in found and found[run.id][0]]
+
+
+def _again(submission: Submission, given: Sequence[Given]) -> str:
     """The address of the form that runs its job, filled in as it was; what is too long for an address is left out."""
-    given = {
+    values = {
         VALUE_PREFIX + public_name(run.task_name, each["name"]): each["text"]
-        for run in submission.runs
-        for each in run.work["arguments"]
+        for run, arguments in given
+        for each in arguments
         if each["kind"] != Kind.FILE
     }
-    given = dict(sorted(given.items(), key=lambda each: len(each[1])))
+    values = dict(sorted(values.items(), key=lambda each: len(each[1])))
     where = {"name": submission.job_name, "submission_name": submission.batch.name}
-    while len(address := url_for("jobs.run", **where, **given)) > LONGEST_ADDRESS and given:
-        given.popitem()
+    while len(address := url_for("jobs.run", **where, **values)) > LONGEST_ADDRESS and values:
+        values.popitem()
     return address
 
 
@@ -332,10 +361,7 @@ def shown_name(result: Result) -> str:
 
 
 def _run(submission: Submission, run_uuid: str) -> Run:
-    for run in submission.runs:
-        if run.uuid == run_uuid:
-            return run
-    raise NotFound("There is no such step.")
+    return submissions.run(session(), submission, run_uuid)
 
 
 def _stored(uuid: str, name: str) -> results.Stored:

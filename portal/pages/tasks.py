@@ -19,7 +19,7 @@ from portal.pages.accounts import signed_in
 from portal.pages.forms import blame
 from portal.pages.run_form import drawn_parameters
 from portal.pages.task_forms import TaskForm
-from portal.services import access, backends, jobs, secrets, sharing, tasks
+from portal.services import access, backends, catalogue, jobs, secrets, sharing, tasks
 
 pages = Blueprint("tasks", __name__)
 COLUMNS = (
@@ -174,10 +174,11 @@ def _revision(task: Task, number: int) -> TaskRevision:
 def _rows() -> list[dict[str, Any]]:
     session, account = web.session(), signed_in()
     users: dict[str, list[str]] = {}
-    for job in jobs.seen_by(session, account):
+    for job in catalogue.jobs_at_hand(session, jobs.seen_by(session, account)):
         for name in dict.fromkeys(step.task.name for step in job.current.steps if step.task):
             users.setdefault(name, []).append(job.name)
     seen = tasks.seen_by(session, account)
+    catalogue.tasks_at_hand(session, seen)
     shared = sharing.shown_groups(session, seen, account)
     mine = access.among(session, account, Action.CHANGE_TASK, seen)
     return [

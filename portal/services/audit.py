@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from portal.models import Account, Audit
 
 NOBODY = "nobody"
 UNKNOWN = "an unknown name"
+LOOKED_THROUGH = 5_000
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,32 @@ def record(session: Session, action: str, kind: str, name: str, by: Account | No
 
 
 def lines(session: Session, wanted: Wanted, limit: int) -> Sequence[Audit]:
-    """The wanted lines, newest first."""
-    return session.scalars(select(Audit).where(*_conditions(wanted)).order_by(Audit.id.desc()).limit(limit)).all()
+    """The wanted lines, newest first; those with a text are looked for among the newest of the others only."""
+    if not wanted.text:
+        return session.scalars(_newest(wanted, limit)).all()
+    lately = aliased(Audit, _newest(wanted, LOOKED_THROUGH).subquery())
+    has_text = or_(*(column.icontains(wanted.text, autoescape=True) for column in (lately.object, lately.action)))
+    return session.scalars(select(lately).where(has_text).order_by(lately.id.desc()).limit(limit)).all()
+
+
+def oldest_looked_at(session: Session, wanted: Wanted) -> int | None:
+    """Where the search for a text has ended, if older lines were not looked at."""
+    if not wanted.text:
+        return None
+    last = _newest(wanted, 1).with_only_columns(Audit.id).offset(LOOKED_THROUGH - 1)
+    return session.scalar(last)
 
 
 def kinds(session: Session) -> Sequence[str]:
-    """The kinds of objects that there are lines of."""
-    return session.scalars(select(Audit.kind).distinct().order_by(Audit.kind)).all()
+    """The kinds of objects that there are lines of, each found by the one before it: they are few, the lines many."""
+    known = select(func.min(Audit.kind).label("kind")).cte("known", recursive=True)
+    following = select(func.min(Audit.kind)).where(Audit.kind > known.c.kind).scalar_subquery()
+    known = known.union_all(select(following).where(known.c.kind.is_not(None)))
+    return session.scalars(select(known.c.kind).where(known.c.kind.is_not(None))).all()
+
+
+def _newest(wanted: Wanted, limit: int) -> Select[Audit]:
+    return select(Audit).where(*_conditions(wanted)).order_by(Audit.id.desc()).limit(limit)
 
 
 def _acting(origin: Origin, account: Account | None) -> Origin:
@@ -100,9 +120,5 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield Audit.actor == wanted.actor
     if wanted.kind:
         yield Audit.kind == wanted.kind
-    if wanted.text:
-        yield Audit.object.icontains(wanted.text, autoescape=True) | Audit.action.icontains(
-            wanted.text, autoescape=True
-        )
     if wanted.before is not None:
         yield Audit.id < wanted.before

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import queue
-from portal.database import clock, now
+from portal.database import now
 from portal.domain import limits
 from portal.domain.errors import Conflict, Invalid, NotFound
 from portal.domain.levels import LEVELS, LOWEST, STRICTEST
@@ -124,20 +124,20 @@ def report(session: Session, told: Worker) -> None:
 
 def heard(session: Session) -> list[Worker]:
     """The workers that have reported lately."""
-    return list(session.scalars(select(Worker).where(Worker.seen > clock(session) - SILENT_AFTER)))
+    return list(session.scalars(select(Worker).where(Worker.seen > now(-SILENT_AFTER.total_seconds()))))
 
 
-def abilities(session: Session, backend: Backend) -> list[Ability]:
-    """What the backend can run, by what the workers of its queue last said."""
-    workers = _workers_of(session, backend)
+def abilities(session: Session, backend: Backend, known: Sequence[Worker] | None = None) -> list[Ability]:
+    """What the backend can run, by what the workers of its queue last said; `known` are all that were heard."""
+    workers = _workers_of(backend, heard(session) if known is None else known)
     return [_ability(backend, language, workers) for language in backend.languages]
 
 
-def obstacle(session: Session, backend: Backend, language: str) -> str | None:
-    """Why a task in this language cannot run on this backend now, or None."""
+def obstacle(session: Session, backend: Backend, language: str, known: Sequence[Worker] | None = None) -> str | None:
+    """Why a task in this language cannot run on this backend now, or None; `known` are all workers that were heard."""
     if not backend.enabled:
         return f"The backend {backend.name} is switched off."
-    ability = _ability(backend, language, _workers_of(session, backend))
+    ability = _ability(backend, language, _workers_of(backend, heard(session) if known is None else known))
     if language not in backend.languages:
         return f"The backend {backend.name} does not run {ability.label} any more."
     reason = ability.reason
@@ -160,9 +160,9 @@ def below(least: int, workers: Sequence[Worker]) -> str | None:
     )
 
 
-def _workers_of(session: Session, backend: Backend) -> list[Worker]:
+def _workers_of(backend: Backend, known: Sequence[Worker]) -> list[Worker]:
     mine = {*queue_forms(backend.queue), queue.EVERY}
-    return [each for each in heard(session) if mine & set(each.queues)]
+    return [each for each in known if mine & set(each.queues)]
 
 
 def _ability(backend: Backend, language: str, workers: Sequence[Worker]) -> Ability:

@@ -12,7 +12,7 @@ from portal.domain.steps import Leaf, Part
 from portal.domain.verdict import Then
 from portal.models import TaskRevision
 
-MOST_STEPS = 1000
+MOST_STEPS = 500
 LONGEST_NAME = 200
 MOST_LISTED = 12
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from portal import validators
 from portal.database import is_postgresql, transaction
@@ -22,8 +22,8 @@ from portal.domain.plugins import plugins
 from portal.domain.policy import Action
 from portal.domain.steps import Leaf, Part
 from portal.domain.texts import check_text, storable
-from portal.models import Account, Job, JobRevision, Step, Submission, Task, TaskRevision
-from portal.services import access, audit, backends, composing, nesting, sharing, tasks, twins
+from portal.models import Account, Job, JobRevision, Step, Submission, Task, TaskRevision, Worker
+from portal.services import access, audit, backends, catalogue, composing, nesting, sharing, tasks, twins
 from portal.services.composing import MOST_STEPS
 
 LONGEST_KEPT_DAYS = 36_500
@@ -84,7 +84,7 @@ def every(session: Session) -> Sequence[Job]:
 def seen_by(session: Session, account: Account | None, after: str = "", limit: int | None = None) -> Sequence[Job]:
     """The jobs that somebody may see and run, by name: those after this name, so many of them."""
     seen = select(Job).where(Job.name > after, access.where(account, Action.RUN_JOB))
-    return session.scalars(seen.order_by(Job.name).limit(limit)).all()
+    return session.scalars(seen.order_by(Job.name).limit(limit).options(joinedload(Job.owner))).all()
 
 
 def seen(session: Session, name: str, account: Account | None) -> Job:
@@ -112,7 +112,8 @@ def named(session: Session, name: str) -> Job | None:
 
 
 def runnable_by(session: Session, account: Account | None) -> list[Job]:
-    return [job for job in seen_by(session, account) if job.enabled and job.current.steps]
+    enabled = [job for job in seen_by(session, account) if job.enabled]
+    return [job for job in catalogue.jobs_at_hand(session, enabled) if job.current.steps]
 
 
 @dataclass(frozen=True)
@@ -133,16 +134,35 @@ class Choice:
     def jobs(self) -> list[str]:
         """Those that have steps, but for the job itself."""
         kept = {step.subjob.name for step in self._kept if step.subjob}
-        found = [each for each in seen_by(self.session, self.author) if each is not self.job and each.current.steps]
+        seen = catalogue.jobs_at_hand(self.session, seen_by(self.session, self.author))
+        found = [each for each in seen if each is not self.job and each.current.steps]
         return sorted(kept | {each.name for each in found})
 
+    def know(self, drafts: Sequence[StepDraft]) -> None:
+        """Look up all that these steps are at once."""
+        names = {normal_name(name) for each in drafts for name in (each.task, each.job) if name and storable(name)}
+        found_tasks = self.session.scalars(select(Task).where(Task.name.in_(names))).all()
+        found_jobs = self.session.scalars(select(Job).where(Job.name.in_(names))).all()
+        catalogue.tasks_at_hand(self.session, found_tasks)
+        catalogue.jobs_at_hand(self.session, found_jobs)
+        self._known_tasks.update({each.name: each for each in found_tasks})
+        self._known_jobs.update({each.name: each for each in found_jobs})
+
     def task(self, name: str) -> Task | None:
-        found = tasks.named(self.session, name) if name else None
+        found = self._known_tasks.get(name) or tasks.named(self.session, name) if name else None
         return found if found and (self.author is None or found.id in self._usable_tasks) else None
 
     def subjob(self, name: str) -> Job | None:
-        found = named(self.session, name) if name else None
+        found = self._known_jobs.get(name) or named(self.session, name) if name else None
         return found if found and (self.author is None or found.id in self._usable_jobs) else None
+
+    @cached_property
+    def _known_tasks(self) -> dict[str, Task]:
+        return {}
+
+    @cached_property
+    def _known_jobs(self) -> dict[str, Job]:
+        return {}
 
     @cached_property
     def _usable_tasks(self) -> set[int | None]:
@@ -295,9 +315,12 @@ def _fields_of(revision: TaskRevision) -> list[Field]:
     ]
 
 
-def obstacles(session: Session, job: Job) -> list[str]:
-    """Why the job cannot run now: a sentence for each reason, none if it can."""
-    if found := _obstacles_of_steps(session, job):
+def obstacles(session: Session, job: Job, heard: Sequence[Worker] | None = None) -> list[str]:
+    """Why the job cannot run now: a sentence for each reason, none if it can; `heard` are the workers, where known."""
+    if heard is None:
+        catalogue.jobs_at_hand(session, [job])
+        heard = backends.heard(session)
+    if found := _obstacles_of_steps(session, job, heard):
         return found
     return [sentence for _, sentence in composing.of_files(nesting.parts(job), _checked_files(job.current.validators))]
 
@@ -307,14 +330,14 @@ def _checked_files(entries: Sequence[str]) -> list[str]:
     return [validators.entry(each).field for each in entries]
 
 
-def _obstacles_of_steps(session: Session, job: Job) -> list[str]:
+def _obstacles_of_steps(session: Session, job: Job, heard: Sequence[Worker]) -> list[str]:
     if not job.current.steps:
         return [f"The job {job.name} has no steps yet."]
     try:
         parts = nesting.parts(job)
     except Conflict as circle:
         return [str(circle)]
-    found = [sentence for step in job.current.steps for sentence in _obstacles(session, step)]
+    found = [sentence for step in job.current.steps for sentence in _obstacles(session, step, heard)]
     return list(dict.fromkeys(found)) or [sentence for _, sentence in _lasting_faults(parts)]
 
 
@@ -324,14 +347,14 @@ def _lasting_faults(parts: Sequence[Part]) -> Iterator[Fault]:
     yield from wrong or composing.of_conditions(parts)
 
 
-def _obstacles(session: Session, step: Step) -> list[str]:
+def _obstacles(session: Session, step: Step, heard: Sequence[Worker]) -> list[str]:
     if step.subjob:
         off = [] if step.subjob.enabled else [f"The job {step.subjob.name} is switched off."]
-        return [*off, *_obstacles_of_steps(session, step.subjob)]
+        return [*off, *_obstacles_of_steps(session, step.subjob, heard)]
     if step.task is None:
         return ["The task of a step is deleted: take the step out of the job."]
     revision = step.task.current
-    reason = backends.obstacle(session, revision.backend, revision.language)
+    reason = backends.obstacle(session, revision.backend, revision.language, heard)
     return [f"Step {step.task.name}: {reason}"] if reason else []
 
 
@@ -381,6 +404,7 @@ def _node(place: int, leaf: Leaf) -> graph.Node:
 
 def _parts(choice: Choice, drafts: Sequence[StepDraft]) -> list[Part]:
     """The steps for the rules, as far as they can be understood."""
+    choice.know(drafts)
     names = steps.names([(each.name, each.thing) for each in drafts])
     return [_part(choice, each, name) for each, name in zip(drafts, names, strict=True)]
 

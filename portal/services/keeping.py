@@ -22,10 +22,9 @@ from portal.services import audit, progress
 MOST = 500
 OVER = "Input, results and logs were removed, as the time for keeping them is over."
 OVER_BUT_INPUT = "Results and logs were removed, as the time for keeping them is over. Its batch still needs the input."
-DUE = and_(
-    Submission.state.in_(FINAL),
-    or_(Submission.delete_asked, and_(Submission.expires <= now(), Submission.removed.is_(None))),
-)
+ASKED = Submission.delete_asked
+OVER_NOW = and_(Submission.expires <= now(), Submission.removed.is_(None))
+DUE = and_(Submission.state.in_(FINAL), or_(ASKED, OVER_NOW))
 
 
 def delete(session: Session, submission: Submission) -> None:
@@ -38,7 +37,8 @@ def delete(session: Session, submission: Submission) -> None:
 
 def due(session: Session) -> Sequence[int]:
     """The ids of submissions of which something is to be removed now; of very many, some."""
-    return session.scalars(select(Submission.id).where(DUE).order_by(Submission.id).limit(MOST)).all()
+    ways = [select(Submission.id).where(Submission.state.in_(FINAL), way).limit(MOST) for way in (ASKED, OVER_NOW)]
+    return [*dict.fromkeys(found for way in ways for found in session.scalars(way))][:MOST]
 
 
 def remove(submission_id: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Row, and_, func, select
 from sqlalchemy.orm import Session
 
 from portal.database import reading
@@ -17,7 +18,10 @@ from portal.models import LogChunk, Run, Submission
 STREAMS = ("stdout", "stderr")
 LINES = 200
 BYTES = 64_000
+BYTES_OF_ALL = 2_000_000
 LONGEST_LINE = 2_000
+ONE = (LogChunk.run_id, LogChunk.attempt, LogChunk.stream)
+END = LogChunk.start + func.length(LogChunk.data)
 
 
 @dataclass(frozen=True, order=True)
@@ -27,6 +31,17 @@ class Written:
     run_id: int
     attempt: int
     stream: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The last bytes of a log of `size` bytes."""
+
+    data: bytes
+    size: int
+
+    def tail(self, lines: int = LINES) -> Tail:
+        return shown(self.data, self.size, lines)
 
 
 @dataclass(frozen=True)
@@ -41,12 +56,6 @@ def whole(session: Session, run: Run, stream: str, attempt: int | None = None) -
     """All that an attempt of the run (its last, if none is named) wrote to 'stdout' or 'stderr' so far."""
     written = Written(run.id, attempt or run.attempt, stream)
     return b"".join(session.scalars(select(LogChunk.data).where(*_of(written)).order_by(LogChunk.start)))
-
-
-def size_of(session: Session, run: Run, stream: str) -> int:
-    """How many bytes the run's last attempt wrote to 'stdout' or 'stderr' so far."""
-    end = func.max(LogChunk.start + func.length(LogChunk.data))
-    return int(session.scalar(select(end).where(*_of(Written(run.id, run.attempt, stream)))) or 0)
 
 
 class Log(io.RawIOBase):
@@ -93,8 +102,8 @@ class Log(io.RawIOBase):
 
 def last_lines(session: Session, run: Run, stream: str, lines: int) -> str:
     """The end of what the run's last attempt wrote."""
-    written = Written(run.id, run.attempt, stream)
-    return tail(session, written, sizes(session, run.submission).get(written, 0), lines).text
+    ending = endings(session, run.submission).get(Written(run.id, run.attempt, stream))
+    return ending.tail(lines).text if ending else ""
 
 
 def visible(line: str) -> str:
@@ -102,32 +111,34 @@ def visible(line: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
 
 
-def sizes(session: Session, submission: Submission) -> Mapping[Written, int]:
-    """How many bytes are kept of whatever the submission's runs wrote, in one look."""
-    end = func.max(LogChunk.start + func.length(LogChunk.data))
-    one = (LogChunk.run_id, LogChunk.attempt, LogChunk.stream)
-    wanted = select(*one, end).where(LogChunk.run_id.in_([run.id for run in submission.runs])).group_by(*one)
-    return {Written(run_id, attempt, stream): int(size) for run_id, attempt, stream, size in session.execute(wanted)}
+def size(session: Session, written: Written) -> int:
+    """How many bytes are kept of it so far."""
+    return int(session.scalar(select(func.max(END)).where(*_of(written))) or 0)
 
 
-def tail(session: Session, written: Written, size: int, lines: int = LINES) -> Tail:
-    """The last lines of a log that has `size` bytes."""
-    return shown(_last_bytes(session, written, size), size, lines)
+def endings(session: Session, submission: Submission) -> Mapping[Written, Ending]:
+    """The ends of all that the submission's runs wrote, in one look, without reading the rest of it.
+
+    The more runs there are, the less of each, so that the whole is something that a page can show.
+    """
+    share = min(BYTES, BYTES_OF_ALL // max(1, len(submission.runs)))
+    of_submission = Run.submission_id == submission.id
+    sizes = select(*ONE, func.max(END).label("size")).join(Run, LogChunk.run_id == Run.id).where(of_submission)
+    logs = sizes.group_by(*ONE).subquery()
+    last = and_(*(column == logs.c[column.key] for column in ONE), logs.c.size - share < END)
+    chunks = session.execute(select(*ONE, LogChunk.data, logs.c.size).join(logs, last).order_by(*ONE, LogChunk.start))
+    return {
+        Written(*one): _ending(list(found), share)
+        for one, found in groupby(chunks, key=lambda row: (row.run_id, row.attempt, row.stream))
+    }
 
 
-def _last_bytes(session: Session, written: Written, size: int) -> bytes:
-    """The end of a log, without reading the rest of it; with what was written meanwhile."""
-    data = session.scalars(
-        select(LogChunk.data)
-        .where(*_of(written), LogChunk.start + func.length(LogChunk.data) > size - BYTES)
-        .order_by(LogChunk.start)
-    )
-    return b"".join(data)[-BYTES:]
+def _ending(chunks: Sequence[Row[Any]], share: int) -> Ending:
+    return Ending(b"".join(chunk.data for chunk in chunks)[-share:], int(chunks[0].size))
 
 
 def _of(written: Written) -> tuple[ColumnElement[bool], ...]:
-    one = (LogChunk.run_id, LogChunk.attempt, LogChunk.stream)
-    return tuple(column == value for column, value in zip(one, astuple(written), strict=True))
+    return tuple(column == value for column, value in zip(ONE, astuple(written), strict=True))
 
 
 def shown(data: bytes, size: int, lines: int = LINES) -> Tail:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from portal.domain.names import queue_forms
 from portal.domain.states import State
-from portal.domain.work import Work
 from portal.models import Run, Submission, Worker
 from portal.queue import EVERY
-from portal.services import backends
+from portal.services import backends, stories
 from portal.settings import settings
 
 
@@ -54,8 +53,12 @@ def every(session: Session) -> list[Form]:
 def waits(session: Session, submission: Submission) -> dict[str, str]:
     """What to say of those of its runs that no worker can begin now, by their UUIDs."""
     queued = [run for run in submission.runs if run.state is State.QUEUED]
-    heard = backends.heard(session) if queued else []
-    found = {run.uuid: _held_up(run, _workers(run.queue, heard)) for run in queued}
+    if not queued:
+        return {}
+    heard = backends.heard(session)
+    mine = and_(Run.submission_id == submission.id, Run.state == State.QUEUED)
+    frozen = stories.frozen(session, mine, Run.work["placement"]["backend"], Run.work["language"])
+    found = {run.uuid: _held_up(run, frozen[run.id], _workers(run.queue, heard)) for run in queued if run.id in frozen}
     return {uuid: sentence for uuid, sentence in found.items() if sentence}
 
 
@@ -78,12 +81,11 @@ def _hosts(form: str, heard: Sequence[Worker]) -> tuple[Host, ...]:
     )
 
 
-def _held_up(run: Run, workers: Sequence[Worker]) -> str:
-    """What keeps it from being begun, if something does."""
+def _held_up(run: Run, frozen: tuple[str, str], workers: Sequence[Worker]) -> str:
+    """What keeps it, frozen for a backend and a language, from being begun, if something does."""
     if not workers:
         return _without_workers(run.queue)
-    work = Work.from_json(run.work)
-    reason = backends.against(work.placement.backend, work.language, workers)
+    reason = backends.against(*frozen, workers)
     reason = reason or backends.below(max(run.minimum_level, settings().portal_min_level), workers)
     return f"Waits: {reason}" if reason else ""
 

@@ -6,18 +6,19 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from portal import storage
 from portal.domain.errors import NotFound
 from portal.domain.names import file_for
-from portal.models import Result, Submission, Upload
+from portal.models import Result, Run, Submission, Upload
 
 LENGTH_OF_UUID = 36
 PREVIEW_BYTES = 200_000
@@ -76,7 +77,12 @@ def of_submission(submission: Submission) -> list[Result]:
 
 def input_name(submission: Submission) -> str:
     """The public name of a submission's upload: nobody can guess it, whatever the client called the file."""
-    inputs = submission.runs[0].work["inputs"] if submission.runs else []
+    first = select(Run.work["inputs"]).where(Run.submission_id == submission.id).order_by(Run.stage, Run.position)
+    return named_input(submission, cast(Session, object_session(submission)).scalar(first.limit(1)))
+
+
+def named_input(submission: Submission, inputs: Sequence[str] | None) -> str:
+    """The same, where it is known what its first run takes."""
     return f"{submission.uuid}_input{file_for('', inputs[0]) if inputs else ''}"
 
 
@@ -96,7 +102,7 @@ def find(session: Session, name: str) -> Stored:
     """The kept file of this public name, a result or an input. Raises NotFound."""
     result = session.scalar(select(Result).where(Result.name == name))
     if result:
-        return Stored(result.name, result.key, result.size, result.sha256)
+        return stored(result)
     if found := INPUT_NAME.fullmatch(name):
         return _input(session, found[1], name)
     raise NotFound("There is no such file, or not yet.")
@@ -108,6 +114,10 @@ def _input(session: Session, uuid: str, name: str) -> Stored:
     if upload is None:
         raise NotFound("There is no such file, or not yet.")
     return Stored(name, upload.key, upload.size, upload.sha256)
+
+
+def stored(result: Result) -> Stored:
+    return Stored(result.name, result.key, result.size, result.sha256)
 
 
 def open_file(stored: Stored) -> BinaryIO:

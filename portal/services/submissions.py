@@ -6,13 +6,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, union
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session, joinedload
 
 from portal import mail, storage
 from portal.database import away, is_postgresql, transaction
@@ -21,10 +22,10 @@ from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavai
 from portal.domain.names import Priority, last_segment, normal_name, public_name
 from portal.domain.parameters import Argument, Kind, file_part, read
 from portal.domain.policy import Action
-from portal.domain.states import ACTIVE, State
+from portal.domain.states import ACTIVE, FINAL, State
 from portal.domain.texts import storable
-from portal.models import Account, Batch, Job, Parameter, Submission, TaskRevision, Upload
-from portal.services import access, audit, backends, checking, jobs, nesting, progress, quotas
+from portal.models import Account, Batch, Job, Parameter, Run, Submission, TaskRevision, Upload
+from portal.services import access, audit, backends, checking, jobs, looks, nesting, progress, quotas, stories
 from portal.services.freezing import freeze
 from portal.settings import settings
 
@@ -34,6 +35,7 @@ LONGEST_KEY = 200
 MOST_JOBS = 100
 NO_RUN, NO_BATCH = "There is no such run.", "There is no such batch."
 LARGEST_ARGUMENTS = 100_000
+LOOKED_THROUGH = 5_000
 PATIENCE = 5.0
 PAUSE = 0.25
 
@@ -119,8 +121,23 @@ def get(session: Session, uuid: str) -> Submission:
 
 def seen(session: Session, uuid: str, account: Account | None) -> Submission:
     """The submission of this UUID. Raises NotFound, the same for one that somebody may not see."""
-    found = session.scalar(select(Submission).where(Submission.uuid == uuid))
+    known = joinedload(Submission.batch).joinedload(Batch.account), joinedload(Submission.job)
+    found = session.scalar(select(Submission).where(Submission.uuid == uuid).options(*known))
     return access.shown(account, found, NO_RUN)
+
+
+def in_company(session: Session, submission: Submission) -> bool:
+    """Whether its batch has others."""
+    others = select(Submission.id).where(Submission.batch_id == submission.batch_id, Submission.id != submission.id)
+    return session.scalar(others.limit(1)) is not None
+
+
+def run(session: Session, submission: Submission, uuid: str) -> Run:
+    """The run of this UUID, of this very submission. Raises NotFound."""
+    found = session.scalar(select(Run).where(Run.uuid == uuid, Run.submission_id == submission.id))
+    if found is None:
+        raise NotFound("There is no such step.")
+    return found
 
 
 def batch(session: Session, uuid: str) -> Batch:
@@ -130,13 +147,80 @@ def batch(session: Session, uuid: str) -> Batch:
     return found
 
 
-def seen_of(session: Session, uuid: str, asking: Callable[[str], Account | None]) -> tuple[Batch, list[Submission]]:
-    """A batch, and those of its submissions that whoever asks for their job may see. Raises NotFound if it is none."""
-    found = batch(session, uuid)
-    seen = [each for each in found.submissions if access.may(asking(each.job_name), Action.SEE_RUN, each)]
-    if not seen:
-        raise NotFound(NO_BATCH)
-    return found, seen
+@dataclass(frozen=True)
+class Member:
+    """A submission in the list of its batch: how many of its steps are over, and its input where it has one alone."""
+
+    submission: Submission
+    steps: int
+    done: int
+    input: str = ""
+
+    @property
+    def runs_now(self) -> bool:
+        return self.submission.started is not None and not self.submission.state.final
+
+    @property
+    def facts(self) -> tuple[Any, ...]:
+        """What its line is made of, beside what never changes."""
+        return self.submission.uuid, self.submission.state, self.done, self.submission.delete_asked
+
+
+@dataclass(frozen=True)
+class Members:
+    """Those submissions of a batch that whoever asks may see; `asking` says who that is, by the job's name.
+
+    It is the same for all jobs (`alike`), unless a token is for one of them alone.
+    """
+
+    session: Session
+    batch: Batch
+    asking: Callable[[str], Account | None]
+    alike: bool = True
+
+    def facts(self) -> list[tuple[Any, ...]]:
+        """How they stand, in a few columns."""
+        return [fact for which, account in self._by_account() for fact in looks.over_all(self.session, which, account)]
+
+    def seen(self) -> list[Submission]:
+        """Them, with all of their rows at hand."""
+        found = self.session.scalars(select(Submission).where(self.visible).order_by(Submission.position)).all()
+        stories.load(self.session, found)
+        return list(found)
+
+    def counts(self) -> dict[State, int]:
+        """How many there are in each state."""
+        counted = select(Submission.state, func.count()).where(self.visible).group_by(Submission.state)
+        return dict(sorted((state, number) for state, number in self.session.execute(counted)))
+
+    def page(self, after: int, limit: int, state: State | None = None) -> list[Member]:
+        """So many of them that come after this place, with how far they are."""
+        wanted = select(Submission).where(self.visible, Submission.position > after).order_by(Submission.position)
+        wanted = wanted.where(Submission.state == state) if state else wanted
+        found = self.session.scalars(wanted.limit(limit)).all()
+        over = func.sum(case((Run.state.in_(FINAL), 1), else_=0))
+        mine = Run.submission_id.in_([each.id for each in found])
+        steps = select(Run.submission_id, func.count(), over).where(mine).group_by(Run.submission_id)
+        counted = {number: (total, done) for number, total, done in self.session.execute(steps)}
+        return [Member(each, *counted.get(each.id, (0, 0))) for each in found]
+
+    @cached_property
+    def visible(self) -> ColumnElement[bool]:
+        """The condition on submissions."""
+        return or_(
+            false(), *(and_(which, access.where(account, Action.SEE_RUN)) for which, account in self._by_account())
+        )
+
+    def _by_account(self) -> list[tuple[ColumnElement[bool], Account | None]]:
+        mine = Submission.batch_id == self.batch.id
+        if self.alike:
+            return [(mine, self.asking(""))]
+        names = self.session.scalars(select(Submission.job_name).where(mine).distinct()).all()
+        asking = {name: self.asking(name) for name in names}
+        return [
+            (and_(mine, Submission.job_name.in_([name for name in names if asking[name] is account])), account)
+            for account in dict.fromkeys(asking.values())
+        ]
 
 
 @dataclass(frozen=True)
@@ -153,29 +237,49 @@ class Wanted:
 
 def listing(session: Session, account: Account, wanted: Wanted) -> Sequence[Submission]:
     """The wanted submissions that the account may see, newest first."""
-    found = select(Submission).join(Submission.batch).where(*_conditions(account, wanted))
-    loaded = contains_eager(Submission.batch).joinedload(Batch.account)
+    ways = [Submission.account_id == account.id] if wanted.own else access.listed_runs(account)
+    newest = [select(_newest(way, wanted).subquery().c.id) for way in ways]
+    found = select(Submission).where(Submission.id.in_(union(*newest) if len(newest) > 1 else newest[0]))
+    loaded = joinedload(Submission.batch).joinedload(Batch.account)
     return session.scalars(found.options(loaded).order_by(Submission.id.desc()).limit(wanted.limit)).all()
 
 
-def _conditions(account: Account, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
-    yield Batch.account_id == account.id if wanted.own else access.listed_runs(account)
+def oldest_looked_at(session: Session, account: Account, wanted: Wanted) -> int | None:
+    """Where the search for a text has ended, if older submissions were not looked at."""
+    ways = [Submission.account_id == account.id] if wanted.own else access.listed_runs(account)
+    last = [session.scalar(_candidates(way, wanted).offset(LOOKED_THROUGH - 1).limit(1)) for way in ways]
+    return max((each for each in last if each), default=None)
+
+
+def _newest(way: ColumnElement[bool], wanted: Wanted) -> Select[int]:
+    """The ids of the newest that are wanted; those with a text are looked for among the newest of the others only."""
+    if not wanted.text:
+        return _candidates(way, wanted).limit(wanted.limit)
+    looked_at = _candidates(way, wanted).add_columns(Submission.batch_id).limit(LOOKED_THROUGH).subquery()
+    named = select(looked_at.c.id).join(Batch, Batch.id == looked_at.c.batch_id)
+    named = named.where(Batch.name.icontains(wanted.text, autoescape=True))
+    return named.order_by(looked_at.c.id.desc()).limit(wanted.limit)
+
+
+def _candidates(way: ColumnElement[bool], wanted: Wanted) -> Select[int]:
+    return select(Submission.id).where(way, *_conditions(wanted)).order_by(Submission.id.desc())
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     if wanted.job:
         yield Submission.job_name == wanted.job
     if wanted.state:
         yield Submission.state == wanted.state
-    if wanted.text:
-        yield Batch.name.icontains(wanted.text, autoescape=True)
     if wanted.before is not None:
         yield Submission.id < wanted.before
 
 
 def active(session: Session, order: Order) -> int:
     """How many submissions of this account, or of this address, wait or run."""
-    count = select(func.count(Submission.id)).join(Submission.batch).where(Submission.state.in_(ACTIVE))
+    count = select(func.count(Submission.id)).where(Submission.state.in_(ACTIVE))
     if order.account:
-        return session.scalars(count.where(Batch.account_id == order.account.id)).one()
-    return session.scalars(count.where(Batch.address == order.address, Batch.account_id.is_(None))).one()
+        return session.scalars(count.where(Submission.account_id == order.account.id)).one()
+    return session.scalars(count.where(Submission.address == order.address, Submission.account_id.is_(None))).one()
 
 
 def admit(session: Session, order: Order) -> Priority:

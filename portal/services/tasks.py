@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from portal.domain import command, limits
 from portal.domain.drafts import (
@@ -51,7 +51,7 @@ def every(session: Session) -> Sequence[Task]:
 def seen_by(session: Session, account: Account | None, after: str = "", limit: int | None = None) -> Sequence[Task]:
     """The tasks that somebody may see, by name: those after this name, so many of them."""
     seen = select(Task).where(Task.name > after, access.where(account, Action.USE_TASK))
-    return session.scalars(seen.order_by(Task.name).limit(limit)).all()
+    return session.scalars(seen.order_by(Task.name).limit(limit).options(joinedload(Task.owner))).all()
 
 
 def seen(session: Session, name: str, account: Account | None) -> Task:

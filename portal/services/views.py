@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from portal.domain import conditions, durations, graph
 from portal.domain.states import State
 from portal.models import Attempt, Run, Submission
-from portal.services import logs, queues
-from portal.services.logs import STREAMS, Tail, Written
+from portal.services import logs, queues, stories
+from portal.services.logs import STREAMS, Ending, Tail, Written
 
 WORDS = {
     State.WAITING: "Waiting",
@@ -56,18 +55,17 @@ def state_word(state: State) -> str:
 
 def steps(session: Session, submission: Submission, present: datetime) -> list[Step]:
     """The runs with their logs, read in few statements however many there are."""
-    mine = select(Run).where(Run.submission_id == submission.id).order_by(Run.stage, Run.position)
-    runs = session.scalars(mine.options(selectinload(Run.attempts), selectinload(Run.results))).all()
-    sizes = logs.sizes(session, submission)
+    stories.load(session, [submission])
+    endings = logs.endings(session, submission)
     waits = queues.waits(session, submission)
-    return [_step(session, run, sizes, until_next_try(run, present) or waits.get(run.uuid, "")) for run in runs]
+    return [_step(run, endings, until_next_try(run, present) or waits.get(run.uuid, "")) for run in submission.runs]
 
 
-def _step(session: Session, run: Run, sizes: Mapping[Written, int], wait: str) -> Step:
-    tails = _tails(session, run, run.attempt, sizes, logs.LINES)
+def _step(run: Run, endings: Mapping[Written, Ending], wait: str) -> Step:
+    tails = _tails(run, run.attempt, endings, logs.LINES)
     several = run.attempts if len(run.attempts) > 1 else []
     tries = tuple(
-        Try(number, each, _end_of(run, each), _tails(session, run, each.number, sizes, LINES_OF_EARLIER_TRIES))
+        Try(number, each, _end_of(run, each), _tails(run, each.number, endings, LINES_OF_EARLIER_TRIES))
         for number, each in enumerate(several, 1)
     )
     return Step(run, tails, tries, wait)
@@ -83,10 +81,10 @@ def _end_of(run: Run, attempt: Attempt) -> str:
     return f"{sentence}, exit status {attempt.exit_status}"
 
 
-def _tails(session: Session, run: Run, attempt: int, sizes: Mapping[Written, int], lines: int) -> dict[str, Tail]:
+def _tails(run: Run, attempt: int, endings: Mapping[Written, Ending], lines: int) -> dict[str, Tail]:
     """By stream; a stream that nothing was written to is left out."""
-    wanted = [Written(run.id, attempt, stream) for stream in STREAMS]
-    return {each.stream: logs.tail(session, each, sizes[each], lines) for each in wanted if sizes.get(each)}
+    found = {stream: endings.get(Written(run.id, attempt, stream)) for stream in STREAMS}
+    return {stream: ending.tail(lines) for stream, ending in found.items() if ending}
 
 
 def drawing(submission: Submission, present: datetime) -> graph.Drawing:

@@ -328,7 +328,7 @@ def test_a_job_of_a_thousand_steps_is_refused_before_a_row_is_made(session: Sess
     make_task(session, "t", "command", "true")
     steps = tuple(jobs.StepDraft(number, "t") for number in range(1000))
 
-    with pytest.raises(Invalid, match="at most 200 steps"), transaction(session):
+    with pytest.raises(Invalid, match="at most 500 steps"), transaction(session):
         jobs.save(session, jobs.JobDraft("chain", steps=steps), None)
     session.rollback()
 

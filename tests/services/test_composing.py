@@ -167,12 +167,12 @@ def test_it_refuses_a_job_in_itself_over_any_number_of_jobs_and_names_the_way(se
 
 
 def test_it_counts_the_steps_of_jobs_in_it_and_those_around_it(session: Session) -> None:
-    save(session, "ten", *[step("report") for _ in range(10)])
-    save(session, "outer", *[StepDraft(1, job="ten") for _ in range(20)])
+    save(session, "part", *[step("report") for _ in range(25)])
+    save(session, "outer", *[StepDraft(1, job="part") for _ in range(20)])
 
-    assert "this has 210" in refusal(session, *[StepDraft(1, job="ten") for _ in range(21)])["steps"]
-    fields = refusal(session, *[step("report") for _ in range(11)], name="ten")
-    assert fields == {"steps": "The job outer has this one as a step: it would have 220, at most 200."}
+    assert "this has 525" in refusal(session, *[StepDraft(1, job="part") for _ in range(21)])["steps"]
+    fields = refusal(session, *[step("report") for _ in range(26)], name="part")
+    assert fields == {"steps": "The job outer has this one as a step: it would have 520, at most 500."}
     save(session, "none")
     assert "has no steps yet" in refusal(session, StepDraft(1, job="none"))["steps-0-task"]
 

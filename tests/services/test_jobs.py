@@ -83,7 +83,7 @@ def test_it_keeps_the_days_with_the_job_whatever_the_revision(session: Session) 
         (JobDraft("flow", steps=(StepDraft(1, "clean"), StepDraft(1, "nothing"))), "steps-1-task"),
         (JobDraft("flow", steps=(StepDraft(-1, "clean"),)), "steps-0-order"),
         (JobDraft("flow", steps=(StepDraft(1, "cle\0an"),)), "steps-0-task"),
-        (JobDraft("flow", steps=(StepDraft(1, "clean"),) * 201), "steps"),
+        (JobDraft("flow", steps=(StepDraft(1, "clean"),) * 501), "steps"),
         (JobDraft("flow", "x" * 10_001), "description"),
         (JobDraft("flow", "a\0b"), "description"),
         (JobDraft("flow", keep_days=0), "keep_days"),
@@ -99,15 +99,15 @@ def test_it_names_the_field_that_is_wrong(session: Session, three_tasks: None, d
 
 
 def test_it_takes_as_many_steps_as_a_job_may_have(session: Session, three_tasks: None) -> None:
-    assert len(save(session, JobDraft("flow", steps=(StepDraft(1, "clean"),) * 200)).steps) == 200
+    assert len(save(session, JobDraft("flow", steps=(StepDraft(1, "clean"),) * 500)).steps) == 500
 
 
 def test_it_draws_no_more_than_a_job_may_have(session: Session, three_tasks: None) -> None:
     draft = JobDraft("flow", steps=tuple(StepDraft(number, "clean") for number in range(1000)))
 
-    assert len(jobs.picture(session, draft).drawing.boxes) == 200
+    assert len(jobs.picture(session, draft).drawing.boxes) == 500
     assert (
-        jobs.picture(session, draft).warnings == jobs.picture(session, replace(draft, steps=draft.steps[:200])).warnings
+        jobs.picture(session, draft).warnings == jobs.picture(session, replace(draft, steps=draft.steps[:500])).warnings
     )
 
 

@@ -5,7 +5,7 @@ A password or a token sent along says who asks. So does a browser's session, wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -13,7 +13,7 @@ from flask import Response, abort, current_app, g, jsonify, request, url_for
 from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
-from portal import web
+from portal import kept, web
 from portal.api import sender
 from portal.api.v1 import refusals
 from portal.api.v1.refusals import NotSignedIn
@@ -140,11 +140,15 @@ def _prepare() -> None:
         abort(406, f"Only {JSON} is given here: name it in Accept, or leave Accept out.")
 
 
-def conditional(shape: BaseModel, headers: Mapping[str, str] | None = None) -> Response:
+def conditional(shape: BaseModel) -> Response:
     """200 with an ETag made of the content, or 304 to who has it already."""
-    response = _tagged(shape)
-    response.headers.update(headers or {})
-    return response.make_conditional(request)
+    return _tagged(shape).make_conditional(request)
+
+
+def unchanging(facts: object, shape: Callable[[], BaseModel]) -> Response:
+    """The same for what is asked for again and again: these facts tell all that it is made of but its addresses."""
+    tag = kept.tag(request.base_url, facts)
+    return kept.answer(tag, JSON, lambda: jsonify(shape().model_dump(mode="json")).get_data())
 
 
 def changed(shape: JobShape | TaskShape, show: str) -> Response:

@@ -12,7 +12,7 @@ from portal.api.v1.reading import checked
 from portal.api.v1.shapes import JobRow, Jobs, JobShape
 from portal.api.v1.specification import ACCOUNT, ANYBODY, answers
 from portal.domain.policy import Action
-from portal.services import access, jobs
+from portal.services import access, catalogue, jobs
 
 
 @api.get("/jobs", responses=answers(200, Jobs, 422, headers=("Link",)), security=ANYBODY)
@@ -20,7 +20,7 @@ from portal.services import access, jobs
 def list_jobs(query: AfterName) -> Response:
     """The jobs that may be seen, by name."""
     found = jobs.seen_by(web.session(), sender.account(), query.after, query.limit + 1)
-    shown = found[: query.limit]
+    shown = catalogue.jobs_at_hand(web.session(), found[: query.limit])
     return page(Jobs(jobs=[JobRow.of(job) for job in shown]), found, query.limit, shown[-1].name if shown else "")
 
 
@@ -42,6 +42,7 @@ def show_job(path: Named) -> Response:
     job = jobs.named(web.session(), path.name)
     asking = sender.account(job.name if job else None)
     shown = access.shown(asking, job, f"There is no job {path.name}.")
+    catalogue.jobs_at_hand(web.session(), [shown])
     return conditional(JobShape.of(shown, access.may(asking, Action.CHANGE_JOB, shown)))
 
 

@@ -15,8 +15,7 @@ from portal.api.v1.shapes import Results
 from portal.api.v1.specification import ANYBODY, answers
 from portal.api.v1.submissions import Uuid
 from portal.domain.errors import NotFound
-from portal.models import Run, Submission
-from portal.services import logs, results
+from portal.services import logs, results, stories, submissions
 
 ANY_FILE = "*/*"
 
@@ -45,7 +44,9 @@ class Conditional(BaseModel):
 @checked
 def list_results(path: Uuid) -> Response:
     """The files that a submission gave so far."""
-    return conditional(Results.of(sender.seen(path.uuid)))
+    found = sender.seen(path.uuid)
+    stories.load(web.session(), [found])
+    return conditional(Results.of(found))
 
 
 @api.get(
@@ -64,7 +65,8 @@ def download_result(path: ResultPath, header: Conditional) -> Response:
 def download_results(path: Uuid) -> Response:
     """All results in one zip, made while it is sent."""
     found = sender.seen(path.uuid)
-    every = [results.find(web.session(), each.name) for each in results.of_submission(found)]
+    stories.load(web.session(), [found])
+    every = [results.stored(each) for each in results.of_submission(found)]
     return downloads.archive(f"{found.uuid}.zip", every, sender.signed_in())
 
 
@@ -76,8 +78,9 @@ def download_results(path: Uuid) -> Response:
 @checked
 def show_log(path: LogPath, header: Conditional) -> Response:
     """What a step's last attempt wrote so far, or a range of it."""
-    run = _run(sender.seen(path.uuid), path.run)
-    log = logs.Log(logs.Written(run.id, run.attempt, path.stream), logs.size_of(web.session(), run, path.stream))
+    run = submissions.run(web.session(), sender.seen(path.uuid), path.run)
+    written = logs.Written(run.id, run.attempt, path.stream)
+    log = logs.Log(written, logs.size(web.session(), written))
     return downloads.log(f"{run.task_name}.{path.stream}.txt", log, f"{run.uuid}.{run.attempt}.{log.size}")
 
 
@@ -86,10 +89,3 @@ def _stored(uuid: str, name: str) -> results.Stored:
     if not name.startswith(sender.seen(uuid).uuid):
         raise NotFound("There is no such file, or not yet.")
     return results.find(web.session(), name)
-
-
-def _run(submission: Submission, uuid: str) -> Run:
-    for run in submission.runs:
-        if run.uuid == uuid:
-            return run
-    raise NotFound("There is no such step.")

@@ -14,7 +14,7 @@ from portal.api.v1.drafts import JobBody, TaskBody
 from portal.domain.parameters import Rule
 from portal.domain.states import State
 from portal.models import Job, Result, Run, Submission, Task, Token
-from portal.services import jobs, queues, results, sharing, tasks
+from portal.services import jobs, queues, results, sharing, stories, tasks
 
 
 class ResultShape(BaseModel):
@@ -102,6 +102,7 @@ class SubmissionShape(SubmissionRow):
 
     @classmethod
     def of(cls, submission: Submission, **more: Any) -> Any:
+        stories.load(web.session(), [submission])
         waits = queues.waits(web.session(), submission)
         steps = [StepShape.of(run, waits.get(run.uuid, "")) for run in submission.runs]
         return super().of(submission, steps=steps, results=Results.of(submission).results)

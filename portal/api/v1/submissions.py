@@ -18,18 +18,18 @@ from portal.api.v1.edge import (
     account,
     api,
     check_may_run,
-    conditional,
     page,
+    unchanging,
 )
 from portal.api.v1.reading import checked
 from portal.api.v1.shapes import Deleting, SubmissionRow, Submissions, SubmissionShape
 from portal.api.v1.specification import ACCOUNT, ANYBODY, answers
 from portal.database import transaction
-from portal.domain.errors import Invalid, NotAllowed
+from portal.domain.errors import Invalid, NotAllowed, NotFound
 from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.models import Submission
-from portal.services import access, keeping, progress, rerunning, resuming, submissions, waiting
+from portal.services import access, keeping, looks, progress, rerunning, resuming, submissions, waiting
 
 PLACED = ("Location", "Retry-After")
 NOTHING = (b"", b"{}")
@@ -91,10 +91,16 @@ def list_submissions(query: Wanted) -> Response:
 @checked
 def show(path: Uuid, query: Patience) -> Response:
     """A submission, at once, or with `wait` when it has ended or the time is over."""
-    sender.seen(path.uuid)
-    waiting.for_end(web.session(), path.uuid, query.wait)
-    found = sender.seen(path.uuid)
-    return conditional(SubmissionShape.of(found), {} if found.state.final else SOON)
+    asking = sender.account_for(path.uuid)
+    look = looks.at(web.session(), path.uuid, asking)
+    if look and not look.state.final and query.wait:
+        waiting.for_end(web.session(), path.uuid, query.wait)
+        look = looks.at(web.session(), path.uuid, asking)
+    if look is None:
+        raise NotFound(submissions.NO_RUN)
+    response = unchanging((look.facts, look.expires), lambda: SubmissionShape.of(sender.seen(path.uuid)))
+    response.headers.update({} if look.state.final else SOON)
+    return response
 
 
 @api.delete("/submissions/<uuid>", responses=answers(202, Deleting, 404), security=ACCOUNT)

@@ -26,7 +26,7 @@ from portal.api.v1.specification import ACCOUNT, answers
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
 from portal.domain.policy import Action
-from portal.services import access, tasks
+from portal.services import access, catalogue, tasks
 
 
 @api.get("/tasks", responses=answers(200, Tasks, 422, headers=("Link",)), security=ACCOUNT)
@@ -35,6 +35,7 @@ def list_tasks(query: AfterName) -> Response:
     """The tasks that may be seen, by name."""
     found = tasks.seen_by(web.session(), may_edit(reader()), query.after, query.limit + 1)
     shown = found[: query.limit]
+    catalogue.tasks_at_hand(web.session(), shown)
     return page(Tasks(tasks=[TaskRow.of(task) for task in shown]), found, query.limit, shown[-1].name if shown else "")
 
 
