@@ -28,13 +28,11 @@ def tag(*facts: object) -> str:
 
 
 def answer(tag: str, mimetype: str, make: Callable[[], bytes], may_keep: Callable[[], bool] = lambda: True) -> Response:
-    """304 to who has it; else what is kept under the tag, or is made now."""
-    if request.if_none_match.contains_weak(tag):
-        response = Response(status=304)
-    else:
-        response = Response(body(tag, make, may_keep), mimetype=mimetype)
+    """304 to who has it; else what is kept under the tag, or is made now. 412 to who asks for another state of it."""
+    has_it = request.if_none_match.contains_weak(tag)
+    response = Response(status=304) if has_it else Response(body(tag, make, may_keep), mimetype=mimetype)
     response.set_etag(tag)
-    return response
+    return response if has_it else response.make_conditional(request)
 
 
 def body(tag: str, make: Callable[[], bytes], may_keep: Callable[[], bool] = lambda: True) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import TypeVar
 
 from portal.domain.states import FINAL, State
@@ -51,12 +53,9 @@ def before(places: Iterable[Place]) -> dict[int, frozenset[int]]:
 def stages(needs: Mapping[Key, Collection[Key]]) -> dict[Key, int]:
     """One more than the longest way to each from a start. Raises ValueError when some wait for each other."""
     found: dict[Key, int] = {}
-    while len(found) < len(needs):
-        ready = [key for key in needs if key not in found and all(each in found for each in needs[key])]
-        if not ready:
-            raise ValueError("Some of these wait for each other.")
-        found.update({key: 1 + max((found[each] for each in needs[key]), default=0) for key in ready})
-    return found
+    for key in TopologicalSorter(needs).static_order():
+        found[key] = 1 + max((found[each] for each in needs[key]), default=0)
+    return {key: found[key] for key in sorted(needs, key=found.__getitem__)}
 
 
 def nearest(needs: Mapping[Key, Collection[Key]]) -> dict[Key, frozenset[Key]]:
@@ -78,9 +77,17 @@ def nearest(needs: Mapping[Key, Collection[Key]]) -> dict[Key, frozenset[Key]]:
 def circle(needs: Mapping[Key, Collection[Key]]) -> list[Key]:
     """Some that wait for each other, each for the next and the last for the first; none if all can begin some day."""
     left = dict(needs)
-    while free := [key for key in left if not any(each in left for each in left[key])]:
-        for key in free:
-            del left[key]
+    after: dict[Key, list[Key]] = {key: [] for key in needs}
+    for key, others in needs.items():
+        for each in set(others) & needs.keys():
+            after[each].append(key)
+    counts = Counter(key for those in after.values() for key in those)
+    free = [key for key in needs if not counts[key]]
+    while free:
+        key = free.pop()
+        del left[key]
+        counts.subtract(after[key])
+        free += [each for each in after[key] if not counts[each]]
     return _round(left)
 
 

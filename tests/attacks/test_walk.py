@@ -235,7 +235,7 @@ def refused(answer: Any) -> bool:
 FOR_EVERYBODY = frozenset(
     (
         "accounts.sign_in", "accounts.sign_out", "passwords.forgotten", "passwords.reset", "health.show",
-        "home.index", "static", "jobs.run", "batches.show",
+        "home.index", "static", "jobs.run", "batches.show", "batches.progress",
         "submissions.show", "submissions.progress", "submissions.log", "submissions.download", "submissions.preview",
         "contract.submit", "contract.batch", "contract.single", "contract.endpoints", "contract.job",
         "contract.job_list", "contract.job_times", "files.file",
