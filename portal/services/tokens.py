@@ -75,12 +75,14 @@ def find(session: Session, secret: str) -> Token | None:
 
 
 def note_use(session: Session, token: Token) -> None:
-    """Remember that it was used, to the minute; a database too busy for that refuses nobody."""
+    """Remember that it was used, to the minute, with a line in the audit trail; a database too busy for that refuses
+    nobody."""
     stale = or_(Token.last_used.is_(None), Token.last_used < now(-USE_SECONDS))
     if session.scalar(select(Token.id).where(Token.id == token.id, stale)) is None:
         return
     with suppress(DBAPIError), transaction(session):
         session.execute(update(Token).where(Token.id == token.id).values(last_used=now()))
+        audit.record(session, "used", "token", token.name, by=token.account)
 
 
 def of_account(session: Session, account: Account) -> Sequence[Token]:

@@ -11,8 +11,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from portal.database import transaction
 from portal.models import Account
-from portal.services import audit
+from portal.services import audit, tokens
 from portal.services.audit import Wanted
 from tests.making import make_job, make_task, submitted
 from tests.servers import migrate, new_database
@@ -51,11 +52,15 @@ def test_no_deed_is_without_its_line(signed_in: FlaskClient, session: Session, a
     signed_in.post(f"/runs/{ended.uuid}/delete")
     signed_in.post("/jobs/counting/delete")
     signed_in.post("/tasks/count/delete")
+    with transaction(session):
+        secret = tokens.create(session, admin, tokens.TokenDraft("a program", ("read",))).secret
+    for _ in range(3):
+        signed_in.get("/api/v1/me", headers={"Authorization": f"Bearer {secret}"})
 
     session.rollback()
     told = {(line.action, line.kind) for line in audit.lines(session, Wanted(), 100)}
 
     assert {
         ("saved", "task"), ("saved", "job"), ("submitted", "batch"), ("stopped", "run"), ("deleted", "run"),
-        ("deleted", "job"), ("deleted", "task"),
+        ("deleted", "job"), ("deleted", "task"), ("made", "token"), ("used", "token"),
     } <= told  # fmt: skip
