@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from portal.services import results
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
 from tests.servers import eventually
+from tests.workers.alike import Told, Twice, left
 from workers.languages import usual
 from workers.warm import lines
 
@@ -64,3 +66,18 @@ def content(session: Session) -> Callable[[Submission, str], bytes]:
             return stream.read()
 
     return read
+
+
+@pytest.fixture
+def twice(session: Session, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Twice:
+    """What a program of a language leaves as a fork of a warm interpreter, and what it does as a fresh start."""
+
+    def run(language: str, code: str, **more: Any) -> tuple[Told, Told]:
+        make_task(session, "t", language, dedent(code), **more)
+        make_job(session, "job", [(1, "t")])
+        warm = left(session, work)
+        monkeypatch.setenv("PORTAL_WARM", "false")
+        settings.cache_clear()
+        return warm, left(session, work)
+
+    return run

@@ -6,26 +6,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.services import logs, results
-from portal.settings import settings
 from tests.levels import offered
-from tests.making import make_job, make_task, submitted
+from tests.making import make_job, make_task
 from tests.servers import eventually
+from tests.workers.alike import Twice, left
 from workers.warm import lines
-
-
-@dataclass(frozen=True)
-class Told:
-    exit_status: int | None
-    words: tuple[str, ...]
-
 
 WARM = pytest.mark.parametrize("level", [f"{offered()[0]} warm", f"{offered()[-1]} warm"], indirect=True)
 ALIKE = {
@@ -109,47 +99,19 @@ ALIKE = {
 }
 
 
-@pytest.fixture
-def twice(
-    session: Session, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[Told, Told]]:
-    """What a program leaves as a fork of a warm interpreter, and what it does as a fresh start."""
-
-    def run(code: str, **more: object) -> tuple[Told, Told]:
-        make_task(session, "t", "python", dedent(code), **more)
-        make_job(session, "job", [(1, "t")])
-        warm = left(session, work)
-        monkeypatch.setenv("PORTAL_WARM", "false")
-        settings.cache_clear()
-        return warm, left(session, work)
-
-    return run
-
-
-def left(session: Session, work: Callable[[], None]) -> Told:
-    submission = submitted(session, "job")
-    work()
-    session.expire_all()
-    [run] = submission.runs
-    files = {each.name: results.open_file(each) for each in submission.results}
-    streams = [logs.last_lines(session, run, stream, 500) for stream in ("stdout", "stderr")]
-    words = [run.reason, *streams, *(f"{name}: {file.read().decode()}" for name, file in files.items())]
-    return Told(run.exit_status, tuple(each.replace(submission.uuid, "<uuid>") for each in words))
-
-
 @WARM
 @pytest.mark.parametrize("what", ALIKE)
-def test_it_finds_the_same_as_a_fresh_start(level: int, twice: Callable[..., tuple[Told, Told]], what: str) -> None:
-    warm, fresh = twice(ALIKE[what], outputs=(".out",))
+def test_it_finds_the_same_as_a_fresh_start(level: int, twice: Twice, what: str) -> None:
+    warm, fresh = twice("python", ALIKE[what], outputs=(".out",))
 
     assert warm == fresh
 
 
 @WARM
-def test_it_has_loaded_what_the_code_imports(level: int, twice: Callable[..., tuple[Told, Told]]) -> None:
-    warm, fresh = twice("import sys\nprint('scipy.stats' in sys.modules)\nimport scipy.stats")
+def test_it_has_loaded_what_the_code_imports(level: int, twice: Twice) -> None:
+    warm, fresh = twice("python", "import sys\nprint('scipy.stats' in sys.modules)\nimport scipy.stats")
 
-    assert [each.words[1] for each in (warm, fresh)] == ["True", "False"]
+    assert [each.words[1] for each in (warm, fresh)] == ["True\n", "False\n"]
 
 
 @WARM
@@ -161,10 +123,8 @@ def test_it_has_loaded_what_the_code_imports(level: int, twice: Callable[..., tu
     ],
     ids=["imports none of it", "has a variable that is read at the start"],
 )
-def test_it_is_as_lean_as_can_be(
-    level: int, twice: Callable[..., tuple[Told, Told]], code: str, variables: dict[str, str]
-) -> None:
-    assert twice(code, variables=tuple(variables.items()))[0].words[1] == "False"
+def test_it_is_as_lean_as_can_be(level: int, twice: Twice, code: str, variables: dict[str, str]) -> None:
+    assert twice("python", code, variables=tuple(variables.items()))[0].words[1] == "False\n"
 
 
 @WARM
@@ -197,7 +157,7 @@ def test_a_run_goes_on_without_its_parent(level: int, session: Session, work: Ca
     killing = threading.Timer(0.15, lambda: [os.kill(pid, signal.SIGKILL) for pid in before])
     killing.start()
 
-    assert [left(session, work).words[1] for _ in range(2)] == ["done"] * 2
+    assert [left(session, work).words[1] for _ in range(2)] == ["done\n"] * 2
     killing.join()
     eventually(lambda: lines.is_open(lines.BARE) and children_of(nursery) - before)
 
@@ -210,7 +170,7 @@ def test_a_nursery_that_died_is_made_anew(level: int, session: Session, work: Ca
 
     os.kill(before, signal.SIGKILL)
 
-    assert left(session, work).words[1] == "done"
+    assert left(session, work).words[1] == "done\n"
     eventually(lambda: lines.is_open(lines.BARE))
     assert nursery_of_this_process() != before
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from textwrap import dedent
 
 import pytest
 from sqlalchemy.orm import Session
 
-from portal.services import logs, results
+from portal.services import results
 from portal.settings import settings
 from tests.levels import ways
 from tests.making import make_backend, make_job, make_task, submitted
 from tests.servers import eventually
+from tests.workers.alike import Twice, left
 from workers.languages import r
 from workers.warm import lines
 
@@ -107,60 +106,17 @@ ALIKE = {
 }
 
 
-@dataclass(frozen=True)
-class Told:
-    exit_status: int | None
-    words: tuple[str, ...]
-
-
-@pytest.fixture
-def twice(
-    session: Session, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[Told, Told]]:
-    """What a program leaves as a fork of a warm R, and what it does as a fresh start."""
-
-    def run(code: str, **more: object) -> tuple[Told, Told]:
-        make_task(session, "t", "r", dedent(code), **more)
-        make_job(session, "job", [(1, "t")])
-        warm = left(session, work)
-        monkeypatch.setenv("PORTAL_WARM", "false")
-        settings.cache_clear()
-        return warm, left(session, work)
-
-    return run
-
-
-def left(session: Session, work: Callable[[], None]) -> Told:
-    submission = submitted(session, "job")
-    work()
-    session.expire_all()
-    [run] = submission.runs
-    files = {each.name: results.open_file(each) for each in submission.results}
-    streams = [logs.whole(session, run, stream).decode(errors="replace") for stream in ("stdout", "stderr")]
-    words = [run.reason, *streams, *(f"{name}: {file.read().decode()}" for name, file in files.items())]
-    return Told(run.exit_status, tuple(of_any_run(each, submission.uuid, run.uuid) for each in words))
-
-
-def of_any_run(text: str, *identities: str) -> str:
-    """Without what is never the same."""
-    for each in identities:
-        text = text.replace(each, "<uuid>")
-    for what in (r"Rtmp\w{6}", r"usage +\d+", r"0x[0-9a-f]+", r"pipe:\[\d+\]"):
-        text = re.sub(what, "<own>", text)
-    return text
-
-
 @WARM
 @pytest.mark.parametrize("what", ALIKE)
-def test_it_finds_the_same_as_a_fresh_start(level: int, twice: Callable[..., tuple[Told, Told]], what: str) -> None:
-    warm, fresh = twice(ALIKE[what], outputs=(".out",))
+def test_it_finds_the_same_as_a_fresh_start(level: int, twice: Twice, what: str) -> None:
+    warm, fresh = twice("r", ALIKE[what], outputs=(".out",))
 
     assert warm == fresh
 
 
 @WARM
-def test_it_is_a_fork_of_a_warm_one(level: int, twice: Callable[..., tuple[Told, Told]]) -> None:
-    warm, fresh = twice(WHAT_IT_IS)
+def test_it_is_a_fork_of_a_warm_one(level: int, twice: Twice) -> None:
+    warm, fresh = twice("r", WHAT_IT_IS)
 
     assert warm.words[1].startswith("python")
     assert fresh.words[1] == "R"
@@ -168,14 +124,14 @@ def test_it_is_a_fork_of_a_warm_one(level: int, twice: Callable[..., tuple[Told,
 
 @WARM
 def test_it_has_loaded_the_packages_that_it_shall_have_and_can_do_without(
-    level: int, twice: Callable[..., tuple[Told, Told]], monkeypatch: pytest.MonkeyPatch
+    level: int, twice: Twice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PORTAL_WARM_PACKAGES", "nothing.of.the.kind splines")
     settings.cache_clear()
     [wanted] = r.usual()
     eventually(lambda: lines.is_open(wanted))
 
-    warm, fresh = twice("cat('splines' %in% loadedNamespaces(), 'package:splines' %in% search(), ls(all.names = TRUE))")
+    warm, fresh = twice("r", "cat('splines' %in% loadedNamespaces(), 'package:splines' %in% search(), ls(all = TRUE))")
 
     assert warm.words[1] == "TRUE FALSE inputs outputs params"
     assert fresh.words[1] == "FALSE FALSE inputs outputs params"
@@ -183,21 +139,17 @@ def test_it_has_loaded_the_packages_that_it_shall_have_and_can_do_without(
 
 @WARM
 @pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "R_LIBS", "TZ"])
-def test_it_starts_fresh_with_a_variable_that_is_read_at_the_start(
-    level: int, twice: Callable[..., tuple[Told, Told]], variable: str
-) -> None:
-    warm, fresh = twice(WHAT_IT_IS, variables=((variable, "1"),))
+def test_it_starts_fresh_with_a_variable_that_is_read_at_the_start(level: int, twice: Twice, variable: str) -> None:
+    warm, fresh = twice("r", WHAT_IT_IS, variables=((variable, "1"),))
 
     assert warm == fresh
 
 
 @WARM
-def test_it_starts_fresh_where_a_backend_names_its_own(
-    level: int, session: Session, twice: Callable[..., tuple[Told, Told]]
-) -> None:
+def test_it_starts_fresh_where_a_backend_names_its_own(level: int, session: Session, twice: Twice) -> None:
     make_backend(session, options={"rscript": "Rscript"})
 
-    warm, fresh = twice(WHAT_IT_IS)
+    warm, fresh = twice("r", WHAT_IT_IS)
 
     assert warm == fresh
 
