@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from portal.domain.states import FINAL, State
@@ -53,8 +53,11 @@ def before(places: Iterable[Place]) -> dict[int, frozenset[int]]:
 def stages(needs: Mapping[Key, Collection[Key]]) -> dict[Key, int]:
     """One more than the longest way to each from a start. Raises ValueError when some wait for each other."""
     found: dict[Key, int] = {}
-    for key in TopologicalSorter(needs).static_order():
-        found[key] = 1 + max((found[each] for each in needs[key]), default=0)
+    try:
+        for key in TopologicalSorter(needs).static_order():
+            found[key] = 1 + max((found[each] for each in needs[key]), default=0)
+    except CycleError:
+        raise ValueError("Some of these wait for each other.") from None
     return {key: found[key] for key in sorted(needs, key=found.__getitem__)}
 
 
