@@ -22,7 +22,7 @@ check: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not real and not attack"
 
 real: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -m "real and not attack"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "real and not attack"
 
 attack: $(VENV)/ready-dev packages
 	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile -m attack tests/attacks

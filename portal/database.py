@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select as calls
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -111,9 +112,13 @@ def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
 
 @event.listens_for(Pool, "checkout")
 def _look_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
-    """A connection that lay idle may be dead; one that has just answered is not asked again."""
+    """A connection that lay idle may be dead; one that has just answered is not asked, but for what it says unasked."""
     used = record.info.get("used")
-    if used is None or time.monotonic() - used < FRESH_SECONDS or type(connection).__module__.startswith("sqlite3"):
+    if used is None or type(connection).__module__.startswith("sqlite3"):
+        return
+    if _says_something(connection):
+        raise exc.InvalidatePoolError
+    if time.monotonic() - used < FRESH_SECONDS:
         return
     try:
         with connection.cursor() as cursor:
@@ -121,6 +126,13 @@ def _look_whether_it_lives(connection: Any, record: ConnectionPoolEntry, _: obje
         connection.rollback()
     except connection.Error as failure:
         raise exc.InvalidatePoolError from failure
+
+
+def _says_something(connection: Any) -> bool:
+    """A server that nobody has asked anything says only that it ends the connection."""
+    poll = calls.poll()
+    poll.register(connection.fileno(), calls.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _bound_locks(connection: Any) -> None:

@@ -18,5 +18,6 @@ def offered() -> list[int]:
 
 
 def ways() -> list[str]:
-    """Fresh and warm at each level: "1", "1 warm", "2" ..."""
-    return [f"{level}{how}" for level in offered() for how in ("", " warm")]
+    """Fresh at each level, and warm at the first and the last: "1", "1 warm", "2" ..."""
+    levels = offered()
+    return [*map(str, levels), *(f"{level} warm" for level in dict.fromkeys((levels[0], levels[-1])))]
