@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.levels import offered
+from workers import launcher as launching
 from workers.installed import homes
 
 LAUNCHER = Path(__file__).parents[2] / "workers" / "launcher.py"
@@ -660,6 +661,13 @@ def test_it_counts_memory_that_processes_share_only_once(launch: Launch) -> None
     outcome = launch.python(SHARE, limits={"memory_bytes": 200_000_000})
     assert outcome["reason"] == "exited"
     assert 60_000_000 < outcome["usage"]["max_memory_bytes"] < 150_000_000
+
+
+def test_what_has_just_died_holds_no_memory() -> None:
+    with subprocess.Popen(["true"]) as died:
+        died.wait()
+
+    assert launching.share_of_memory(str(died.pid), resident=10**9) == 0
 
 
 def test_it_finds_too_much_memory_even_when_the_process_was_quick(launch: Launch) -> None:
