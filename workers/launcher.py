@@ -581,7 +581,7 @@ def memory_of(living: dict[str, list[str]], known: int) -> int:
 
 
 def share_of_memory(pid: str, resident: int) -> int:
-    """What is its own, and its part of what it shares; all that is resident where nobody may ask. The dead have none."""
+    """Its own, and its part of what it shares; all that is resident where nobody may ask. The dead have none."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
             return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith(b"Pss:"))
