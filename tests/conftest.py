@@ -20,8 +20,9 @@ from portal import database, queue
 from portal.database import transaction
 from portal.domain.policy import Role
 from portal.models import Account
-from portal.services import accounts, configuration, progress
+from portal.services import accounts, configuration
 from portal.settings import settings
+from tests.making import work_through
 from tests.postbox import box, postbox  # noqa: F401 - fixtures
 from tests.servers import UNCONFINED, migrate
 
@@ -149,16 +150,10 @@ def signed_in(client: FlaskClient, admin: Account) -> FlaskClient:
 
 @pytest.fixture
 def work(session: Session) -> Callable[[], None]:
-    """Does what is due, as a worker would, in this process: the launchers and the analysts' programs are real."""
-    from workers.execution import perform
+    """Does what is due, and lets the test's own session see it."""
 
     def until_nothing_is_due() -> None:
         session.rollback()
-        while True:
-            with transaction() as claiming:
-                claim = progress.claim(claiming, [queue.EVERY], "test", "here")
-            if claim is None:
-                return
-            perform(claim)
+        work_through()
 
     return until_nothing_is_due

@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from portal import queue, storage
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
+from portal.domain.names import public_file
+from portal.domain.verdict import Outcome
 from portal.models import Account, Backend, Submission, TaskRevision
-from portal.services import backends, jobs, submissions, tasks
+from portal.services import backends, jobs, progress, submissions, tasks
 
 LANGUAGES = ("command", "python", "r")
 
@@ -58,3 +61,28 @@ def submitted(
     session: Session, job: str, content: bytes = b"x\n", values: Mapping[str, str] | None = None, **more: Any
 ) -> Submission:
     return submissions.submit(session, order(job, content=content, values=values, **more)).submissions[0]
+
+
+def finish_step(session: Session, content: bytes = b"1\n", exit_status: int = 0, *, of: str) -> None:
+    """End the next run that is due of a queue, with one file of its stdout ending."""
+    with transaction(session):
+        claim = progress.claim(session, [of, f"low_{of}", f"high_{of}"], "test", "here")
+    assert claim is not None
+    with transaction(session):
+        progress.started(session, claim, {"host": "here"})
+    name = public_file(claim.work.identity, claim.work.file(claim.work.stdout))
+    kept = progress.Kept(name, storage.put(f"results/{claim.uuid}/{claim.attempt}", io.BytesIO(content)))
+    with transaction(session):
+        progress.finish(session, claim, Outcome("exited", exit_status), progress.Found([kept]))
+
+
+def work_through() -> None:
+    """Do all that is due, as a worker does, in this process: the launchers and the analysts' programs are real."""
+    from workers.execution import perform  # it loads all that a worker has, which most tests do not need
+
+    while True:
+        with transaction() as session:
+            claim = progress.claim(session, [queue.EVERY], "test", "here")
+        if claim is None:
+            return
+        perform(claim)

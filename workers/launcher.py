@@ -28,7 +28,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from workers.confinement import landlock, seccomp
 from workers.confinement.cages import LEVELS, Cage
-from workers.confinement.kernel import PR_SET_CHILD_SUBREAPER, last_capability, prctl
+from workers.confinement.kernel import PR_SET_CHILD_SUBREAPER, close_all_but, last_capability, prctl
 from workers.confinement.program import Program, encoded
 
 TYPE_CHECKING = False
@@ -720,12 +720,12 @@ def publish(outcome: dict[str, object]) -> None:
     os.rename("outcome.new", "outcome.json")
 
 
-def settle(directory: str, last: int = 2) -> None:
-    """Be at home in the run's directory, deaf until there is something to mind, with nothing open beyond this one."""
+def settle(directory: str, *kept: int) -> None:
+    """Be at home in the run's directory, deaf until there is something to mind, with nothing else open than these."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     os.chdir(directory)
     os.umask(0o077)
-    os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
+    close_all_but(*kept)
     log = os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)

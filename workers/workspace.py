@@ -36,7 +36,7 @@ from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
 from workers.confinement import probes
 from workers.languages import Language, address_space, language, readable, warm
-from workers.warm import proofs
+from workers.warm import environ, proofs
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
@@ -250,12 +250,8 @@ class Workspace:
 
     def _environment(self) -> dict[str, str]:
         """A clean environment: nothing of the portal's own, then the task's variables."""
-        return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(self.directory),
-            "TMPDIR": str(self.temporary),
-            "LANG": "C.UTF-8",
-        } | dict(self.work.variables)
+        own = {"HOME": str(self.directory), "TMPDIR": str(self.temporary)}
+        return environ.USUAL | own | dict(self.work.variables)
 
     def _write(self, name: str, content: object) -> None:
         """Whole, or not at all."""

@@ -24,16 +24,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
 from app import create_app
-from portal import database, queue
+from portal import database
 from portal.database import Base, transaction
 from portal.domain.drafts import TaskDraft
 from portal.domain.policy import Role
 from portal.models import Account
-from portal.services import accounts, backends, jobs, progress, submissions, tasks
+from portal.services import accounts, backends, jobs, submissions, tasks
 from tests import servers
 from tests.conftest import PASSWORD, forget_settings
 from tests.making import order
-from workers.execution import perform
 
 A = "/analytics_automated"
 V1 = "/api/v1"
@@ -177,15 +176,6 @@ class Site:
         self.task(name, code, language, **{"stdout": ".out", **more})
         self.job(name, name)
         return name
-
-    def work(self) -> None:
-        """Do all that is due, as a worker does, with real launchers and programs."""
-        while True:
-            with transaction() as session:
-                claim = progress.claim(session, [queue.EVERY], "test", "here")
-            if claim is None:
-                return
-            perform(claim)
 
 
 def form(job: str, values: Mapping[str, Any] | None = None, content: bytes = b"x\n", **more: Any) -> dict[str, Any]:

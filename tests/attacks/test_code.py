@@ -14,6 +14,7 @@ from portal.domain.limits import Limits
 from portal.models import Job, Submission, Task
 from portal.services import jobs, tasks
 from tests.attacks.hostile import MARKUP, A, Site, active, form, site
+from tests.making import work_through
 
 __all__ = ["site"]
 
@@ -147,7 +148,7 @@ def ended(site: Site, code: str, language: str = "python", **more: Any) -> Submi
     job = site.service(code, language, **usual)
     answer = site.ask("POST", f"{A}/submission.json", site.nobody, data=form(job))
     assert answer.status_code == 201
-    site.work()
+    work_through()
     with site.session() as session:
         found = session.scalars(select(Submission).where(Submission.batch.has(uuid=answer.json["UUID"]))).one()
         page = site.nobody.get(f"/runs/{found.uuid}")
@@ -259,7 +260,7 @@ def test_what_waits_runs_as_it_was_submitted(site: Site) -> None:
         task = tasks.get(session, job)
         tasks.save(session, tasks.TaskDraft(job, "python", "here", f"open({str(site.canary)!r}, 'w')"), None, task)
 
-    site.work()
+    work_through()
 
     with site.session() as session:
         found = session.scalars(select(Submission).where(Submission.batch.has(uuid=answer.json["UUID"]))).one()

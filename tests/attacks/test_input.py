@@ -19,6 +19,7 @@ from portal.services import tokens
 from tests import servers
 from tests.attacks.hostile import MARKUP, V1, A, Site, cluster, form, portal_on, site, upload
 from tests.conftest import PASSWORD
+from tests.making import work_through
 
 __all__ = ["site"]
 
@@ -537,7 +538,7 @@ def test_the_portal_needs_no_right_to_change_tables(
         assert browser.post("/sign-in", data={"name": "admin", "password": PASSWORD}).status_code in (302, 303)
         assert browser.post(f"{V1}/tasks", json={**TASK, "name": "by plain"}).status_code == 201
         assert browser.post(f"{A}/submission.json", data=form(job)).status_code == 201
-        owner.work()
+        work_through()
         for statement in (
             "CREATE TABLE mine (a int)",
             "DROP TABLE task",

@@ -15,6 +15,7 @@ from app import create_app
 from portal.models import Submission
 from tests.attacks.hostile import A, Site, form, site, upload
 from tests.conftest import forget_settings
+from tests.making import work_through
 
 __all__ = ["site"]
 
@@ -93,7 +94,7 @@ def test_all_that_is_said_stays_one_line_of_json_each(
         site.ask("POST", f"{A}/submission.json", data=form(job, submission_name=evil))
         site.ask("POST", f"{A}/submission.json", data=form(evil))
         site.ask("POST", "/sign-in", site.app.test_client(), data={"name": evil, "password": evil})
-        site.work()
+        work_through()
         logging.getLogger("portal.attack").error("said %s", evil)
 
     lines = capsys.readouterr().err.split("\n")[:-1]
@@ -107,7 +108,7 @@ def test_a_run_leaves_no_image_of_its_memory(site: Site) -> None:
     job = site.service('test "$(ulimit -c)" = 0')
     assert site.nobody.post(f"{A}/submission.json", data=form(job)).status_code == 201
 
-    site.work()
+    work_through()
 
     with site.session() as session:
         assert session.scalars(select(Submission.state).where(Submission.job_name == job)).one() == "COMPLETE"

@@ -15,6 +15,7 @@ from portal.domain.parameters import Kind
 from portal.models import Result, Submission, Upload
 from portal.services.submissions import LARGEST_ARGUMENTS
 from tests.attacks.hostile import MARKUP, WAYS, A, Site, active, by_api, by_contract, by_page, in_time, site, upload
+from tests.making import work_through
 
 __all__ = ["site"]
 
@@ -108,7 +109,7 @@ def run(site: Site, job: str, values: dict[str, str]) -> str:
     """Submit by the contract, run it for real, and give its UUID."""
     answer = by_contract(site, job, values)
     assert answer.status_code == 201, answer.json
-    site.work()
+    work_through()
     with site.session() as session:
         [submission] = session.query(Submission).filter(Submission.batch.has(uuid=answer.json["UUID"])).all()
         assert submission.state == "COMPLETE", [message.sentence for message in submission.messages]

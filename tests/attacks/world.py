@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,20 +13,17 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from portal import storage
 from portal.database import transaction
 from portal.domain.drafts import TaskDraft
-from portal.domain.names import public_file
 from portal.domain.policy import Role
-from portal.domain.verdict import Outcome
 from portal.models import Account, Job, Share, Submission
-from portal.services import accounts, backends, groups, jobs, progress, resets, secrets, submissions, tasks, tokens
+from portal.services import accounts, backends, groups, jobs, resets, secrets, submissions, tasks, tokens
 from portal.services.backends import BackendDraft
 from portal.services.groups import GroupDraft
 from portal.services.jobs import JobDraft, StepDraft
 from portal.services.tokens import TokenDraft
 from tests.conftest import PASSWORD
-from tests.making import order
+from tests.making import finish_step, order
 
 QUEUE = "world"
 NOBODY = "nobody"
@@ -166,14 +162,6 @@ def finished(
     if sender:
         session.refresh(sender)
     submission = submissions.submit(session, order(job.name, account=sender)).submissions[0]
-    with transaction(session):
-        claim = progress.claim(session, [QUEUE, f"low_{QUEUE}", f"high_{QUEUE}"], "test", "here")
-    assert claim is not None
-    with transaction(session):
-        progress.started(session, claim, {"host": "here"})
-    name = public_file(claim.work.identity, claim.work.file(claim.work.stdout))
-    kept = progress.Kept(name, storage.put(f"results/{claim.uuid}/{claim.attempt}", io.BytesIO(content)))
-    with transaction(session):
-        progress.finish(session, claim, Outcome("exited", 0), progress.Found([kept]))
+    finish_step(session, content, of=QUEUE)
     session.refresh(submission)
     return submission

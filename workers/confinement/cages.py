@@ -43,7 +43,7 @@ class Cage:
 
     def __init__(self, given: dict[str, Any], measured: str) -> None:
         self.network: bool = given.get("network", False)
-        self.own: bool = given.get("own_walls", False)
+        self.own_walls: bool = given.get("own_walls", False)
         self.hidden: list[str] = given.get("hidden", [])
         self.files: list[str] = given.get("files", [])
         self.readable = [real for each in given.get("readable", []) for real in places.without(each, self.hidden)]
@@ -105,7 +105,7 @@ class Fence(Cage):
 class Room(Cage):
     """Level 3: namespaces of its own, in which it is never root; what root starts has the shared user.
 
-    The fork that becomes the program builds its `own` walls where that was seen to hold, else bubblewrap does.
+    The fork that becomes the program builds its own walls where that was seen to hold, else bubblewrap does.
     """
 
     walled = True
@@ -114,7 +114,7 @@ class Room(Cage):
 
     def open(self) -> None:
         self.bubblewrap = next((each for each in BUBBLEWRAP if os.access(each, os.X_OK)), "")
-        if not self.own and not self.bubblewrap:
+        if not self.own_walls and not self.bubblewrap:
             raise FileNotFoundError("bubblewrap is not installed")
         self.filter = seccomp.filter_for(walled=True, network=self.network, bounded=self.bounded)
         self.reading, self.writing = os.pipe()
@@ -142,7 +142,7 @@ class Room(Cage):
             be_first_to_go()
             self.leave_root()
             die_with(launcher)
-            if self.own:
+            if self.own_walls:
                 self.enter(telling)
                 first.hold(program, telling, self.writing)
                 return

@@ -30,6 +30,7 @@ from workers.warm import lines
 from workers.warm.nursery import Key
 
 STRICTEST, WALLED, LOWEST = 4, 3, 1
+WAYS = ((True, " without it"), (False, ""))  # to build walls: by the run itself, or by bubblewrap
 STARTED: dict[str, Any] = {"env": {"PATH": os.defpath}, "cwd": "/", "stdin": subprocess.DEVNULL}
 TASK = "import runpy, sys\nsys.argv.append({tried!r})\nrunpy.run_path({program!r}, run_name='__main__')\n"
 PROGRAM = Path(__file__).with_name("probe.py")
@@ -77,13 +78,12 @@ def _found(most: int) -> Found:
     """Once in the life of a process; those that it forks know it, too."""
     failed = {each: {"setting": f"PORTAL_LEVEL is {most}"} for each in range(STRICTEST, most, -1)}
     for each in range(most, LOWEST, -1):
-        directory = settings().runs_directory
-        without = probe(each, directory, own_walls=True) if each >= WALLED else {"start": ""}
-        if not without:
-            return Found(each, failed, own_walls=True)
-        if not (with_bubblewrap := probe(each, directory)):
-            return Found(each, failed)
-        failed[each] = with_bubblewrap | {f"{name} without it": why for name, why in without.items() if why}
+        told: dict[str, str] = {}
+        for own_walls, name in WAYS if each >= WALLED else WAYS[-1:]:
+            if not (reasons := probe(each, settings().runs_directory, own_walls)):
+                return Found(each, failed, own_walls)
+            told = {f"{probed}{name}": why for probed, why in reasons.items()} | told
+        failed[each] = told
     return Found(LOWEST, failed)
 
 

@@ -9,6 +9,7 @@ import ctypes
 
 from workers.confinement.kernel import LIBC
 
+USUAL = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}  # what every program has, warm or fresh
 ROOM = {"SPACE": " " * 4000}  # what a parent is started with, for its children to write over
 START = 47  # the first byte's address: the field of /proc/self/stat, counted from the state
 

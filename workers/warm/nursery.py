@@ -23,7 +23,7 @@ from workers.warm import environ, words
 PARENT = os.path.join(OWN, "parent.py")
 MOST = 8
 AGAIN_SECONDS = 30.0
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"} | environ.ROOM
+ENVIRONMENT = environ.USUAL | environ.ROOM
 
 Key = tuple[str, ...]
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from workers.confinement import program
+from workers.confinement.kernel import close_all_but
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ HANDLED: dict[signal.Signals, Any] = {
     signal.SIGPIPE: signal.SIG_IGN,
     signal.SIGXFSZ: signal.SIG_IGN,
 }
-FIRST = 3  # of the descriptors that a fresh program has none of
 
 with open(DRIVER, encoding="utf-8") as driver:
     code = compile(driver.read(), DRIVER, "exec")
@@ -47,7 +47,7 @@ class Program(program.Program):
         os.environ.clear()
         os.environb.update(self.environment)
         before()
-        os.closerange(FIRST, os.sysconf("SC_OPEN_MAX"))
+        close_all_but()
 
 
 def load(modules: list[str]) -> None:

@@ -14,7 +14,7 @@ from importlib import import_module
 from itertools import takewhile
 
 from workers.confinement import program
-from workers.confinement.kernel import LIBC
+from workers.confinement.kernel import LIBC, close_all_but
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ LOADING = "invisible(loadNamespace('{}'))"
 TIDY = "rm(list = ls(all.names = TRUE)); invisible(gc())"
 SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 ACTION, HANDLER = 256, 8  # bytes: more than what the kernel does on a signal takes, and who is called, its beginning
-FIRST = 3  # of the descriptors that a fresh program has none of: there R has its script
 
 Actions = dict[int, bytes]
 WHY_NOT = (ImportError, OSError, ValueError, AttributeError, subprocess.SubprocessError)
@@ -103,7 +102,7 @@ class Program(program.Program):
         os.environb.update(self.all_of_r() | self.environment)
         embedded.take(driver, [told])
         before()
-        os.closerange(FIRST, os.sysconf("SC_OPEN_MAX"))
+        close_all_but()
         put(os.open(driver, os.O_RDONLY), embedded.script)
 
     def all_of_r(self) -> dict[bytes, bytes]:
