@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.real.rest import Client
-from tests.servers import Portal, free_port, portal_apart, portal_in_one, postgresql, redis
+from tests.servers import Portal, free_port, new_database, portal_apart, portal_in_one, postgresql, redis
 
 
 class Inbox:
@@ -75,7 +75,12 @@ def portal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         with portal_in_one(data, mail) as running:
             yield running
     else:
-        with redis() as broker, portal_apart(data, request.getfixturevalue("cluster"), broker, mail) as running:
+        cluster = request.getfixturevalue("cluster")
+        with (
+            new_database(cluster) as database,
+            redis() as broker,
+            portal_apart(data, database, broker, mail) as running,
+        ):
             yield running
 
 
