@@ -37,7 +37,7 @@ from workers.collector import discard
 from workers.confinement import probes
 from workers.runners import Handle, Runner, runner
 from workers.runners.local import end_abandoned
-from workers.workspace import Workspace
+from workers.workspace import Sources, Workspace
 
 FENCE = 0.6
 RETRY_SECONDS = 0.5
@@ -77,6 +77,30 @@ def nothing(session: Session) -> Claim | None:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """A claim that was begun with the end of another run of its submission, `at` a time of the monotonic clock.
+
+    Its handle is kept, but nothing was made or started under it yet. The directory of the run `before` it goes when
+    this one is started, as nobody waits for that then.
+    """
+
+    claim: Claim
+    workspace: Workspace
+    where: Runner
+    handle: Handle
+    sources: Sources
+    before: Workspace
+    at: float
+
+    def is_fresh(self) -> bool:
+        """Whether that is not so long ago that a stop has to be asked for once more."""
+        return time.monotonic() - self.at < PROMPT_SECONDS
+
+
+Next = Claim | Begun
+
+
+@dataclass(frozen=True)
 class End:
     """How a run ended, and the rest of its log."""
 
@@ -84,13 +108,14 @@ class End:
     written: Sequence[Written] = ()
 
 
-def perform(claim: Claim, ending: Callable[[], bool] = never, following: Following = nothing) -> Claim | None:
+def perform(run: Next, ending: Callable[[], bool] = never, following: Following = nothing) -> Next | None:
     """See one run through, or until this worker is `ending`; what it is to do next, claimed with the run's end.
 
     Never raises for what a run, or all below it, can do.
     """
+    claim, begun = (run.claim, run) if isinstance(run, Begun) else (run, None)
     try:
-        return _perform(claim, ending, following)
+        return _perform(claim, begun, ending, following)
     except Ghost:
         log.info("run %s attempt %s is another worker's now", claim.uuid, claim.attempt)
     except (NoRoom, NoKey) as refusal:
@@ -107,28 +132,35 @@ def perform(claim: Claim, ending: Callable[[], bool] = never, following: Followi
         number = uuid4().hex[:8]
         log.exception("run %s attempt %s: error %s", claim.uuid, claim.attempt, number)
         _give_back(claim, f"the portal failed (error {number}; its log says more)")
+    finally:
+        if begun:
+            begun.before.tidy()
     return None
 
 
-def _perform(claim: Claim, ending: Callable[[], bool], following: Following) -> Claim | None:
-    workspace, where = _place(claim)
+def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], following: Following) -> Next | None:
+    workspace, where = (begun.workspace, begun.where) if begun else _place(claim)
     if not _learn_secrets(claim, workspace):
         return None
     if claim.handle is None:
-        _bring(claim, workspace)
-    proven = _begun(claim) or time.monotonic()
-    handle = claim.handle or _begin(claim, workspace, where)
+        _bring(claim, workspace, begun)
+    proven = begun.at if begun and begun.is_fresh() else time.monotonic()
+    handle = claim.handle or _begin(claim, workspace, where, begun)
     if handle is None:
         return None
     with _ended_on_failure(claim, workspace, where, handle):
         watch = _Watch(claim, workspace, where, handle, proven)
+        watch.start()
+        if begun:
+            begun.before.tidy()
         try:
             end = watch.until_the_end(ending)
         except Ending:
             _leave(claim, workspace, where, handle)
             return None
         after = None if _retry(claim, end) else _end(claim, workspace, end, following)
-    workspace.tidy()
+    if not isinstance(after, Begun):
+        workspace.tidy()
     return after
 
 
@@ -166,29 +198,27 @@ def _sealed(claim: Claim) -> dict[str, str]:
         return secrets.sealed_for(session, claim.work)
 
 
-def _bring(claim: Claim, workspace: Workspace) -> None:
+def _bring(claim: Claim, workspace: Workspace, begun: Begun | None) -> None:
     """Make the directory and bring the inputs, when nothing lives of earlier tries on this machine."""
     with _beating(claim), _room():
         for space in workspace.earlier():
             end_abandoned(space)
         workspace.check_room()
-        with reading() as session:
-            workspace.prepare(session)
+        workspace.prepare(begun.sources if begun else _sources(workspace))
 
 
-def _begun(claim: Claim) -> float | None:
-    """When it was begun with its claim, unless that is so long ago that a stop has to be asked for once more."""
-    begun = claim.begun
-    return begun if begun is not None and time.monotonic() - begun < PROMPT_SECONDS else None
+def _sources(workspace: Workspace) -> Sources:
+    with reading() as session:
+        return workspace.sources(session)
 
 
-def _begin(claim: Claim, workspace: Workspace, where: Runner) -> Handle | None:
+def _begin(claim: Claim, workspace: Workspace, where: Runner, begun: Begun | None) -> Handle | None:
     """The handle is kept before anything is started under it, so that no process can be forgotten. None: stopped."""
+    if begun and begun.is_fresh():
+        return begun.handle
     handle = where.handle(workspace.space) | ({SEALED: workspace.sealed} if workspace.sealed else {})
-    if _begun(claim):
-        return handle
     with transaction() as session:
-        answer = progress.started(session, claim, handle, probes.level())
+        answer = progress.started(session, claim, handle, probes.level(), told=begun is not None)
     if answer is Answer.GO_ON:
         return handle
     workspace.tidy()
@@ -235,11 +265,11 @@ def _retry(claim: Claim, end: End) -> bool:
         return progress.retry(session, claim, end.outcome, end.written)
 
 
-def _end(claim: Claim, workspace: Workspace, end: End, following: Following) -> Claim | None:
+def _end(claim: Claim, workspace: Workspace, end: End, following: Following) -> Next | None:
     with _beating(claim):
         found = workspace.collect()
     try:
-        return _finish(claim, end, found, following)
+        return _finish(claim, end, found, lambda session: _next(session, claim, workspace, following))
     except Ghost:
         discard(found)
         raise
@@ -320,7 +350,7 @@ def _is_taken_up(claim: Claim, handle: Handle) -> bool:
 
 
 class _Watch:
-    """Looks after a run: starts it, beats its lease, ships its log, passes a stop on, and fences itself.
+    """Looks after a run: started first, it beats its lease, ships its log, passes a stop on, and fences itself.
 
     `proven` is when the lease was last surely ours, by the monotonic clock.
     """
@@ -333,7 +363,6 @@ class _Watch:
 
     def until_the_end(self, ending: Callable[[], bool]) -> End:
         """The outcome, with what is not kept yet of its log. Raises Ending, Ghost, Lost, NoRoom, Unavailable."""
-        self._start()
         while (outcome := self.where.wait(self.handle, min(LOG_SECONDS, settings().portal_beat_seconds))) is None:
             if ending():
                 raise Ending
@@ -344,8 +373,8 @@ class _Watch:
         self._check_room()
         return End(_told(self.claim, self._checked(outcome)), rest)
 
-    def _start(self) -> None:
-        """Start it, never later than the lease can be trusted. What was started before goes on, with its log."""
+    def start(self) -> None:
+        """Never later than the lease can be trusted. What was started before goes on, with its log."""
         if not self.workspace.is_whole():  # ended in order, say, by a worker that could not write so
             raise Lost("its directory is gone from the worker's machine, or was never whole")
         self.workspace.beat()
@@ -424,7 +453,7 @@ class _Watch:
         return outcome
 
 
-def _finish(claim: Claim, end: End, found: Found, following: Following) -> Claim | None:
+def _finish(claim: Claim, end: End, found: Found, following: Callable[[Session], Next | None]) -> Next | None:
     """End the run and claim what follows; an answer that did not come is asked for again, for as long as the lease is
     surely ours, but then for the end alone. Raises Ghost."""
     deadline = time.monotonic() + FENCE * settings().portal_lease_seconds
@@ -432,7 +461,7 @@ def _finish(claim: Claim, end: End, found: Found, following: Following) -> Claim
         try:
             with transaction() as session:
                 if progress.finish(session, claim, end.outcome, found, end.written):
-                    return _next(session, claim, following)
+                    return following(session)
                 if progress.ended(session, claim):
                     return None
                 raise Ghost
@@ -444,7 +473,7 @@ def _finish(claim: Claim, end: End, found: Found, following: Following) -> Claim
             time.sleep(RETRY_SECONDS)
 
 
-def _next(session: Session, claim: Claim, following: Following) -> Claim | None:
+def _next(session: Session, claim: Claim, before: Workspace, following: Following) -> Next | None:
     """What this worker does next; begun at once if it is of the same submission, whose lock is held."""
     after = following(session)
     if (
@@ -456,9 +485,15 @@ def _next(session: Session, claim: Claim, following: Following) -> Claim | None:
         return after
     try:
         workspace, where = _place(after)
+        workspace.uploads = before.uploads
+        sources, handle = workspace.sources(session), where.handle(workspace.space)
+    except NO_ANSWER:
+        raise
     except Exception:  # noqa: BLE001 - what it is comes to light when it is performed
         return after
-    return progress.follow(session, after, where.handle(workspace.space), probes.level())
+    if progress.follow(session, after, handle, probes.level()):
+        return Begun(after, workspace, where, handle, sources, before, time.monotonic())
+    return after
 
 
 def _plain(failure: PortalError | OSError) -> str:

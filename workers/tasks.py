@@ -27,7 +27,7 @@ from workers.celery_app import app
 from workers.chores import Chore, Seldom
 from workers.cleaner import clean
 from workers.confinement import probes
-from workers.execution import perform
+from workers.execution import Next, perform
 from workers.languages import language
 from workers.runners import runner
 from workers.runners.local import HOST
@@ -67,9 +67,9 @@ def sweep() -> None:
 
 def work_through() -> None:
     """Claim and do what is due, one run after another, until nothing is."""
-    claim = _first()
-    while claim:
-        claim = perform(claim, _is_ending, _next) or _first()
+    run: Next | None = _first()
+    while run:
+        run = perform(run, _is_ending, _next) or _first()
 
 
 def _first() -> progress.Claim | None:

@@ -17,20 +17,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import storage
 from portal.domain.errors import NoRoom
 from portal.domain.limits import LARGEST_LOG_BYTES
 from portal.domain.masking import Mask
-from portal.domain.names import file_for, fits, unmarked
+from portal.domain.names import fits, unmarked
 from portal.domain.parameters import file_part
 from portal.domain.work import Work
 from portal.models import Run
 from portal.services import progress, statements
 from portal.services.progress import Claim, Found, Written
-from portal.services.statements import execute
+from portal.services.statements import rows
 from portal.settings import settings
 from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
@@ -54,6 +54,14 @@ class Source:
     name: str
     key: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run is brought: all that it may take by its input endings, and the files of its own parameters."""
+
+    offered: Sequence[Source] = ()
+    own: Sequence[Source] = ()
 
 
 class Masked:
@@ -91,6 +99,7 @@ class Workspace:
         self.shipped = {"stdout": 0, "stderr": 0}
         self.sealed: dict[str, str] = {}
         self.secrets: Mapping[str, str] = {}
+        self.uploads: Sequence[Any] | None = None  # what came with the batch, once it was asked for
         self._masked: dict[str, Masked] = {}
         self.most_log = claim.work.limits.log_bytes or LARGEST_LOG_BYTES
 
@@ -102,14 +111,17 @@ class Workspace:
         root = Path(claim.work.placement.root_directory or settings().runs_directory)
         return cls(root / f"{claim.uuid}.{claim.attempt}", claim)
 
-    def prepare(self, session: Session) -> None:
+    def sources(self, session: Session) -> Sources:
+        """What is to be brought: the uploads, and what the steps before it gave."""
+        offered = [*self._uploads(session), *_earlier_results(session, self.claim)] if self.work.inputs else []
+        return Sources(offered, self._own_uploads(session))
+
+    def prepare(self, sources: Sources) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
         self.tidy()
-        sources, own = _sources(session, self.claim), _own_uploads(session, self.claim)
-        session.rollback()  # copying may take long
         try:
             self._make()
-            self._stage_in(sources, own)
+            self._stage_in(sources)
             spoken = language(self.work.language)
             self._describe(spoken, spoken.prepare(self.work, self.space))
         except BaseException:
@@ -187,16 +199,42 @@ class Workspace:
         self.temporary.mkdir(mode=0o700)
         self.directory.mkdir(mode=0o700)
 
-    def _stage_in(self, sources: Sequence[Source], own: Sequence[Source]) -> None:
+    def _uploads(self, session: Session) -> Iterator[Source]:
+        """The job's input, then the files of its parameters; where two would bear one name, the second has its
+        field's."""
+        uploads = self._sent(session)
+        fields = {""} if all(upload.field == "" for upload in uploads) else _fields(session, self.claim)
+        taken: set[str] = set()
+        for upload in uploads:
+            ending = upload.ending if upload.field else progress.first_input(upload.inputs)
+            if ending in taken:
+                ending = file_part(upload.field, ending)
+            if upload.field in fields:
+                taken.add(ending)
+                yield Source(self.work.file(ending), upload.key, upload.sha256)
+
+    def _own_uploads(self, session: Session) -> list[Source]:
+        """The files of the run's own parameters."""
+        own = self.work.files()
+        sent = {upload.field: upload for upload in self._sent(session)} if own else {}
+        files = [(self.work.file(each.text), sent[str(each.value)]) for each in own]
+        return [Source(name, upload.key, upload.sha256) for name, upload in files]
+
+    def _sent(self, session: Session) -> Sequence[Any]:
+        if self.uploads is None:
+            self.uploads = rows(session, statements.UPLOADS, {"submission": self.claim.submission_id})
+        return self.uploads
+
+    def _stage_in(self, sources: Sources) -> None:
         """Bring, for every input ending, all files that match it, the newest also under the name the code expects;
         then the files of the task's own parameters."""
         for ending in self.work.inputs:
-            matching = [each for each in sources if fits(each.name, ending)]
+            matching = [each for each in sources.offered if fits(each.name, ending)]
             for each in matching:
                 self._bring(each, each.name)
             if matching:
                 self._bring(self._newest(matching, ending), self.work.file(ending))
-        for each in own:
+        for each in sources.own:
             self._bring(each, each.name)
         self._write(STAGED, {path.name: mark(path.lstat()) for path in self.directory.iterdir()})
 
@@ -340,32 +378,6 @@ def _part(space: Path, path: Path, start: int, end: int) -> bytes:
         return file.read(min(LOG_STEP, end - start))
 
 
-def _sources(session: Session, claim: Claim) -> list[Source]:
-    """Everything that the run takes by its input endings: the uploads, then what the steps before it gave."""
-    if not claim.work.inputs:
-        return []
-    return [*_uploads(session, claim), *_earlier_results(session, claim)]
-
-
-def _uploads(session: Session, claim: Claim) -> Iterator[Source]:
-    """The job's input, then the files of its parameters; where two would bear one name, the second has its field's."""
-    uploads = _sent(session, claim)
-    fields = {""} if all(upload.field == "" for upload in uploads) else _fields(session, claim)
-    taken: set[str] = set()
-    for upload in uploads:
-        ending = upload.ending if upload.field else progress.first_input(upload.inputs)
-        if ending in taken:
-            ending = file_part(upload.field, ending)
-        if upload.field in fields:
-            taken.add(ending)
-            yield Source(file_for(claim.work.identity, ending), upload.key, upload.sha256)
-
-
-def _sent(session: Session, claim: Claim) -> Sequence[Row[Any]]:
-    """What came with the batch."""
-    return execute(session, statements.UPLOADS, {"submission": claim.submission_id}).all()
-
-
 def _fields(session: Session, claim: Claim) -> set[str]:
     """The job's input, and the parameters that are files of any of its steps."""
     works = session.scalars(select(Run.work).where(Run.submission_id == claim.submission_id))
@@ -374,9 +386,9 @@ def _fields(session: Session, claim: Claim) -> set[str]:
 
 def _earlier_results(session: Session, claim: Claim) -> list[Source]:
     """What the steps before it gave, of what it can take, in their order."""
-    before = statements.results_before(claim.work.inputs)
-    its = {"submission": claim.submission_id, "stage": claim.place.stage}
-    found = execute(session, before, its).all()
+    endings = {f"ending_{place}": ending for place, ending in enumerate(claim.work.inputs)}
+    its = {"submission": claim.submission_id, "stage": claim.place.stage, **endings}
+    found = rows(session, statements.results_before(len(endings)), its)
     places = _before(session, claim, {each.position for each in found})
     return [Source(each.name, each.key, each.sha256) for each in found if each.position in places]
 
@@ -388,11 +400,3 @@ def _before(session: Session, claim: Claim, places: Set[int]) -> Set[int]:
     near = Run.submission_id == claim.submission_id, Run.stage <= claim.place.stage
     rows = session.execute(select(Run.position, Run.stage, Run.state, Run.needs).where(*near))
     return progress.before(rows)[claim.place.key]
-
-
-def _own_uploads(session: Session, claim: Claim) -> list[Source]:
-    """The files of the run's own parameters."""
-    own = claim.work.files()
-    sent = {upload.field: upload for upload in _sent(session, claim)} if own else {}
-    files = [(claim.work.file(each.text), sent[str(each.value)]) for each in own]
-    return [Source(name, upload.key, upload.sha256) for name, upload in files]

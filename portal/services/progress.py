@@ -11,15 +11,14 @@ hundredth step costs what its first does. What is rare works on the whole object
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Row, Select, Update, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Select, Update, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -35,7 +34,7 @@ from portal.domain.work import Work
 from portal.models import Attempt, Batch, Letter, LogChunk, Result, Run, Submission
 from portal.models.submission import LONGEST_SENTENCE, without_secrets
 from portal.services import audit, statements
-from portal.services.statements import STOP_ASKED, execute
+from portal.services.statements import STOP_ASKED, for_each, one_of, row, rows
 from portal.settings import settings
 from portal.storage import Blob
 
@@ -59,8 +58,7 @@ log = logging.getLogger(__name__)
 class Claim:
     """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up.
 
-    `counted`: that its last worker was lost is counted already. `begun`: its handle is kept, but nothing was started
-    under it yet; this is when, by the monotonic clock.
+    `counted`: that its last worker was lost is counted already.
     """
 
     run_id: int
@@ -70,7 +68,6 @@ class Claim:
     frozen: dict[str, Any]
     handle: dict[str, Any] | None = None
     counted: bool = False
-    begun: float | None = None
     worker: str = NOBODY
     place: plan.Place = FIRST
     task_name: str = ""
@@ -127,7 +124,7 @@ def claim_orphan(session: Session, worker: str, host: str) -> Claim | None:
     """Take up a run of this host that was handed over, or whose worker is lost."""
     limits = settings().portal_lease_seconds, settings().portal_max_lost
     orphans = _taking_orphans(host, *limits, is_postgresql(session))
-    if orphan := execute(session, orphans, {"its_worker": worker}).one_or_none():
+    if orphan := row(session, orphans, {"its_worker": worker}):
         return _claim(orphan, counted=_take_up(session, orphan, worker))
     return None
 
@@ -141,7 +138,7 @@ def claim_due(session: Session, queues: Sequence[str], worker: str, level: int =
     if level < settings().portal_min_level:
         return None
     due = _taking_due(tuple(queues), level, settings().portal_lease_seconds, is_postgresql(session))
-    found = execute(session, due, {"its_worker": worker}).one_or_none()
+    found = row(session, due, {"its_worker": worker})
     if found is None:
         return None
     queue.unsay(session, "wake", found.queue, found.id)
@@ -176,7 +173,7 @@ def _orphaned(host: str, most_lost: int) -> Any:
 
 def _due(queues: Sequence[str], level: int) -> Any:
     mine = and_(Run.state == State.QUEUED, Run.due <= now(), Run.minimum_level <= level)
-    return mine if queue.EVERY in queues else and_(mine, Run.queue.in_(queues))
+    return mine if queue.EVERY in queues else and_(mine, one_of(Run.queue, queues))
 
 
 def _taking(condition: Any, more: Mapping[Any, Any], skip_locked: bool) -> Update:
@@ -194,38 +191,41 @@ def _taking(condition: Any, more: Mapping[Any, Any], skip_locked: bool) -> Updat
     return first.values({**taken, **more}).returning(*CLAIMED)
 
 
-def _claim(row: Row[Any], counted: bool = False) -> Claim:
+def _claim(found: Any, counted: bool = False) -> Claim:
     return Claim(
-        row.id,
-        row.submission_id,
-        row.uuid,
-        row.attempt,
-        row.work,
-        row.handle,
+        found.id,
+        found.submission_id,
+        found.uuid,
+        found.attempt,
+        found.work,
+        found.handle,
         counted,
-        worker=row.worker,
-        place=_place(row),
-        task_name=row.task_name,
+        worker=found.worker,
+        place=_place(found),
+        task_name=found.task_name,
     )
 
 
-def _take_up(session: Session, row: Row[Any], worker: str) -> bool:
+def _take_up(session: Session, found: Any, worker: str) -> bool:
     """The try that goes on, with its log, has the new number now. Whether its last worker was lost, which counts."""
-    chunks = update(LogChunk).where(LogChunk.run_id == row.id, LogChunk.attempt == row.attempt - 1)
-    session.execute(chunks.values(attempt=row.attempt))
-    attempt = session.scalar(_open_attempt(row.id))
+    chunks = update(LogChunk).where(LogChunk.run_id == found.id, LogChunk.attempt == found.attempt - 1)
+    session.execute(chunks.values(attempt=found.attempt))
+    attempt = session.scalar(_open_attempt(found.id))
     if attempt is None:  # a worker of an older version started it
-        attempt = Attempt(run_id=row.id)
+        attempt = Attempt(run_id=found.id)
         session.add(attempt)
     lost = attempt.worker != NOBODY
-    attempt.number, attempt.worker = row.attempt, worker
+    attempt.number, attempt.worker = found.attempt, worker
     if lost:
-        session.execute(update(Run).where(Run.id == row.id).values(lost=Run.lost + 1))
+        session.execute(update(Run).where(Run.id == found.id).values(lost=Run.lost + 1))
     return lost
 
 
-def started(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Answer:
-    """Keep the handle, before anything is started under it, and tell that the step runs. STOP: it ends unstarted."""
+def started(
+    session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None, told: bool = False
+) -> Answer:
+    """Keep the handle, before anything is started under it, and tell that the step runs, unless that is told already.
+    STOP: it ends unstarted."""
     held = _hold(session, claim)
     if held is None:
         return Answer.GHOST
@@ -233,21 +233,20 @@ def started(session: Session, claim: Claim, handle: dict[str, Any], level: int |
         return _stopped_unstarted(session, claim)
     if not _write(session, claim, _keeping(), found_by=handle):
         return Answer.GHOST
-    if claim.begun is None:
+    if not told:
         _tell_begin(session, claim, level, first=held.started is None)
     return Answer.GO_ON
 
 
-def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> Claim:
+def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> bool:
     """Begin what was claimed in the very transaction that ended another run of its submission, whose lock it holds.
 
-    What is begun is started soon, or asks by `started` once more: a stop may have come.
+    What is begun is started soon, or asks by `started` once more: a stop may have come. False: one came before.
     """
-    begun = replace(claim, begun=time.monotonic())
     if not _write(session, claim, _keeping(), found_by=handle):
-        return claim
+        return False
     _tell_begin(session, claim, level, first=False)
-    return begun
+    return True
 
 
 def _stopped_unstarted(session: Session, claim: Claim) -> Answer:
@@ -268,13 +267,13 @@ def _keeping() -> Update:
 def _write(session: Session, claim: Claim, statement: Update, **values: Any) -> bool:
     """Change the claimed run; False when it is this worker's no more."""
     mine = {"run": claim.run_id, "as": claim.attempt}
-    return execute(session, statement, mine | values).one_or_none() is not None
+    return row(session, statement, mine | values) is not None
 
 
 def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) -> None:
     _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
     attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
-    execute(session, statements.BEGIN_ATTEMPT, attempt)
+    rows(session, statements.BEGIN_ATTEMPT, attempt)
     if first:
         submission = session.get_one(Submission, claim.submission_id)
         submission.started = submission.started or now()
@@ -284,7 +283,7 @@ def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) 
 def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:
     """Add lines about a run to the story of its submission."""
     about = {"submission_id": claim.submission_id, "run_id": claim.run_id, "kind": "note"}
-    execute(session, statements.SAY, [about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences])
+    for_each(session, statements.SAY, [about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences])
 
 
 def _which(session: Session, claim: Claim) -> str:
@@ -300,8 +299,8 @@ def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Ans
     if not _write(session, claim, statements.extend(settings().portal_lease_seconds)):
         return Answer.GHOST
     _keep_log(session, claim, written)
-    stop_asked = execute(session, STOP_ASKED, {"submission": claim.submission_id}).scalar_one()
-    return Answer.STOP if stop_asked else Answer.GO_ON
+    asked = row(session, STOP_ASKED, {"submission": claim.submission_id})
+    return Answer.STOP if asked.stop_asked else Answer.GO_ON
 
 
 def finish(
@@ -320,7 +319,7 @@ def finish(
     _keep_results(session, claim, found)
     left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
     _say(session, claim, [*left, sentence])
-    execute(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
+    rows(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
     if then is not Then.CONTINUE:
         _leave_out(session, claim.submission_id, LEFT_OUT[then])
     _advance(session, claim.submission_id, claim.place)
@@ -508,19 +507,19 @@ def _advance(session: Session, submission_id: int, ended: plan.Place | None = No
         _summarise(session, session.get_one(Submission, submission_id))
 
 
-def _turn(session: Session, submission_id: int, ended: plan.Place | None) -> list[Row[Any]]:
+def _turn(session: Session, submission_id: int, ended: plan.Place | None) -> list[Any]:
     """The waiting runs whose turn it is."""
-    waiting = list(execute(session, statements.NEXT_ONES, {"submission": submission_id}))
+    waiting = rows(session, statements.NEXT_ONES, {"submission": submission_id})
     only_that = {ended.key} if ended else set()
     if all(run.needs is not None and set(run.needs) <= only_that for run in waiting):
         return waiting
-    open_ones = execute(session, statements.OPEN, {"submission": submission_id})
+    open_ones = rows(session, statements.OPEN, {"submission": submission_id})
     due = set(plan.due([_place(row) for row in open_ones]))
     return [run for run in waiting if run.position in due]
 
 
 def _states(session: Session, submission_id: int) -> set[State]:
-    return set(execute(session, statements.STATES, {"submission": submission_id}).scalars())
+    return {each.state for each in rows(session, statements.STATES, {"submission": submission_id})}
 
 
 def _queue_or_skip(session: Session, submission_id: int, turn: Sequence[Any]) -> bool:
@@ -544,8 +543,10 @@ def _queue(session: Session, turn: Sequence[Any]) -> None:
     for run in turn:
         check_move(run.state, State.QUEUED)
         queue.say(session, "wake", run.queue, run.id)
-    if turn:
-        execute(session, statements.QUEUE, {"runs": [run.id for run in turn]})
+    if len(turn) == 1:
+        rows(session, statements.QUEUE_ONE, {"run": turn[0].id})
+    elif turn:
+        session.connection().execute(statements.QUEUE_ALL, {"runs": [run.id for run in turn]})
 
 
 def _why_not(run: Any, facts: Facts) -> str | None:
@@ -576,7 +577,7 @@ def _facts(session: Session, submission_id: int, turn: Sequence[Any]) -> Facts:
 
 def _files(session: Session, submission_id: int) -> dict[int, list[str]]:
     """The names of all files by the place of the run that gave them."""
-    uploads = execute(session, statements.UPLOADS, {"submission": submission_id})
+    uploads = rows(session, statements.UPLOADS, {"submission": submission_id})
     endings = [each.ending or first_input(each.inputs) for each in uploads]
     found = {conditions.UPLOADS: [conditions.upload_name(each) for each in endings]}
     given = select(Run.position, Result.name).join(Result.run).where(Result.submission_id == submission_id)
@@ -655,9 +656,9 @@ def _lock_submission(session: Session, submission_id: int) -> Submission | None:
     return session.scalar(fresh.execution_options(populate_existing=True))
 
 
-def _hold(session: Session, claim: Claim) -> Row[Any] | None:
+def _hold(session: Session, claim: Claim) -> Any:
     """Lock the submission of a run, as everything does that begins or ends one."""
-    return execute(session, statements.HOLD, {"submission": claim.submission_id}).one_or_none()
+    return row(session, statements.HOLD, {"submission": claim.submission_id})
 
 
 def _lock(session: Session, claim: Claim) -> Run | None:
@@ -680,7 +681,7 @@ def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> Non
     ends = log_ends(session, claim) if written else {}
     chunks = [_chunk(claim, each, ends.setdefault(each.stream, 0)) for each in written]
     if new := [chunk for chunk in chunks if chunk["data"]]:
-        execute(session, statements.KEEP_LOG, new)
+        for_each(session, statements.KEEP_LOG, new)
 
 
 def _chunk(claim: Claim, written: Written, end: int) -> dict[str, Any]:
@@ -691,7 +692,7 @@ def _chunk(claim: Claim, written: Written, end: int) -> dict[str, Any]:
 
 def log_ends(session: Session, claim: Claim) -> dict[str, int]:
     """How many bytes of each stream of this attempt are kept."""
-    found = execute(session, statements.LOG_ENDS, {"run": claim.run_id, "as": claim.attempt})
+    found = rows(session, statements.LOG_ENDS, {"run": claim.run_id, "as": claim.attempt})
     return {row.stream: int(row.end) for row in found}
 
 
@@ -700,8 +701,8 @@ def _keep_results(session: Session, claim: Claim, found: Found) -> None:
     keep = statements.keep(session.get_bind().dialect.name)
     left = [(each, _names(each.name, claim)) for each in found.kept]
     while left:
-        rows = [_result(claim, each, next(names)) for each, names in left]
-        kept = set(execute(session, keep, rows).scalars())
+        new = [_result(claim, each, next(names)) for each, names in left]
+        kept = {each.key for each in for_each(session, keep, new)}
         left = [(each, names) for each, names in left if each.blob.key not in kept]
 
 

@@ -1,4 +1,4 @@
-"""The statements that every step goes through, each made once: to make one anew takes longer than to execute it.
+"""The statements that every step goes through, each prepared once.
 
 They are executed on the session's connection, so what the session holds of the same rows is not changed by them, and
 what it has not written yet is not seen.
@@ -6,12 +6,12 @@ what it has not written yet is not seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
-    CursorResult,
+    ColumnElement,
     Executable,
     Select,
     Table,
@@ -30,6 +30,7 @@ from sqlalchemy.orm import Session
 from portal.database import now
 from portal.domain.states import ACTIVE, FINAL, State
 from portal.models import Attempt, LogChunk, Message, Result, Run, Submission, Upload
+from portal.prepared import prepared
 
 _submission, _run, _attempt, _result, _upload, _chunk, _message = (
     cast(Table, model.__table__) for model in (Submission, Run, Attempt, Result, Upload, LogChunk, Message)
@@ -37,10 +38,28 @@ _submission, _run, _attempt, _result, _upload, _chunk, _message = (
 _of_it = _run.c.submission_id == bindparam("submission")
 
 
-def execute(
-    session: Session, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
-) -> CursorResult[Any]:
-    return session.connection().execute(statement, values)
+def rows(session: Session, statement: Executable, values: Mapping[str, Any]) -> list[Any]:
+    """Named tuples; none of a statement that gives no rows."""
+    connection = session.connection()
+    return prepared(statement, connection.dialect, tuple(values)).execute(connection, values)
+
+
+def row(session: Session, statement: Executable, values: Mapping[str, Any]) -> Any:
+    """The only one, or None."""
+    return next(iter(rows(session, statement, values)), None)
+
+
+def for_each(session: Session, statement: Executable, every: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The rows of all of these together, asked for in as few words as can be."""
+    if len(every) == 1:
+        return rows(session, statement, every[0])
+    result = session.connection().execute(statement, every)
+    return list(result) if result.returns_rows else []
+
+
+def one_of(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
+    """As many words as values, so that the statement has the same ones each time."""
+    return or_(*(column == each for each in values))
 
 
 def _mine(values: Mapping[str, Any]) -> Update:
@@ -75,14 +94,12 @@ LOG_ENDS: Select[Any] = (
     .where(_chunk.c.run_id == bindparam("run"), _chunk.c.attempt == bindparam("as"))
     .group_by(_chunk.c.stream)
 )
-QUEUE = (
-    update(_run)
-    .where(_run.c.id.in_(bindparam("runs", expanding=True)), _run.c.state == State.WAITING)
-    .values(state=State.QUEUED, due=now())
-)
+QUEUE = update(_run).values(state=State.QUEUED, due=now()).where(_run.c.state == State.WAITING)
+QUEUE_ONE = QUEUE.where(_run.c.id == bindparam("run"))
+QUEUE_ALL = QUEUE.where(_run.c.id.in_(bindparam("runs", expanding=True)))
 STATES: Select[Any] = select(_run.c.state).where(_of_it).distinct()
 OPEN: Select[Any] = select(_run.c.position, _run.c.stage, _run.c.state, _run.c.needs).where(
-    _of_it, _run.c.state.in_(ACTIVE)
+    _of_it, one_of(_run.c.state, ACTIVE)
 )
 _first_inputs = select(_run.c.work["inputs"]).where(_of_it).order_by(_run.c.stage, _run.c.position).limit(1)
 UPLOADS: Select[Any] = (
@@ -122,8 +139,8 @@ def keep_handle(seconds: float) -> Update:
 
 def _next_ones() -> Select[Any]:
     """What waits and may be due: a stage being a distance from the start, the others come after what has not ended."""
-    last_ended = select(func.coalesce(func.max(_run.c.stage), 0)).where(_of_it, _run.c.state.in_(FINAL))
-    first_open = select(func.min(_run.c.stage)).where(_of_it, _run.c.state.in_(ACTIVE))
+    last_ended = select(func.coalesce(func.max(_run.c.stage), 0)).where(_of_it, one_of(_run.c.state, FINAL))
+    first_open = select(func.min(_run.c.stage)).where(_of_it, one_of(_run.c.state, ACTIVE))
     near = or_(_run.c.stage <= last_ended.scalar_subquery() + 1, _run.c.stage == first_open.scalar_subquery())
     its = ("id", "position", "stage", "state", "needs", "condition", "queue")
     waiting = select(*(_run.c[name] for name in its)).where(_of_it, _run.c.state == State.WAITING, near)
@@ -133,10 +150,15 @@ def _next_ones() -> Select[Any]:
 NEXT_ONES = _next_ones()
 
 
+def _ends_with(column: Any, ending: ColumnElement[str]) -> ColumnElement[bool]:
+    return func.substr(column, func.length(column) - func.length(ending) + 1) == ending
+
+
 @cache
-def results_before(endings: tuple[str, ...]) -> Select[Any]:
-    """What the runs of earlier stages gave, of the files that may have one of these endings, in their order."""
-    wanted = or_(*(_result.c.name.endswith(ending, autoescape=True) for ending in endings))
+def results_before(endings: int) -> Select[Any]:
+    """What the runs of earlier stages gave, of the files that may have one of so many endings (`ending_0` ...), in
+    their order."""
+    wanted = or_(*(_ends_with(_result.c.name, bindparam(f"ending_{place}")) for place in range(endings)))
     its = _result.c.submission_id == bindparam("submission")
     given = select(_result.c.name, _result.c.key, _result.c.sha256, _run.c.position).join(
         _run, _run.c.id == _result.c.run_id

@@ -80,7 +80,7 @@ def started(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         claim = claimed()
         workspace = Workspace.of(claim)
         quick(monkeypatch, lease=600)
-        workspace.prepare(session)
+        workspace.prepare(workspace.sources(session))
         quick(monkeypatch, lease=3)
         session.rollback()
         with transaction() as own:

@@ -456,7 +456,7 @@ def test_it_takes_up_what_a_lost_worker_had_started_and_starts_it_once(
     submission = submitted(session, "job")
     lost = claimed(session)
     workspace = Workspace.of(lost)
-    workspace.prepare(session)
+    workspace.prepare(workspace.sources(session))
     with transaction(session):
         progress.started(session, lost, local.handle(workspace.space))
     local.start(local.handle(workspace.space))
@@ -478,7 +478,7 @@ def test_it_tries_a_run_again_that_was_ended_while_the_database_took_no_word(
     submission = submitted(session, "job")
     lost = claimed(session)
     workspace = Workspace.of(lost)
-    workspace.prepare(session)
+    workspace.prepare(workspace.sources(session))
     with transaction(session):
         progress.started(session, lost, local.handle(workspace.space))
     workspace.tidy()
@@ -522,7 +522,7 @@ def test_it_gives_a_run_back_whose_launcher_is_gone_without_an_outcome(session: 
     submission = submitted(session, "job")
     claim = claimed(session)
     workspace = Workspace.of(claim)
-    workspace.prepare(session)
+    workspace.prepare(workspace.sources(session))
     (workspace.space / "launch.json").write_text("{}")
     with transaction(session):
         progress.started(session, claim, local.handle(workspace.space))
@@ -660,7 +660,7 @@ def test_it_ends_what_a_killed_launcher_left_before_the_next_try(session: Sessio
     submitted(session, "job")
     claim = claimed(session)
     workspace = Workspace.of(claim)
-    workspace.prepare(session)
+    workspace.prepare(workspace.sources(session))
     handle = local.handle(workspace.space)
     with transaction(session):
         progress.started(session, claim, handle)

@@ -20,9 +20,8 @@ from portal.services import progress, results
 from portal.services.progress import Claim
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
-from workers.execution import never, perform
+from workers.execution import Begun, never, perform
 from workers.runners import local
-from workers.workspace import Workspace
 
 STATEMENTS = 14  # as docs/reliability.md says
 BEGINS = 2  # which SQLite hears as statements: of what reads, and of what writes
@@ -120,16 +119,16 @@ def test_what_is_of_another_submission_is_claimed_with_the_end_and_begun_by_itse
 
     after = perform(claimed(), never, due)
 
-    assert after is not None and (after.submission_id, after.begun) == (second.id, None)
+    assert isinstance(after, Claim) and after.submission_id == second.id
     assert perform(after, never, due) is None
     session.rollback()
     assert (first.state, second.state) == (State.COMPLETE, State.COMPLETE)
 
 
-def begun_second(chain: Callable[[int], Submission]) -> tuple[Submission, Claim]:
+def begun_second(chain: Callable[[int], Submission]) -> tuple[Submission, Begun]:
     submission = chain(2)
     after = perform(claimed(), never, due)
-    assert after is not None and after.begun is not None
+    assert isinstance(after, Begun)
     return submission, after
 
 
@@ -141,15 +140,15 @@ def test_a_step_that_was_begun_and_whose_worker_died_before_it_started_anything_
     session: Session, chain: Callable[[int], Submission], work: Callable[[], None], tmp_path: Path
 ) -> None:
     submission, begun = begun_second(chain)
-    Workspace.of(begun)._make()  # it died while it brought the inputs
+    begun.workspace._make()  # it died while it brought the inputs
     with transaction(session):
-        session.execute(update(Run).where(Run.id == begun.run_id).values(lease=now(-1)))
+        session.execute(update(Run).where(Run.id == begun.claim.run_id).values(lease=now(-1)))
 
     perform(claimed())
     session.rollback()
     assert (submission.runs[1].state, submission.runs[1].lost) == (State.QUEUED, 1)
     with transaction(session):
-        session.execute(update(Run).where(Run.id == begun.run_id).values(due=now(-1)))
+        session.execute(update(Run).where(Run.id == begun.claim.run_id).values(due=now(-1)))
     work()
 
     session.rollback()
@@ -165,7 +164,7 @@ def test_a_step_that_was_begun_a_while_ago_is_not_started_after_a_stop(
     with transaction(session):
         progress.stop(session, submission)
 
-    perform(replace(begun, begun=(begun.begun or 0) - 60))
+    perform(replace(begun, at=begun.at - 60))
 
     session.rollback()
     assert (submission.state, ran(tmp_path)) == (State.STOPPED, ["0"])
@@ -178,7 +177,7 @@ def test_a_step_that_was_begun_a_while_ago_is_started_once_and_told_once(
 ) -> None:
     submission, begun = begun_second(chain)
 
-    perform(replace(begun, begun=(begun.begun or 0) - 60))
+    perform(replace(begun, at=begun.at - 60))
 
     session.rollback()
     assert (submission.state, ran(tmp_path)) == (State.COMPLETE, ["0", "1"])

@@ -60,7 +60,7 @@ def start(session: Session, claimed: Callable[..., Claim]) -> Iterator[Callable[
 
     def started(code: str, **more: Any) -> Workspace:
         workspace = Workspace.of(claimed(code, **more))
-        workspace.prepare(session)
+        workspace.prepare(workspace.sources(session))
         spaces.append(workspace.space)
         workspace.beat()
         local.start(local.handle(workspace.space))
@@ -111,7 +111,7 @@ def test_it_makes_nothing_when_half_of_it_cannot_be_made(session: Session, claim
     shutil.rmtree(settings().files_directory)
 
     with pytest.raises(Exception, match="not kept any more"):
-        workspace.prepare(session)
+        workspace.prepare(workspace.sources(session))
 
     assert list(settings().runs_directory.iterdir()) == []
 
@@ -124,7 +124,7 @@ def test_it_makes_a_directory_anew_where_an_earlier_one_could_not_be_entered(
     (workspace.space / "tmp" / "closed" / "file").touch()
     (workspace.space / "tmp" / "closed").chmod(0)
 
-    workspace.prepare(session)
+    workspace.prepare(workspace.sources(session))
 
     assert list(workspace.temporary.iterdir()) == [workspace.directory]
 
