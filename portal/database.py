@@ -31,6 +31,7 @@ NAMING = {
 }
 
 CONNECT_SECONDS = 5
+CONNECTION = "connection"
 FRESH_SECONDS = 0.5
 LINE = {
     "connect_timeout": CONNECT_SECONDS,
@@ -194,14 +195,22 @@ def transaction(session: Session | None = None) -> Iterator[Session]:
         with _new_session(bind=engine()) as own, transaction(own):
             yield own
         return
-    session.rollback()
-    session.connection(execution_options={"writes": True})
+    if session.in_transaction():
+        session.rollback()
+    session.info[CONNECTION] = session.connection(execution_options={"writes": True})
     try:
         yield session
+        del session.info[CONNECTION]
         session.commit()
     except BaseException:
+        session.info.pop(CONNECTION, None)
         session.rollback()
         raise
+
+
+def connection(session: Session) -> Connection:
+    """What the session talks by; within a transaction it need not be looked up each time."""
+    return session.info.get(CONNECTION) or session.connection()
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 Directories are no more than parts of keys: they come with the first file and go with the last.
 """
 
+# What each step of a run goes through is written without pathlib, which would take as long as the kernel does.
+# ruff: noqa: PTH103, PTH108, PTH116, PTH120, PTH123
 from __future__ import annotations
 
 import fcntl
@@ -69,14 +71,15 @@ def adopt(key: str, stream: BinaryIO) -> Blob | None:
 
     None where that cannot be: on another file system, or if somebody else may still write to it. Raises OSError.
     """
-    target = _path(key)
+    target = _place(key)
+    directory = os.path.dirname(target)
     try:
-        _placed(target, lambda: _made_ours(stream.fileno(), target))
+        _placed(directory, lambda: _made_ours(stream.fileno(), target, directory))
     except OSError:
-        _prune(target.parent)
+        _prune(Path(directory))
         return None
     try:
-        return _adopted(key, target, stream)
+        return _adopted(key, directory, stream)
     except BaseException:
         delete(key)
         raise
@@ -84,15 +87,15 @@ def adopt(key: str, stream: BinaryIO) -> Blob | None:
 
 def open_blob(key: str) -> BinaryIO:
     try:
-        return _path(key).open("rb")
+        return open(_place(key), "rb")
     except FileNotFoundError:
         raise NotFound("This file is not kept any more.") from None
 
 
-def copy_to(key: str, target: Path, sha256: str) -> None:
+def copy_to(key: str, target: Path | str, sha256: str) -> None:
     """Raises Damaged when it is not what was kept with this SHA-256; NotFound."""
     digest = hashlib.sha256()
-    with open_blob(key) as stream, target.open("wb") as copy:
+    with open_blob(key) as stream, open(target, "wb") as copy:
         for block in _blocks(stream):
             digest.update(block)
             copy.write(block)
@@ -142,9 +145,13 @@ def _path(key: str) -> Path:
     return settings().files_directory / key
 
 
+def _place(key: str) -> str:
+    return f"{settings().files_directory}/{key}"
+
+
 def _write(key: str, draft: Path, stream: BinaryIO, limit: int | None) -> Blob:
     digest, size = hashlib.sha256(), 0
-    with _placed(draft, lambda: draft.open("wb")) as file:
+    with _placed(str(draft.parent), lambda: draft.open("wb")) as file:
         for block in _blocks(stream):
             size += len(block)
             if limit is not None and size > limit:
@@ -156,14 +163,14 @@ def _write(key: str, draft: Path, stream: BinaryIO, limit: int | None) -> Blob:
     return Blob(key, size, digest.hexdigest())
 
 
-def _made_ours(descriptor: int, target: Path) -> None:
+def _made_ours(descriptor: int, target: str, directory: str) -> None:
     """A second name for a file that is ours alone. Raises OSError."""
     # without a directory's descriptor, which such a name has no use for, Python would link the link itself
     os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
     try:
-        _take_over(descriptor, stat.S_IMODE(target.parent.stat().st_mode) & 0o666)
+        _take_over(descriptor, stat.S_IMODE(os.stat(directory).st_mode) & 0o666)
     except OSError:
-        target.unlink()
+        os.unlink(target)
         raise
 
 
@@ -181,9 +188,9 @@ def _take_over(descriptor: int, mode: int) -> None:
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _adopted(key: str, target: Path, stream: BinaryIO) -> Blob:
+def _adopted(key: str, directory: str, stream: BinaryIO) -> Blob:
     os.fsync(stream.fileno())
-    _sync_directory(target.parent)
+    _sync_directory(directory)
     digest = hashlib.sha256()
     for block in _blocks(stream):
         digest.update(block)
@@ -204,22 +211,22 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _link(source: Path, target: Path) -> None:
-    _placed(target, lambda: os.link(source, target))
+    _placed(str(target.parent), lambda: os.link(source, target))
     _sync_directory(target.parent)
 
 
-def _placed(target: Path, place: Callable[[], Placed], tries: int = TRIES) -> Placed:
+def _placed(directory: str, place: Callable[[], Placed], tries: int = TRIES) -> Placed:
     """Make the file's directory, and the file in it; again when another process took the directory for left behind."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(directory, exist_ok=True)
         return place()
     except FileNotFoundError:
         if tries == 1:
             raise
-    return _placed(target, place, tries - 1)
+    return _placed(directory, place, tries - 1)
 
 
-def _sync_directory(directory: Path) -> None:
+def _sync_directory(directory: Path | str) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

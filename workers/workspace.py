@@ -5,6 +5,8 @@
 <root>/<run>.<attempt>/tmp/<identity>/  the working directory: the inputs, and whatever the code writes
 """
 
+# What each step goes through is written without pathlib, which would take as long as the kernel does.
+# ruff: noqa: PTH101, PTH102, PTH103, PTH105, PTH106, PTH110, PTH120, PTH123
 from __future__ import annotations
 
 import json
@@ -43,6 +45,7 @@ LOG_STEP = 256_000
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
 STAGED = "staged.json"
 LAUNCH = "launch.json"
+TEMPORARY = "tmp"
 READABLE = "readable"  # the option of a backend that names directories, with colons between
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
 
@@ -94,8 +97,8 @@ class Workspace:
         self.space = space
         self.claim = claim
         self.work: Work = claim.work
-        self.temporary = space / "tmp"
-        self.directory = self.temporary / claim.work.identity
+        self.place = str(space)
+        self.inside = f"{TEMPORARY}/{claim.work.identity}"
         self.shipped = {"stdout": 0, "stderr": 0}
         self.sealed: dict[str, str] = {}
         self.secrets: Mapping[str, str] = {}
@@ -103,13 +106,21 @@ class Workspace:
         self._masked: dict[str, Masked] = {}
         self.most_log = claim.work.limits.log_bytes or LARGEST_LOG_BYTES
 
+    @property
+    def temporary(self) -> Path:
+        return self.space / TEMPORARY
+
+    @property
+    def directory(self) -> Path:
+        return self.space / self.inside
+
     @classmethod
     def of(cls, claim: Claim) -> Workspace:
         """The directory that the run was started in, or a new one's place."""
         if claim.handle:
             return cls(Path(claim.handle["space"]), claim)
-        root = Path(claim.work.placement.root_directory or settings().runs_directory)
-        return cls(root / f"{claim.uuid}.{claim.attempt}", claim)
+        root = claim.work.placement.root_directory or settings().runs_directory
+        return cls(Path(f"{root}/{claim.uuid}.{claim.attempt}"), claim)
 
     def sources(self, session: Session) -> Sources:
         """What is to be brought: the uploads, and what the steps before it gave."""
@@ -130,7 +141,7 @@ class Workspace:
 
     def is_whole(self) -> bool:
         """Whether all is there that its run needs: the last that is written says what is to be started."""
-        return (self.space / LAUNCH).exists()
+        return os.path.exists(f"{self.place}/{LAUNCH}")
 
     def check_room(self) -> None:
         """Raises NoRoom when a run should neither begin nor go on here."""
@@ -154,9 +165,8 @@ class Workspace:
 
     def beat(self) -> None:
         """Tell the launcher that a worker looks after it, and to wait as long as usual for the next word."""
-        beat = self.space / "beat"
-        beat.write_bytes(b"")
-        os.utime(beat)
+        with open(f"{self.place}/beat", "wb") as beat:
+            os.utime(beat.fileno())
 
     def hand_over(self, seconds: float) -> None:
         """Tell the launcher that for so long no worker may look after it, and that this is as it should be."""
@@ -195,9 +205,9 @@ class Workspace:
         remove(self.space)
 
     def _make(self) -> None:
-        self.space.mkdir(parents=True, mode=0o700)
-        self.temporary.mkdir(mode=0o700)
-        self.directory.mkdir(mode=0o700)
+        os.makedirs(os.path.dirname(self.place), exist_ok=True)
+        for directory in (self.place, f"{self.place}/{TEMPORARY}", f"{self.place}/{self.inside}"):
+            os.mkdir(directory, 0o700)
 
     def _uploads(self, session: Session) -> Iterator[Source]:
         """The job's input, then the files of its parameters; where two would bear one name, the second has its
@@ -230,16 +240,18 @@ class Workspace:
         then the files of the task's own parameters."""
         for ending in self.work.inputs:
             matching = [each for each in sources.offered if fits(each.name, ending)]
-            for each in matching:
-                self._bring(each, each.name)
             if matching:
-                self._bring(self._newest(matching, ending), self.work.file(ending))
+                expected, newest = self.work.file(ending), self._newest(matching, ending)
+                for each in matching:
+                    self._bring(each, each.name) if each.name != expected else None
+                self._bring(newest, expected)
         for each in sources.own:
             self._bring(each, each.name)
-        self._write(STAGED, {path.name: mark(path.lstat()) for path in self.directory.iterdir()})
+        with os.scandir(f"{self.place}/{self.inside}") as entries:
+            self._write(STAGED, {each.name: mark(each.stat(follow_symlinks=False)) for each in entries})
 
     def _bring(self, source: Source, name: str) -> None:
-        storage.copy_to(source.key, self.directory / name, source.sha256)
+        storage.copy_to(source.key, f"{self.place}/{self.inside}/{name}", source.sha256)
 
     def _newest(self, matching: Sequence[Source], ending: str) -> Source:
         """The newest file whose whole name is this ending's; the newest that matches if none is."""
@@ -248,14 +260,14 @@ class Workspace:
         return (exact or matching)[-1]
 
     def _describe(self, spoken: Language, argv: Sequence[str]) -> None:
-        stdout = str(self.directory / self.work.output(self.work.stdout)) if self.work.stdout else None
+        stdout = f"{self.place}/{self._log_file('stdout')}" if self.work.stdout else None
         self._write(
             LAUNCH,
             {
                 "argv": list(argv),
                 "environment": self._environment(),
-                "work": str(self.directory),
-                "measured": str(self.temporary),
+                "work": f"{self.place}/{self.inside}",
+                "measured": f"{self.place}/{TEMPORARY}",
                 "stdout_file": stdout,
                 "limits": asdict(self.work.limits),
                 "address_space": address_space(spoken, self.work.limits.memory_bytes),
@@ -276,26 +288,28 @@ class Workspace:
         for it; never the portal's data, should they lie there."""
         placement = self.work.placement
         named = [each for each in placement.options.get(READABLE, "").split(":") if each.startswith("/")]
-        written = [path for path in self.space.iterdir() if path.is_file() and path.name != STAGED]
+        with os.scandir(self.place) as entries:
+            written = [each.path for each in entries if each.is_file() and each.name != STAGED]
         return {
             "level": probes.level(),
             "own_walls": probes.found().own_walls,
             "network": placement.network,
             "readable": [*readable(spoken, placement.options), *named],
-            "hidden": [str(settings().portal_data), str(self.space.parent)],
-            "files": [str(path) for path in written],
+            "hidden": [str(settings().portal_data), os.path.dirname(self.place)],
+            "files": written,
         }
 
     def _environment(self) -> dict[str, str]:
         """A clean environment: nothing of the portal's own, then the task's variables."""
-        own = {"HOME": str(self.directory), "TMPDIR": str(self.temporary)}
+        own = {"HOME": f"{self.place}/{self.inside}", "TMPDIR": f"{self.place}/{TEMPORARY}"}
         return environ.USUAL | own | dict(self.work.variables)
 
     def _write(self, name: str, content: object) -> None:
         """Whole, or not at all."""
-        draft = self.space / f"{name}.new"
-        draft.write_text(json.dumps(content), "utf-8")
-        draft.replace(self.space / name)
+        draft = f"{self.place}/{name}.new"
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(json.dumps(content))
+        os.replace(draft, f"{self.place}/{name}")
 
     def _written(self, stream: str, last: bool) -> Written | None:
         start = self.shipped[stream]
@@ -308,15 +322,15 @@ class Workspace:
     def _raw(self, stream: str, start: int) -> bytes:
         """The next step of what the run itself wrote."""
         file = self._log_file(stream)
-        if _length(file) <= start:
+        if _length(f"{self.place}/{file}") <= start:
             return b""
         return self._log_of_result(file, start) if self._is_result(stream) else self._log(file, start)
 
-    def _log(self, file: Path, start: int) -> bytes:
+    def _log(self, file: str, start: int) -> bytes:
         """The launcher has cut it already, with its own mark."""
         return _part(self.space, file, start, self.most_log + LAUNCHERS_MARK)
 
-    def _log_of_result(self, file: Path, start: int) -> bytes:
+    def _log_of_result(self, file: str, start: int) -> bytes:
         """Only the log of it is cut: the file itself is kept whole."""
         return (
             _part(self.space, file, start, self.most_log) if start < self.most_log else LOG_CUT[start - self.most_log :]
@@ -325,15 +339,17 @@ class Workspace:
     def _is_result(self, stream: str) -> bool:
         return stream == "stdout" and bool(self.work.stdout)
 
-    def _log_file(self, stream: str) -> Path:
-        return self.directory / self.work.output(self.work.stdout) if self._is_result(stream) else self.space / stream
+    def _log_file(self, stream: str) -> str:
+        """Below its directory."""
+        return f"{self.inside}/{self.work.output(self.work.stdout)}" if self._is_result(stream) else stream
 
     def _kept_endings(self) -> list[str]:
         return list(dict.fromkeys([*self.work.outputs, *([self.work.stdout] if self.work.stdout else [])]))
 
     def _staged(self) -> dict[str, list[int]]:
         """The marks of the files that the run was given, by name."""
-        staged: dict[str, list[int]] = json.loads((self.space / STAGED).read_text("utf-8"))
+        with open(f"{self.place}/{STAGED}", encoding="utf-8") as file:
+            staged: dict[str, list[int]] = json.load(file)
         return staged
 
     def _room(self, staged: Mapping[str, Sequence[int]]) -> Room:
@@ -348,30 +364,33 @@ class Workspace:
 
 def short_of_disk(root: Path) -> bool:
     """Whether the disk that holds this directory, or will hold it, has less room than a run needs around it."""
-    there = next(each for each in (root, *root.parents) if each.exists())
-    return shutil.disk_usage(there).free < settings().portal_disk_floor_bytes
+    try:
+        free = shutil.disk_usage(root).free
+    except FileNotFoundError:
+        return short_of_disk(root.parent)
+    return free < settings().portal_disk_floor_bytes
 
 
 def remove(space: Path) -> None:
     """Remove a run's directory, whatever its run did to it. Nothing of the run may be alive."""
     with suppress(OSError):
-        space.chmod(0o700)
+        os.chmod(space, 0o700)
         with beneath.directory(space) as directory:
             beneath.empty(directory)
-        space.rmdir()
+        os.rmdir(space)
 
 
-def _length(file: Path) -> int:
+def _length(file: str) -> int:
     """Asked twice a second, mostly for nothing: hence no reading. No file has no length."""
     try:
-        return file.lstat().st_size
+        return os.lstat(file).st_size
     except OSError:
         return 0
 
 
-def _part(space: Path, path: Path, start: int, end: int) -> bytes:
+def _part(space: Path, name: str, start: int, end: int) -> bytes:
     """The next step of a file from `start`, never beyond `end`."""
-    with plain_file(space, path.relative_to(space).as_posix()) as file:
+    with plain_file(space, name) as file:
         if file is None or start >= end:
             return b""
         file.seek(start)

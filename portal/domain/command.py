@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from portal.domain.errors import Invalid
 
@@ -24,6 +25,7 @@ HEREDOC = re.compile(
 CASE = re.compile(r"\bcase\b")
 LONGEST_SHOWN = 50_000
 LONGEST_PLACE = 20
+REMEMBERED = 64  # lines
 ENDS = {"'": "'", '"': '"', "`": "`", "${": "}", "$(": ")"}
 
 
@@ -269,9 +271,10 @@ UNUSABLE = {
 }
 
 
-def pieces(line: str) -> list[Piece]:
+@lru_cache(REMEMBERED)
+def pieces(line: str) -> tuple[Piece, ...]:
     """The line as literal text and places, in order; a place in a comment is text."""
-    return _read(line)[0]
+    return tuple(_read(line)[0])
 
 
 def _read(line: str) -> tuple[list[Piece], _Reader]:

@@ -79,11 +79,7 @@ class Work:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Work:
         """From what this or another version froze: what it does not know is left out, what is missing is as usual."""
-        return cls(**{name: _READERS.get(name, _as_it_is)(data[name]) for name in _names(cls) if name in data})
-
-
-def _names(kind: type[Work | Placement | Argument | Rules]) -> list[str]:
-    return [each.name for each in fields(kind)]
+        return cls(**{name: _READERS.get(name, _as_it_is)(data[name]) for name in _NAMES[cls] if name in data})
 
 
 def _as_it_is(value: Any) -> Any:
@@ -103,9 +99,10 @@ def _rules(data: Mapping[str, Any]) -> Rules:
 
 
 def _known(kind: type[Placement | Argument | Rules], data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in _names(kind) if name in data}
+    return {name: data[name] for name in _NAMES[kind] if name in data}
 
 
+_NAMES = {kind: [each.name for each in fields(kind)] for kind in (Work, Placement, Argument, Rules)}
 _RULES: dict[str, Callable[[Any], Any]] = {"exit_statuses": tuple, "on_exit_status": Then, "on_missing_output": Then}
 _READERS: dict[str, Callable[[Any], Any]] = {
     "placement": _placement,

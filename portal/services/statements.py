@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from portal.database import now
+from portal.database import connection, now
 from portal.domain.states import ACTIVE, FINAL, State
 from portal.models import Attempt, LogChunk, Message, Result, Run, Submission, Upload
 from portal.prepared import prepared
@@ -40,8 +40,8 @@ _of_it = _run.c.submission_id == bindparam("submission")
 
 def rows(session: Session, statement: Executable, values: Mapping[str, Any]) -> list[Any]:
     """Named tuples; none of a statement that gives no rows."""
-    connection = session.connection()
-    return prepared(statement, connection.dialect, tuple(values)).execute(connection, values)
+    its = connection(session)
+    return prepared(statement, its.dialect, tuple(values)).execute(its, values)
 
 
 def row(session: Session, statement: Executable, values: Mapping[str, Any]) -> Any:
@@ -53,7 +53,7 @@ def for_each(session: Session, statement: Executable, every: Sequence[Mapping[st
     """The rows of all of these together, asked for in as few words as can be."""
     if len(every) == 1:
         return rows(session, statement, every[0])
-    result = session.connection().execute(statement, every)
+    result = connection(session).execute(statement, every)
     return list(result) if result.returns_rows else []
 
 
