@@ -17,6 +17,7 @@ PLAIN = frozenset("._+=@ -")
 LONGEST_SEGMENT = 200
 LONGEST_TAIL = 150
 OUT = "_out"
+MARK = re.compile(r"_\d+(-\d+)+")
 WHOLE = "="
 
 
@@ -151,4 +152,5 @@ def marked(identity: str, name: str, mark: str) -> str:
 
 def unmarked(identity: str, name: str) -> str:
     """The name that a file would bear if no other had it."""
-    return re.sub(rf"^{re.escape(identity)}_\d+(-\d+)+", identity, name)
+    marked_tail = MARK.match(name, len(identity)) if name.startswith(identity) else None
+    return identity + name[marked_tail.end() :] if marked_tail else name

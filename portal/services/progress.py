@@ -11,7 +11,7 @@ hundredth step costs what its first does. What is rare works on the whole object
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
@@ -21,9 +21,10 @@ from typing import Any
 from sqlalchemy import Select, Update, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.util import identity_key
 
 from portal import mail, queue
-from portal.database import is_postgresql, now
+from portal.database import Base, is_postgresql, now
 from portal.domain import conditions, durations, plan, states
 from portal.domain.conditions import Facts
 from portal.domain.levels import STRICTEST
@@ -274,10 +275,9 @@ def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) 
     _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
     attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
     rows(session, statements.BEGIN_ATTEMPT, attempt)
-    if first:
-        submission = session.get_one(Submission, claim.submission_id)
-        submission.started = submission.started or now()
-        _summarise(session, submission)
+    if first and (started := row(session, statements.START, {"submission": claim.submission_id})):
+        _forget(session, Submission, claim.submission_id)
+        _summarise_batch(session, started.batch_id)
 
 
 def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:
@@ -324,7 +324,7 @@ def finish(
         _leave_out(session, claim.submission_id, LEFT_OUT[then])
     _advance(session, claim.submission_id, claim.place)
     if held.started is None:
-        _summarise(session, session.get_one(Submission, claim.submission_id))
+        _summarise(session, claim.submission_id)
     return True
 
 
@@ -421,7 +421,7 @@ def _queue_again(session: Session, run: Run, sentence: str, wait: float) -> None
         return
     run.move(State.QUEUED, sentence)
     run.due = now(wait)
-    _summarise(session, run.submission)
+    _summarise(session, run.submission_id)
     if not wait:
         queue.say(session, "wake", run.queue)
 
@@ -484,7 +484,7 @@ def begin(session: Session, submission: Submission) -> None:
             if run.state is State.WAITING:
                 set_committed_value(run, "state", State.QUEUED)
     if any(run.state is State.SKIPPED for run in runs.values()):
-        _summarise(session, submission)
+        _summarise(session, submission.id)
 
 
 def advance(session: Session, submission: Submission) -> None:
@@ -493,7 +493,7 @@ def advance(session: Session, submission: Submission) -> None:
     if _states(session, submission.id) & set(states.WORST_FIRST):
         _leave_out(session, submission.id, LEFT_OUT[Then.FAIL])
     _advance(session, submission.id)
-    _summarise(session, submission)
+    _summarise(session, submission.id)
 
 
 def _advance(session: Session, submission_id: int, ended: plan.Place | None = None) -> None:
@@ -503,8 +503,9 @@ def _advance(session: Session, submission_id: int, ended: plan.Place | None = No
             return
         session.flush()
         ended = None
-    if not _states(session, submission_id) & ACTIVE:
-        _summarise(session, session.get_one(Submission, submission_id))
+    its_states = _states(session, submission_id)
+    if not its_states & ACTIVE:
+        _summarise(session, submission_id, its_states)
 
 
 def _turn(session: Session, submission_id: int, ended: plan.Place | None) -> list[Any]:
@@ -601,50 +602,58 @@ def _place(run: Any) -> plan.Place:
     return plan.Place(run.position, run.stage, run.state, needs)
 
 
-def _summarise(session: Session, submission: Submission) -> None:
+def _summarise(session: Session, submission_id: int, its_states: Set[State] | None = None) -> None:
     """Store the submission's state where it changes; at the end write its last message, once."""
     session.flush()
-    if submission.state.final:
+    known = row(session, statements.SUMMARY, {"submission": submission_id})
+    if known.state.final:
         return
-    state = states.summary(_states(session, submission.id))
-    state = State.RUNNING if submission.started and state is State.QUEUED else state
-    if state is submission.state:
+    state = states.summary(its_states or _states(session, submission_id))
+    state = State.RUNNING if known.started and state is State.QUEUED else state
+    if state is known.state:
         return
-    submission.state = state
     if state.final:
-        submission.ended = now()
-        submission.expires = _expiry(submission)
-        submission.say(_last_words(session, submission), kind="end")
-    _summarise_batch(session, submission)
+        _end(session, submission_id, state)
+    else:
+        rows(session, statements.SET_STATE, {"submission": submission_id, "to": state})
+    _forget(session, Submission, submission_id)
+    _summarise_batch(session, known.batch_id)
 
 
-def _expiry(submission: Submission) -> Any:
-    """Until when its results are kept: as its job says, else the settings; None: for ever."""
-    days = (submission.job and submission.job.keep_days) or settings().portal_keep_days
-    return now(days * DAY) if days else None
+def _end(session: Session, submission_id: int, state: State) -> None:
+    """Until when its results are kept is as its job says, else the settings; None: for ever."""
+    last = row(session, statements.LAST, {"submission": submission_id, "to": state})
+    days = last.keep_days or settings().portal_keep_days
+    rows(session, statements.end_submission((days or 0) * DAY), {"submission": submission_id, "to": state})
+    about = {"submission_id": submission_id, "run_id": None, "kind": "end"}
+    rows(session, statements.SAY, about | {"sentence": _last_words(state, last)[:LONGEST_SENTENCE]})
 
 
-def _last_words(session: Session, submission: Submission) -> str:
+def _last_words(state: State, last: Any) -> str:
     """The end's message; 'Completed job at step' are words that clients look for."""
-    its = select(Run).where(Run.submission_id == submission.id, Run.state == submission.state)
-    if submission.state is State.COMPLETE:
-        return f"Completed job at step #{session.scalar(its.with_only_columns(func.max(Run.stage))) or 0}"
-    if submission.state is State.STOPPED:
-        return "Stopped"
-    return session.scalars(its.with_only_columns(Run.reason).order_by(Run.stage, Run.position)).first() or ""
+    if state is State.COMPLETE:
+        return f"Completed job at step #{last.stage or 0}"
+    return "Stopped" if state is State.STOPPED else last.reason or ""
 
 
-def _summarise_batch(session: Session, submission: Submission) -> None:
+def _summarise_batch(session: Session, batch_id: int) -> None:
     """The batch's state, under its own lock, since its submissions may end side by side; at its end, a letter."""
     session.flush()
-    batch = session.scalars(
-        select(Batch).where(Batch.id == submission.batch_id).with_for_update().execution_options(populate_existing=True)
-    ).one()
-    members = set(session.scalars(select(Submission.state).where(Submission.batch_id == batch.id).distinct()))
-    batch.state = states.batch_summary(members)
+    known = row(session, statements.HOLD_BATCH, {"batch": batch_id})
+    members = {each.state for each in rows(session, statements.MEMBERS, {"batch": batch_id})}
+    state = states.batch_summary(members)
+    if state is not known.state:
+        rows(session, statements.SET_BATCH_STATE, {"batch": batch_id, "to": state})
+        _forget(session, Batch, batch_id)
     if all(state.final for state in members) and mail.on():
-        session.add(Letter(batch=batch))
+        session.add(Letter(batch_id=batch_id))
         queue.say(session, "tell")
+
+
+def _forget(session: Session, kind: type[Base], key: int) -> None:
+    """What the session knows of a row that a statement has changed."""
+    if known := session.identity_map.get(identity_key(kind, key)):
+        session.expire(known)
 
 
 def _mine(claim: Claim) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -29,11 +30,11 @@ from sqlalchemy.orm import Session
 
 from portal.database import connection, now
 from portal.domain.states import ACTIVE, FINAL, State
-from portal.models import Attempt, LogChunk, Message, Result, Run, Submission, Upload
+from portal.models import Attempt, Batch, Job, LogChunk, Message, Result, Run, Submission, Upload
 from portal.prepared import prepared
 
-_submission, _run, _attempt, _result, _upload, _chunk, _message = (
-    cast(Table, model.__table__) for model in (Submission, Run, Attempt, Result, Upload, LogChunk, Message)
+_batch, _submission, _run, _attempt, _result, _upload, _chunk, _message, _job = (
+    cast(Table, model.__table__) for model in (Batch, Submission, Run, Attempt, Result, Upload, LogChunk, Message, Job)
 )
 _of_it = _run.c.submission_id == bindparam("submission")
 
@@ -73,6 +74,19 @@ HOLD: Select[Any] = (
     .where(_submission.c.id == bindparam("submission"))
     .with_for_update()
 )
+SUMMARY: Select[Any] = select(_submission.c.state, _submission.c.started, _submission.c.batch_id).where(
+    _submission.c.id == bindparam("submission")
+)
+START = (
+    update(_submission)
+    .where(_submission.c.id == bindparam("submission"), _submission.c.started.is_(None))
+    .values(started=now(), state=State.RUNNING)
+    .returning(_submission.c.batch_id)
+)
+SET_STATE = update(_submission).where(_submission.c.id == bindparam("submission")).values(state=bindparam("to"))
+HOLD_BATCH: Select[Any] = select(_batch.c.state).where(_batch.c.id == bindparam("batch")).with_for_update()
+MEMBERS: Select[Any] = select(_submission.c.state).where(_submission.c.batch_id == bindparam("batch")).distinct()
+SET_BATCH_STATE = update(_batch).where(_batch.c.id == bindparam("batch")).values(state=bindparam("to"))
 STOP_ASKED: Select[Any] = select(_submission.c.stop_asked).where(_submission.c.id == bindparam("submission"))
 END = _mine({
     "state": bindparam("end"), "reason": bindparam("sentence"), "ended": now(),
@@ -97,6 +111,14 @@ LOG_ENDS: Select[Any] = (
 QUEUE = update(_run).values(state=State.QUEUED, due=now()).where(_run.c.state == State.WAITING)
 QUEUE_ONE = QUEUE.where(_run.c.id == bindparam("run"))
 QUEUE_ALL = QUEUE.where(_run.c.id.in_(bindparam("runs", expanding=True)))
+_like_it = and_(_of_it, _run.c.state == bindparam("to"))
+_last_stage = select(func.max(_run.c.stage)).where(_like_it).scalar_subquery()
+_first_reason = select(_run.c.reason).where(_like_it).order_by(_run.c.stage, _run.c.position).limit(1).scalar_subquery()
+LAST: Select[Any] = (
+    select(_job.c.keep_days, _last_stage.label("stage"), _first_reason.label("reason"))
+    .select_from(_submission.outerjoin(_job, _job.c.id == _submission.c.job_id))
+    .where(_submission.c.id == bindparam("submission"))
+)
 STATES: Select[Any] = select(_run.c.state).where(_of_it).distinct()
 OPEN: Select[Any] = select(_run.c.position, _run.c.stage, _run.c.state, _run.c.needs).where(
     _of_it, one_of(_run.c.state, ACTIVE)
@@ -121,6 +143,13 @@ def keep(dialect: str) -> Any:
     """Results, as far as no other of their submission has their names; the keys of those that are kept now."""
     own = postgresql.insert(_result) if dialect == "postgresql" else sqlite.insert(_result)
     return own.on_conflict_do_nothing(index_elements=["submission_id", "name"]).returning(_result.c.key)
+
+
+@cache
+def end_submission(seconds: int) -> Update:
+    """Its results are kept for so many seconds; 0: for ever."""
+    expires = now(seconds) if seconds else null()
+    return SET_STATE.values(ended=now(), expires=expires)
 
 
 @cache
