@@ -13,7 +13,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,14 +60,14 @@ def put(key: str, stream: BinaryIO, limit: int | None = None) -> Blob:
     try:
         blob = _write(key, draft, stream, limit)
         draft.replace(target)
-        _sync_directory(target.parent)
+        _sync(target.parent)
     finally:
         draft.unlink(missing_ok=True)
     return blob
 
 
 def adopt(key: str, stream: BinaryIO) -> Blob | None:
-    """Keep an open file itself, under a second name, durably: as large as it is, nothing of it is copied.
+    """Keep an open file itself, under a second name: as large as it is, nothing of it is copied. `force` makes it last.
 
     None where that cannot be: on another file system, or if somebody else may still write to it. Raises OSError.
     """
@@ -79,10 +79,17 @@ def adopt(key: str, stream: BinaryIO) -> Blob | None:
         _prune(Path(directory))
         return None
     try:
-        return _adopted(key, directory, stream)
+        return _adopted(key, stream)
     except BaseException:
         delete(key)
         raise
+
+
+def force(keys: Sequence[str]) -> None:
+    """Have these files last, with the names that they have. Raises OSError."""
+    places = [_place(key) for key in keys]
+    for place in (*places, *dict.fromkeys(os.path.dirname(each) for each in places)):
+        _sync(place)
 
 
 def open_blob(key: str) -> BinaryIO:
@@ -188,9 +195,7 @@ def _take_over(descriptor: int, mode: int) -> None:
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _adopted(key: str, directory: str, stream: BinaryIO) -> Blob:
-    os.fsync(stream.fileno())
-    _sync_directory(directory)
+def _adopted(key: str, stream: BinaryIO) -> Blob:
     digest = hashlib.sha256()
     for block in _blocks(stream):
         digest.update(block)
@@ -212,7 +217,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 def _link(source: Path, target: Path) -> None:
     _placed(str(target.parent), lambda: os.link(source, target))
-    _sync_directory(target.parent)
+    _sync(target.parent)
 
 
 def _placed(directory: str, place: Callable[[], Placed], tries: int = TRIES) -> Placed:
@@ -226,8 +231,9 @@ def _placed(directory: str, place: Callable[[], Placed], tries: int = TRIES) -> 
     return _placed(directory, place, tries - 1)
 
 
-def _sync_directory(directory: Path | str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(place: Path | str) -> None:
+    """A file, or the names in a directory."""
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
+from portal import storage
 from portal.database import reading, transaction
 from portal.domain.errors import Lost, NoKey, NoRoom, NotFound, PortalError, Unavailable
 from portal.domain.plugins import plugins
@@ -47,6 +49,7 @@ LOG_AT_END = 256_000
 STEPS = 16
 SEALED = "secrets"
 ROOM_SECONDS = 10.0
+MUCH = 4_000_000  # bytes, which the disk may take longer for than others should wait for a lock
 STOP_SECONDS = 30.0
 NO_ANSWER = (DBAPIError, NoConnection)
 
@@ -184,7 +187,7 @@ def _learn_secrets(claim: Claim, workspace: Workspace) -> bool:
             workspace.sealed = (claim.handle or {}).get(SEALED) or _sealed(claim)
             workspace.keep_secret(secrets.opened(workspace.sealed))
         except NotFound as gone:
-            _finish(claim, End(Outcome("cannot_start", detail=f"{gone}.")), NOTHING, nothing)
+            _finish(claim, End(Outcome("cannot_start", detail=f"{gone}.")), NOTHING, nothing, lambda: None)
             return False
         except NoKey as failure:
             if claim.handle:
@@ -266,13 +269,22 @@ def _retry(claim: Claim, end: End) -> bool:
 
 
 def _end(claim: Claim, workspace: Workspace, end: End, following: Following) -> Next | None:
+    """What it gave is forced to the disk while the database is told of it, which commits nothing before."""
     with _beating(claim):
         found = workspace.collect()
+        forced = _disk().submit(storage.force, [each.blob.key for each in found.kept])
+        if sum(each.blob.size for each in found.kept) > MUCH:
+            forced.result()
     try:
-        return _finish(claim, end, found, lambda session: _next(session, claim, workspace, following))
-    except Ghost:
+        return _finish(claim, end, found, lambda session: _next(session, claim, workspace, following), forced.result)
+    except (Ghost, OSError):
         discard(found)
         raise
+
+
+@cache
+def _disk() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "disk")
 
 
 @contextmanager
@@ -314,6 +326,7 @@ def _heart() -> _Heart:
 
 
 os.register_at_fork(after_in_child=_heart.cache_clear)
+os.register_at_fork(after_in_child=_disk.cache_clear)
 
 
 @contextmanager
@@ -453,15 +466,22 @@ class _Watch:
         return outcome
 
 
-def _finish(claim: Claim, end: End, found: Found, following: Callable[[Session], Next | None]) -> Next | None:
+def _finish(
+    claim: Claim, end: End, found: Found, following: Callable[[Session], Next | None], forced: Callable[[], None]
+) -> Next | None:
     """End the run and claim what follows; an answer that did not come is asked for again, for as long as the lease is
-    surely ours, but then for the end alone. Raises Ghost."""
+    surely ours, but then for the end alone. Nothing is committed before what it gave is `forced` to the disk.
+
+    Raises Ghost, and OSError for what could not be forced.
+    """
     deadline = time.monotonic() + FENCE * settings().portal_lease_seconds
     while True:
         try:
             with transaction() as session:
                 if progress.finish(session, claim, end.outcome, found, end.written):
-                    return following(session)
+                    after = following(session)
+                    forced()
+                    return after
                 if progress.ended(session, claim):
                     return None
                 raise Ghost

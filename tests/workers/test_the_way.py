@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import event, update
 from sqlalchemy.orm import Session
 
-from portal import queue
+from portal import queue, storage
 from portal.database import engine, now, transaction
 from portal.domain.states import State
 from portal.models import Run, Submission
@@ -219,3 +220,21 @@ def test_one_of_several_workers_calls_the_next_where_there_is_more_to_do(
         progress.call_for_more(session, [queue.EVERY], 4)
 
     assert said == [("wake", "here")]
+
+
+def test_what_the_disk_does_not_take_for_good_is_not_kept_and_the_run_is_tried_again(
+    session: Session, chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = chain(1)
+    with monkeypatch.context() as failing:
+        failing.setattr(storage, "force", broken)
+        perform(claimed(), never, due)
+
+    session.rollback()
+    assert (submission.runs[0].state, submission.runs[0].lost) == (State.QUEUED, 1)
+    assert results.of_submission(submission) == []
+    assert not [each for each in storage.every() if each.key.startswith("runs/")]
+
+
+def broken(keys: Sequence[str]) -> None:
+    raise OSError(errno.EIO, "Input/output error")
