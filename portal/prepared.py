@@ -1,13 +1,16 @@
-"""Statements that are made into SQL once: at what each step asks, to make it anew took longer than to have it answered.
+"""Statements that are made into SQL once, and in PostgreSQL planned once for each connection.
 
-Types, events and errors are SQLAlchemy's; what is left out is all that may differ from one execution to the next.
+At what each step asks, to make a statement anew took as long as to have it answered, and to plan it anew up to ten
+times as long. Types, events and errors are SQLAlchemy's; left out is what never differs from one execution to the next.
 """
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Dialect
@@ -16,6 +19,10 @@ from sqlalchemy.types import TypeEngine
 
 Process = Callable[[Any], Any]
 MOST = 1000
+KNOWN = "prepared"
+PLACE = re.compile(r"%\((.+?)\)s|%%")
+
+_numbers = count(1)
 
 
 class Prepared:
@@ -23,25 +30,33 @@ class Prepared:
 
     def __init__(self, statement: Any, dialect: Dialect, names: Sequence[str]) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=names if statement.is_insert else None)
+        types = {name: bound.type.dialect_impl(dialect) for name, bound in compiled.binds.items()}
+        self.given = {name: process for name, each in types.items() if (process := each.bind_processor(dialect))}
+        usual = compiled.construct_params(_check=False)
+        usual |= {column.key: column.default.arg for column in compiled.insert_prefetch}
+        self.usual = {name: self._given(name, value) for name, value in usual.items() if name not in names}
         self.sql = str(compiled)
-        self.order = compiled.positiontup
-        self.usual = compiled.construct_params(_check=False) | {
-            column.key: column.default.arg for column in compiled.insert_prefetch
-        }
-        self.given = {
-            name: process
-            for name, bound in compiled.binds.items()
-            if (process := bound.type.dialect_impl(dialect).bind_processor(dialect))
-        }
-        self.usual = {name: self._given(name, value) for name, value in self.usual.items() if name not in names}
         self.row, self.found = _rows(statement, dialect)
+        self.name = f"portal_{next(_numbers)}" if dialect.name == "postgresql" else ""
+        self.order = list(names) if self.name else compiled.positiontup
+        self.call = f"EXECUTE {self.name} ({', '.join(['%s'] * len(names))})" if self.name else self.sql
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Its rows, as named tuples. Raises what SQLAlchemy does."""
+        if self.name and self.name not in connection.info.setdefault(KNOWN, set()):
+            self._plan(connection)
         words = self.usual | {name: self._given(name, value) for name, value in values.items()}
-        told = words if self.order is None else tuple(words[name] for name in self.order)
-        result = connection.exec_driver_sql(self.sql, told)
+        result = connection.exec_driver_sql(self.call, tuple(words[name] for name in self.order))
         return [self._read(row) for row in result] if self.row else []
+
+    def _plan(self, connection: Connection) -> None:
+        """What is always the same stands in the plan itself, so that it finds the indexes of such rows alone."""
+        cursor = connection.connection.cursor()
+        places = {name: f"${number}" for number, name in enumerate(self.order, 1)}
+        same = {name: cursor.mogrify("%s", (value,)).decode() for name, value in self.usual.items()}
+        text = PLACE.sub(lambda found: (places | same)[found[1]] if found[1] else "%", self.sql)
+        connection.exec_driver_sql(f"PREPARE {self.name} AS {text}")
+        connection.info[KNOWN].add(self.name)
 
     def _given(self, name: str, value: Any) -> Any:
         process = self.given.get(name)
