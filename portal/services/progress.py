@@ -21,7 +21,6 @@ from typing import Any
 
 from sqlalchemy import Row, Select, Update, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.orm import Session, defer
-from sqlalchemy.orm.attributes import set_committed_value
 
 from portal import mail, queue
 from portal.database import is_postgresql, now
@@ -475,17 +474,23 @@ def stop(session: Session, submission: Submission) -> None:
     advance(session, locked)
 
 
-def begin(session: Session, submission: Submission) -> None:
-    """Queue the first steps of a submission that nobody knows yet, so that no lock is needed."""
-    runs = {run.position: run for run in submission.runs}
-    while turn := plan.due([_place(run) for run in runs.values()]):
-        due = [runs[position] for position in turn]
-        _queue_or_skip(session, submission.id, due)
-        for run in due:
-            if run.state is State.WAITING:
-                set_committed_value(run, "state", State.QUEUED)
-    if any(run.state is State.SKIPPED for run in runs.values()):
-        _summarise(session, submission)
+def first(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the rows of a new submission's runs those that have their turn before anything has ended."""
+    places = [plan.Place(run["position"], run["stage"], State.WAITING, frozenset(run["needs"])) for run in runs]
+    turn = set(plan.due(places))
+    return [run for run in runs if run["position"] in turn]
+
+
+def queue_new(runs: Iterable[dict[str, Any]]) -> None:
+    """Let runs be queued by being made."""
+    for run in runs:
+        run.update(Run.moved(State.WAITING, State.QUEUED))
+
+
+def begin(session: Session, submission_ids: Sequence[int]) -> None:
+    """Let submissions go that nobody knows yet, so that no lock is needed: their first steps hang on conditions."""
+    for submission_id in submission_ids:
+        advance(session, session.get_one(Submission, submission_id))
 
 
 def advance(session: Session, submission: Submission) -> None:

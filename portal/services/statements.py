@@ -94,7 +94,7 @@ UPLOADS: Select[Any] = (
         _first_inputs.scalar_subquery().label("inputs"),
     )
     .join(_submission, _submission.c.batch_id == _upload.c.batch_id)
-    .where(_submission.c.id == bindparam("submission"))
+    .where(_submission.c.id == bindparam("submission"), _upload.c.number.in_([0, _submission.c.input]))
     .order_by(_upload.c.id)
 )
 

@@ -12,9 +12,8 @@ from portal.api import parts, sender
 from portal.domain.errors import Invalid
 from portal.domain.names import normal_name
 from portal.domain.parameters import UNREADABLE
-from portal.domain.policy import Action
 from portal.models import Account, Batch
-from portal.services import access, jobs, submissions
+from portal.services import jobs, offers, submissions
 from portal.services.submissions import Order
 from portal.storage import TooLarge
 
@@ -51,8 +50,8 @@ def order(idempotency_key: str | None) -> Order:
         jobs=(normal_name(fields.get("job", "")),),
         name=fields.get("name", ""),
         email=fields.get("email", "") or _own_email(account),
-        incoming=parts.incoming("input_data"),
-        files=parts.further((*OWN, "input_data")),
+        inputs=parts.inputs(),
+        files=parts.further(OWN),
         values={normal_name(name): value for name, value in fields.items() if name not in OWN},
         account=account,
         address=request.remote_addr or "",
@@ -73,9 +72,10 @@ def placed(session: Session, order: Order) -> Batch:
 
 def _check_known(session: Session, order: Order) -> None:
     """A field that nothing takes is a misspelt parameter, whose default would count. Raises Invalid."""
-    job = jobs.named(session, order.jobs[0])
-    if job is None or not access.may(order.account, Action.RUN_JOB, job):
+    offer = offers.of(session, order.jobs[0], order.account)
+    if offer is None:
         return
+    job = offer.job
     taken = [field.name for field in jobs.fields(job)]
     unknown = [name for name in (*order.values, *order.files) if name not in taken]
     if unknown:
