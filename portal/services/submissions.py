@@ -86,6 +86,10 @@ class Stored:
     number: int = 0
 
     @property
+    def sent(self) -> checking.Sent:
+        return checking.Sent(self.field, self.name if self.number else "", self.blob)
+
+    @property
     def row(self) -> Row:
         its = {"key": self.blob.key, "size": self.blob.size, "sha256": self.blob.sha256, "number": self.number}
         return {"name": self.name, "field": self.field, "ending": self.ending} | its
