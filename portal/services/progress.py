@@ -644,7 +644,7 @@ def _summarise_batch(session: Session, submission: Submission) -> None:
     batch = session.scalars(
         select(Batch).where(Batch.id == submission.batch_id).with_for_update().execution_options(populate_existing=True)
     ).one()
-    members = set(session.scalars(select(Submission.state).where(Submission.batch_id == batch.id).distinct()))
+    members = statements.states_of_batch(session, batch.id)
     batch.state = states.batch_summary(members)
     if all(state.final for state in members) and mail.on():
         session.add(Letter(batch=batch))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    exists,
     func,
     insert,
     or_,
@@ -41,6 +42,12 @@ def execute(
     session: Session, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
 ) -> CursorResult[Any]:
     return session.connection().execute(statement, values)
+
+
+def states_of_batch(session: Session, batch_id: int) -> set[State]:
+    """Those that any of its submissions is in, looked up one by one, as they are few and its submissions many."""
+    found = execute(session, STATES_OF_BATCH, {"batch": batch_id}).one()
+    return {state for state, there in zip(State, found, strict=True) if there}
 
 
 def _mine(values: Mapping[str, Any]) -> Update:
@@ -84,6 +91,9 @@ STATES: Select[Any] = select(_run.c.state).where(_of_it).distinct()
 OPEN: Select[Any] = select(_run.c.position, _run.c.stage, _run.c.state, _run.c.needs).where(
     _of_it, _run.c.state.in_(ACTIVE)
 )
+_of_batch = _submission.c.batch_id == bindparam("batch")
+_in_it = [exists().where(_of_batch, _submission.c.state == each) for each in State]
+STATES_OF_BATCH: Any = select(*_in_it)
 _first_inputs = select(_run.c.work["inputs"]).where(_of_it).order_by(_run.c.stage, _run.c.position).limit(1)
 UPLOADS: Select[Any] = (
     select(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, BinaryIO, cast
@@ -24,13 +24,14 @@ from portal.domain.parameters import Argument, Kind, file_part, read
 from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, FINAL, State
 from portal.domain.texts import storable
-from portal.models import Account, Batch, Job, Parameter, Run, Submission, TaskRevision
+from portal.models import Account, Batch, Job, Parameter, Run, Submission, TaskRevision, Upload
 from portal.services import access, audit, backends, checking, jobs, looks, nesting, offers, quotas, stories
 from portal.services.entering import enter, entered
 from portal.services.freezing import Row, freeze
 from portal.services.statements import execute
 from portal.settings import settings
 
+BATCH = select(Batch).where(Batch.uuid == bindparam("uuid"))
 ONE_BY_ONE: Select[Any] = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("sender"))))
 LONGEST_NAME = 64
 LONGEST_EMAIL = 256
@@ -161,7 +162,7 @@ def run(session: Session, submission: Submission, uuid: str) -> Run:
 
 
 def batch(session: Session, uuid: str) -> Batch:
-    found = session.scalar(select(Batch).where(Batch.uuid == uuid))
+    found = session.scalar(BATCH, {"uuid": uuid})
     if found is None:
         raise NotFound(NO_BATCH)
     return found
@@ -200,6 +201,8 @@ class Members:
 
     def facts(self) -> list[tuple[Any, ...]]:
         """How they stand, in a few columns."""
+        if self.alike:
+            return looks.over_batch(self.session, self.batch.id, self.asking(""))
         return [fact for which, account in self._by_account() for fact in looks.over_all(self.session, which, account)]
 
     def seen(self) -> list[Submission]:
@@ -222,7 +225,15 @@ class Members:
         mine = Run.submission_id.in_([each.id for each in found])
         steps = select(Run.submission_id, func.count(), over).where(mine).group_by(Run.submission_id)
         counted = {number: (total, done) for number, total, done in self.session.execute(steps)}
-        return [Member(each, *counted.get(each.id, (0, 0))) for each in found]
+        names = self._inputs({each.input for each in found} - {0})
+        return [Member(each, *counted.get(each.id, (0, 0)), names.get(each.input, "")) for each in found]
+
+    def _inputs(self, numbers: Collection[int]) -> dict[int, str]:
+        """What those who sent them called the inputs of these numbers."""
+        if not numbers:
+            return {}
+        named = select(Upload.number, Upload.name).where(Upload.batch_id == self.batch.id, Upload.number.in_(numbers))
+        return dict(self.session.execute(named).all())
 
     @cached_property
     def visible(self) -> ColumnElement[bool]:
