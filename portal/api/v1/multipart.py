@@ -90,7 +90,7 @@ def _fields() -> dict[str, str]:
         abort(415, f"Send the body as {FORM}, with its boundary.")
     fields = {name: values[-1] for name, values in request.form.lists()}
     names = [normal_name(name) for form in (request.form, request.files) for name, _ in form.items(multi=True)]
-    if twice := [name for name, number in Counter(names).items() if number > 1]:
+    if twice := [name for name, number in Counter(names).items() if number > 1 and name != parts.INPUT]:
         raise Invalid(**{name[:80]: f"{name[:80]}: this is sent several times: send it once." for name in twice[:5]})
     if wrong := [name for name in OWN if UNREADABLE in fields.get(name, "")]:
         raise Invalid(**{name: f"{name}: this is not UTF-8 text." for name in wrong})
