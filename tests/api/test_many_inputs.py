@@ -88,3 +88,12 @@ def test_it_counts_inputs_apart_only_where_they_are_taken(client: FlaskClient, a
     app.config["MAX_FORM_PARTS"] = 20
 
     assert client.post("/sign-in", data=form([b"x"] * 30), content_type="multipart/form-data").status_code == 413
+
+
+def test_it_takes_a_submission_in_few_statements(client: FlaskClient) -> None:
+    post(client, CONTRACT, form([b"x"]))
+    with counting() as sent:
+        answer = post(client, CONTRACT, form([b"x"]))
+
+    assert answer.status_code == 201
+    assert len([each for each in sent if not each.startswith("BEGIN")]) <= 13, "\n".join(sent)
