@@ -576,9 +576,8 @@ class _Accepting:
 
     def _made(self) -> Batch:
         """A commit that was refused has done nothing; what an earlier one did nobody knows still."""
-        before = self.uncertain
+        before, row = self.uncertain, _batch(self.order)
         try:
-            row = _batch(self.order)
             with transaction(self.session):
                 batch_id = self._rows(row)
                 self.uncertain = True
