@@ -5,16 +5,16 @@ from __future__ import annotations
 import select as calls
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import DateTime, Dialect, Engine, Float, MetaData, bindparam, create_engine, event, exc, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
@@ -51,7 +51,11 @@ AWAY_IN_SQLITE = frozenset(
     )
 )
 DISK_FULL_IN_POSTGRESQL = "53100"
+KNOWN = "known"
 CHECKS_CLIENTS = 140_000  # the first version of PostgreSQL that notices a client that is gone
+
+
+Answer = TypeVar("Answer")
 
 
 class Base(DeclarativeBase):
@@ -218,6 +222,28 @@ def reading() -> Iterator[Session]:
     """A session that only reads."""
     with _new_session(bind=engine()) as session:
         yield session
+
+
+def once(session: Session, question: Hashable, ask: Callable[[], Answer]) -> Answer:
+    """The answer to what is asked once in a reading, or in a transaction, however many ask."""
+    known = session.info.setdefault(KNOWN, {})
+    if question not in known:
+        known[question] = ask()
+    return cast(Answer, known[question])
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _forget_answers(session: Session, ended: SessionTransaction) -> None:
+    if ended.parent is None:
+        session.info.pop(KNOWN, None)
+
+
+def read_alone(session: Session) -> None:
+    """Let each statement of the reading that begins now be a transaction of its own: it sees no less by that, and
+    nothing has to be said to PostgreSQL before the first and after the last. What is written comes in `transaction`.
+    """
+    if is_postgresql(session) and not session.in_transaction():
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
 def clock(session: Session) -> datetime:

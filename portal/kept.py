@@ -15,7 +15,7 @@ from threading import Lock
 from flask import Response, request
 
 MOST_BYTES = 32 << 20
-LARGEST = 2 << 20
+LARGEST = 4 << 20
 
 _bodies: OrderedDict[str, bytes] = OrderedDict()
 _lock = Lock()

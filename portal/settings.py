@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     portal_max_form_bytes: int = Field(
         default=4_000_000, ge=1000, description="The text fields of one request together."
     )
+    portal_max_inputs: int = Field(default=10_000, ge=1, le=100_000, description="Runs that one request may ask for.")
     portal_trusted_proxies: str = Field(
         default="", description="The proxies in front that are believed: their addresses, or their number."
     )

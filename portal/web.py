@@ -177,7 +177,7 @@ def _check_request() -> None:
     """Before anything reads the body: text alone is never as large as a file, and NUL is in no honest text."""
     if request.method == "POST" and request.headers.get("Sec-Fetch-Site") in FOREIGN and request.blueprint not in OPEN:
         raise errors.NotAllowed("Another site sent this form: open the portal's own page, and send it there.")
-    request.form_data_parser_class = bodies.Strict
+    request.form_data_parser_class = bodies.WithInputs if request.endpoint in rates.SUBMITTING else bodies.Strict
     if request.mimetype != "multipart/form-data":
         request.max_content_length = current_app.config["MAX_FORM_MEMORY_SIZE"]
     if "\0" in request.path:

@@ -49,7 +49,7 @@ def order(
         jobs=names,
         name="a test",
         email="ann@example.org",
-        incoming=submissions.Incoming("in.txt", io.BytesIO(content)),
+        inputs=(submissions.Incoming("in.txt", io.BytesIO(content)),),
         values=values or {},
         account=account,
         address="127.0.0.1",

@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from flask.sansio.blueprints import BlueprintSetupState
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from portal import downloads, rates, web
+from portal import database, downloads, rates, web
 from portal.api import negotiation, order, origins, roots, sender, shapes
 from portal.api.negotiation import Refused, answer
 from portal.domain import errors
@@ -32,6 +32,8 @@ PAGE_LENGTH = 10
 REMEMBERED_RUNS = 1000
 STATUSES = (400, 404, 405, 413)
 LISTS = ("contract.endpoints", "contract.job_list", "contract.job_times")
+
+SENT = select(Letter.id).where(Letter.batch_id == bindparam("batch"), Letter.sent.is_not(None))
 
 contract = Blueprint("contract", __name__)
 files = Blueprint("files", __name__)
@@ -111,7 +113,7 @@ def batch(name: str) -> Response:
 def single(name: str) -> Response:
     found = sender.seen(name)
     email = _shown_email(found.batch)
-    facts = looks.over_all(web.session(), Submission.uuid == name, sender.account_for(name))
+    facts = looks.over_one(web.session(), name, sender.account_for(name))
     return negotiation.kept_answer((name, email, facts), lambda: shapes.single(found, email))
 
 
@@ -139,8 +141,8 @@ files.record(lambda state: _add(state, file, ("/submissions/<name>",), ["GET"]))
 
 def _shown_email(batch: Batch) -> str:
     """The address, until the letter to it is sent; empty afterwards, since null would break a published client."""
-    sent = select(Letter.id).where(Letter.batch_id == batch.id, Letter.sent.is_not(None))
-    return "" if web.session().scalar(sent) else batch.email
+    sent = web.session().connection().execute(SENT, {"batch": batch.id}).first()
+    return "" if sent else batch.email
 
 
 # Discovery
@@ -219,6 +221,7 @@ def _address_of_page(page: int) -> str:
 def _prepare() -> AnyResponse | None:
     """Settle the answer's form, who asks, how and for what: the first of these that is wrong is the answer."""
     g.form = negotiation.asked()
+    database.read_alone(web.session())
     g.account = sender.account_of_header()
     allow = allowed[str(request.endpoint)]
     if request.method not in allow.split(", "):

@@ -14,8 +14,8 @@ from portal.domain.errors import Invalid, NotFound
 from portal.domain.names import OWN_FIELDS, normal_name
 from portal.domain.parameters import UNREADABLE
 from portal.models import Account, Batch, Job
-from portal.services import jobs, submissions
-from portal.services.submissions import LONGEST_KEY, Incoming, Order
+from portal.services import jobs, offers, submissions
+from portal.services.submissions import LONGEST_KEY, Order
 from portal.storage import TooLarge
 
 REQUIRED = ("job", "submission_name", "email")
@@ -83,7 +83,7 @@ def _order(account: Account | None) -> Order:
         jobs=tuple(fields.get("job", "").split(",")),
         name=fields.get("submission_name", ""),
         email=fields.get("email", ""),
-        incoming=parts.incoming("input_data"),
+        inputs=parts.inputs(),
         values={normal_name(name): value for name, value in fields.items() if name not in OWN_FIELDS},
         account=account,
         address=request.remote_addr or "",
@@ -101,10 +101,10 @@ def _key() -> str | None:
 
 
 def _chosen(session: Session, name: str, account: Account | None) -> Job:
-    try:
-        return job_for(session, name, account)
-    except Refused:
-        raise Refused(400, {"error": "Job name supplied does not exist"}) from None
+    offer = offers.of(session, name, account)
+    if offer is None:
+        raise Refused(400, {"error": "Job name supplied does not exist"})
+    return offer.job
 
 
 def _check_enabled(job: Job) -> None:
@@ -136,13 +136,13 @@ def _check_values(job: Job, order: Order) -> None:
 def _refuse_fields(wrong: Invalid, order: Order) -> NoReturn:
     """Parameters are tested before the form; the form's fields are reported together."""
     parameters = {name: sentence for name, sentence in wrong.fields.items() if name not in OWN_FIELDS}
-    found = parameters or {**wrong.fields, **_empty_file(order.incoming)}
+    found = parameters or {**wrong.fields, **_empty_file(order)}
     body = {"error": {name: [_as_published(sentence)] for name, sentence in found.items()}}
     raise Refused(413 if isinstance(wrong, TooLarge) else 400, body) from None
 
 
-def _empty_file(incoming: Incoming | None) -> dict[str, str]:
-    if incoming is None or incoming.stream.seek(0, 2):
+def _empty_file(order: Order) -> dict[str, str]:
+    if len(order.inputs) != 1 or order.inputs[0].stream.seek(0, 2):
         return {}
     return {"input_data": "The submitted file is empty."}
 

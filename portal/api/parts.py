@@ -6,18 +6,24 @@ from collections.abc import Collection
 from typing import BinaryIO, cast
 
 from flask import request
+from werkzeug.datastructures import FileStorage
 
 from portal.domain.names import normal_name
 from portal.services.submissions import Incoming
 
+INPUT = "input_data"
 
-def incoming(name: str) -> Incoming | None:
-    """The last file of this name; a part without a file name is none."""
-    named = [part for part in request.files.getlist(name) if part.filename]
-    return Incoming(str(named[-1].filename), cast(BinaryIO, named[-1].stream)) if named else None
+
+def inputs() -> tuple[Incoming, ...]:
+    """The files that the jobs are to run with, each for itself; a part without a file name is none."""
+    return tuple(_incoming(part) for part in request.files.getlist(INPUT) if part.filename)
 
 
 def further(own: Collection[str]) -> dict[str, Incoming]:
-    """The files that are sent for parameters, by public name."""
-    found = {normal_name(name): incoming(name) for name in request.files if name not in own}
-    return {name: file for name, file in found.items() if file}
+    """The files that are sent for parameters, by public name; the last one of a name counts."""
+    named = [(name, part) for name, part in request.files.items(multi=True) if name not in (*own, INPUT)]
+    return {normal_name(name): _incoming(part) for name, part in named if part.filename}
+
+
+def _incoming(part: FileStorage) -> Incoming:
+    return Incoming(str(part.filename), cast(BinaryIO, part.stream))

@@ -168,7 +168,7 @@ def _example(session: Session, chosen: Settings) -> str:
                 jobs=(configuration.EXAMPLE_JOB,),
                 name="A first run",
                 email=admin.email or (chosen.mail_from if chosen.mail_server else without_mail),
-                incoming=submissions.Incoming(configuration.EXAMPLE_DATA.name, stream),
+                inputs=(submissions.Incoming(configuration.EXAMPLE_DATA.name, stream),),
                 account=admin,
             ),
         )

@@ -15,6 +15,10 @@ class Limits:
     hog: int | None = 10
     hard: int | None = 15
 
+    @property
+    def bound(self) -> bool:
+        return self.hog is not None or self.hard is not None
+
 
 def priority(limits: Limits, active: int, usual: Priority) -> Priority:
     """The priority of a new submission from somebody who has `active` others waiting or running. Raises TooMany."""

@@ -65,13 +65,16 @@ class Upload(Base):
     """A file that came with a batch. `name` is the client's, for people to read; `key` is where the bytes are.
 
     `field` is the parameter that it was sent for, by its public name, and `ending` what its steps know it by; both are
-    empty for the one file that every job takes.
+    empty for an input, the file that every job takes. Of several inputs each has a `number` from 1 on; what all of the
+    batch's submissions take has 0.
     """
 
     __tablename__ = "upload"
+    __table_args__ = (Index("ix_upload_batch_id_number", "batch_id", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"), index=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(default=0)
     name: Mapped[str] = mapped_column(String(255))
     key: Mapped[str] = mapped_column(String(200), index=True)
     field: Mapped[str] = mapped_column(String(170), default="")
@@ -85,13 +88,15 @@ class Submission(Base):
 
     At `expires` its results and logs are due to be removed, at `removed` they were. `resumed_from` is the UUID of the
     submission whose finished steps it took over. `delete_asked`: nothing of it shall stay, once nothing of it runs.
-    `open_link` is what its job said of open links, and counts when the job is gone. `account_id` and `address` are its
+    `open_link` is what its job said of open links, and counts when the job is gone. `input` is the number of its own
+    input among those of its batch; 0 where there is one for all. `account_id` and `address` are its
     batch's, so that lists and limits need not look there.
     """
 
     __tablename__ = "submission"
     __table_args__ = (
         Index("ix_submission_batch_id_position", "batch_id", "position"),
+        Index("ix_submission_batch_id_state", "batch_id", "state"),
         Index("ix_submission_account_id_id", "account_id", "id"),
         Index("ix_submission_account_id_state_id", "account_id", "state", "id"),
         Index("ix_submission_account_id_job_name_id", "account_id", "job_name", "id"),
@@ -110,6 +115,7 @@ class Submission(Base):
     account_id: Mapped[int | None]
     address: Mapped[str] = mapped_column(String(64), default="")
     position: Mapped[int]
+    input: Mapped[int] = mapped_column(default=0)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
     job_name: Mapped[str] = mapped_column(String(80))
     job_revision: Mapped[int]
@@ -133,6 +139,12 @@ class Submission(Base):
         back_populates="submission", order_by="Message.id", cascade="all, delete-orphan"
     )
     results: Mapped[list[Result]] = relationship(order_by="Result.id", cascade="all, delete-orphan")
+    uploads: Mapped[list[Upload]] = relationship(
+        primaryjoin="and_(Submission.batch_id == foreign(Upload.batch_id),"
+        " or_(Upload.number == 0, Upload.number == Submission.input))",
+        order_by="Upload.id",
+        viewonly=True,
+    )
 
     def say(self, sentence: str, kind: str = "note", run: Run | None = None) -> None:
         """Add a line to the story, without reading the rest of it."""

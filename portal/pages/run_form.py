@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from flask import request
 from flask_wtf import FlaskForm
-from flask_wtf.file import FileField
+from flask_wtf.file import FileField, MultipleFileField
 from markupsafe import Markup
 from werkzeug.datastructures import FileStorage
 from wtforms import BooleanField, EmailField, Field, HiddenField, SelectField, StringField, TextAreaField
@@ -41,7 +41,7 @@ class RunForm(FlaskForm):
 
     submission_name = StringField("Name of this run", render_kw={"maxlength": 64})
     email = EmailField("E-mail", description="Where the letter goes when the run has ended.")
-    input_data = FileField("Input file")
+    input_data = MultipleFileField("Input file", render_kw={"multiple": True})
     shown = HiddenField(default=lambda: str(uuid4()))
     pasted = TextAreaField("Text", description="Counts as the input file when no file is chosen.")
 
@@ -73,9 +73,8 @@ class RunForm(FlaskForm):
 
     def ask_for_the_files_again(self) -> None:
         """No browser keeps a chosen file in a form that comes back."""
-        chosen: FileStorage | None = self.input_data.data
         again = [self.values[name] for name in self.values.files()]
-        for field in [self.input_data, *again] if chosen and chosen.filename else again:
+        for field in [self.input_data, *again] if self._chosen else again:
             field.errors = [*field.errors, "Choose the file again."]
 
     def order(self, job: str, input_ending: str, account: Account | None, address: str) -> submissions.Order:
@@ -84,7 +83,7 @@ class RunForm(FlaskForm):
             jobs=(job,),
             name=(self.submission_name.data or "").strip(),
             email=(self.email.data or "").strip(),
-            incoming=self._incoming(input_ending),
+            inputs=self._inputs(input_ending),
             values=self.values.texts(),
             account=account,
             address=address,
@@ -96,18 +95,23 @@ class RunForm(FlaskForm):
         """One key for one form with one content: who goes back and changes a field asks for another run."""
         if not self.shown.data:
             return None
-        chosen: FileStorage | None = self.input_data.data
-        content = [job, self.shown.data, chosen.filename if chosen else "", self.pasted.data, self.values.texts()]
+        names = [each.name for each in self._chosen]
+        content = [job, self.shown.data, names, self.pasted.data, self.values.texts()]
         content += [self.submission_name.data, self.email.data]
         content += [[name, incoming.name] for name, incoming in self.values.files().items()]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def _incoming(self, ending: str) -> submissions.Incoming | None:
-        if file := _chosen(self.input_data.data):
-            return file
+    def _inputs(self, ending: str) -> tuple[submissions.Incoming, ...]:
+        if self._chosen:
+            return self._chosen
         if text := (self.pasted.data or "").replace("\r\n", "\n"):
-            return submissions.Incoming(f"pasted{ending}", BytesIO(text.encode("utf-8", "replace")))
-        return None
+            return (submissions.Incoming(f"pasted{ending}", BytesIO(text.encode("utf-8", "replace"))),)
+        return ()
+
+    @property
+    def _chosen(self) -> tuple[submissions.Incoming, ...]:
+        """The input files; a browser sends one without a name where none was chosen."""
+        return tuple(filter(None, map(_chosen, self.input_data.data or ())))
 
 
 def _chosen(file: FileStorage | None) -> submissions.Incoming | None:

@@ -276,7 +276,7 @@ def _shown(submission: Submission) -> dict[str, Any]:
         "results": results.of_submission(submission),
         "inputs": results.inputs(submission),
         "given": _given(submission),
-        "sent": {upload.field: upload.name for upload in submission.batch.uploads},
+        "sent": {upload.field: upload.name for upload in submission.uploads},
         "streams": STREAMS,
         "shown_name": shown_name,
         "may_stop": mine and not submission.state.final,

@@ -16,21 +16,21 @@ from portal.models import Job, JobRevision, Step, Task, TaskRevision
 Revision = TypeVar("Revision", JobRevision, TaskRevision)
 
 
-def jobs_at_hand(session: Session, jobs: Sequence[Job]) -> Sequence[Job]:
-    """Put what these jobs run at hand, that of jobs in them included."""
+def jobs_at_hand(session: Session, jobs: Sequence[Job], *more: LoaderOption) -> Sequence[Job]:
+    """Put what these jobs run at hand, that of jobs in them included; `more` of their tasks' revisions than usual."""
     known: dict[int, Job] = {}
     beyond = list(jobs)
     while beyond := [job for job in beyond if job.id not in known]:
         known |= {job.id: job for job in beyond}
         beyond = _one_level(session, beyond)
-    tasks_at_hand(session, [step.task for job in known.values() for step in _steps(job) if step.task])
+    tasks_at_hand(session, [step.task for job in known.values() for step in _steps(job) if step.task], *more)
     return jobs
 
 
-def tasks_at_hand(session: Session, tasks: Iterable[Task]) -> None:
+def tasks_at_hand(session: Session, tasks: Iterable[Task], *more: LoaderOption) -> None:
     """Put what these tasks are at hand."""
     known = {task.id: task for task in tasks}
-    loading = joinedload(TaskRevision.backend), selectinload(TaskRevision.parameters)
+    loading = joinedload(TaskRevision.backend), selectinload(TaskRevision.parameters), *more
     for revision in _newest(session, TaskRevision, TaskRevision.task_id, known, *loading):
         set_committed_value(revision, "task", known[revision.task_id])
         known[revision.task_id].put_at_hand(revision)

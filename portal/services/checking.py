@@ -6,8 +6,9 @@ come again, so that a thread is left for everybody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import BoundedSemaphore
 
 from portal import storage, validators
@@ -20,13 +21,23 @@ SMALL = 1_000_000  # bytes, which are read in a moment
 _places = BoundedSemaphore(MOST_AT_ONCE)
 
 
-def check(chosen: Sequence[Job], files: Mapping[str, storage.Blob]) -> None:
-    """Let the validators of the jobs read what was sent, by field. Raises Invalid, or Unavailable."""
+@dataclass(frozen=True)
+class Sent:
+    """A file by its field; of several for the same field its name tells which one it is."""
+
+    field: str
+    name: str
+    blob: storage.Blob
+
+
+def check(chosen: Sequence[Job], files: Sequence[Sent]) -> None:
+    """Let the validators of the jobs read what was sent. Raises Invalid, or Unavailable."""
     entries = dict.fromkeys(each for job in chosen for each in job.current.validators)
-    wanted = [(each, field) for each in entries if (field := validators.entry(each).field) in files]
-    with _place(sum(files[field].size for _, field in wanted)):
-        for each, field in wanted:
-            _read(each, field, files[field])
+    fields = {each: validators.entry(each).field for each in entries}
+    wanted = [(each, sent) for each in entries for sent in files if sent.field == fields[each]]
+    with _place(sum(sent.blob.size for _, sent in wanted)):
+        for each, sent in wanted:
+            _read(each, sent)
 
 
 @contextmanager
@@ -43,10 +54,11 @@ def _place(size: int) -> Iterator[None]:
         _places.release()
 
 
-def _read(entry: str, field: str, blob: storage.Blob) -> None:
-    with storage.open_blob(blob.key) as stream:
+def _read(entry: str, sent: Sent) -> None:
+    with storage.open_blob(sent.blob.key) as stream:
         refusal = validators.check(entry, stream)
-    if refusal and field:
-        raise Invalid(**{field: f"{field}: this file could not be validated: {refusal}"})
+    if refusal and sent.field:
+        raise Invalid(**{sent.field: f"{sent.field}: this file could not be validated: {refusal}"})
     if refusal:
-        raise Invalid(input_data=f"Input data could not be validated: {refusal}")
+        which = f"{sent.name}: " if sent.name else ""
+        raise Invalid(input_data=f"Input data could not be validated: {which}{refusal}")

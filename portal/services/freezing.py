@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -12,50 +13,76 @@ from portal.domain.limits import Limits
 from portal.domain.names import Priority, queue_form
 from portal.domain.parameters import Argument
 from portal.domain.retries import Retries
+from portal.domain.states import State
 from portal.domain.steps import Leaf
 from portal.domain.verdict import Rules
 from portal.domain.work import Placement, Work
-from portal.models import Backend, Job, Run, Submission, TaskRevision
-from portal.services import backends, nesting
+from portal.models import Backend, Job, Run, TaskRevision
+from portal.services import backends, nesting, progress
 
 LONGEST_STEP = 200
 
+Row = dict[str, Any]
 
-def freeze(
-    job: Job, position: int, arguments: Mapping[str, Argument], priority: Priority, least_level: int
-) -> Submission:
-    """A submission of the job as it is now, with a run for each step; the steps of jobs in it are among them.
 
-    None of them may be confined at less than the least level, which is the submitter's.
+@dataclass(frozen=True)
+class Frozen:
+    """What all submissions of one order to one job have: the row of each but for what is its own, and those of its
+    runs. `conditional`: whether what comes first hangs on conditions."""
+
+    submission: Row
+    runs: Sequence[Row]
+    conditional: bool
+
+    @property
+    def queued(self) -> list[Row]:
+        return [run for run in self.runs if run.get("state") is State.QUEUED]
+
+    def member(self, position: int, number: int) -> tuple[Row, list[Row]]:
+        """The rows of the one that has this place in its batch, and the input of this number."""
+        identity = str(uuid4())
+        own = {"uuid": identity, "position": position, "input": number}
+        return self.submission | own, [_identified(run, identity) for run in self.runs]
+
+
+def freeze(job: Job, arguments: Mapping[str, Argument], priority: Priority, least_level: int) -> Frozen:
+    """Submissions of the job as it is now, with a run for each step; the steps of jobs in it are among them.
+
+    None of them may be confined at less than the least level, which is the submitter's. The runs that come first are
+    queued at once, unless conditions have to be asked.
     """
-    current = job.current
-    submission = Submission(
-        uuid=str(uuid4()),
-        position=position,
-        job=job,
-        job_name=job.name,
-        job_revision=current.number,
-        open_link=job.open_links,
-    )
-    runs = [
-        _run(leaf, place, submission.uuid, arguments, priority)
-        for place, leaf in enumerate(steps.lay_out(nesting.parts(job)))
-    ]
-    for run in runs:
-        run.minimum_level = max(run.minimum_level, least_level)
-    submission.runs.extend(sorted(runs, key=lambda run: (run.stage, run.position)))
-    submission.say("Submitted")
-    return submission
+    submission = {
+        "job_id": job.id,
+        "job_name": job.name,
+        "job_revision": job.current.number,
+        "open_link": job.open_links,
+    }
+    leaves = steps.lay_out(nesting.parts(job))
+    runs = [_row(leaf, place, arguments, priority, least_level) for place, leaf in enumerate(leaves)]
+    runs.sort(key=lambda run: (run["stage"], run["position"]))
+    first = progress.first(runs)
+    conditional = any(run["condition"] for run in first)
+    if not conditional:
+        progress.queue_new(first)
+    return Frozen(submission, runs, conditional)
 
 
-def _run(leaf: Leaf, place: int, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
+def _identified(run: Row, identity: str) -> Row:
+    return run | {"uuid": str(uuid4()), "work": run["work"] | {"identity": identity}}
+
+
+def _row(leaf: Leaf, place: int, arguments: Mapping[str, Argument], priority: Priority, least_level: int) -> Row:
     if leaf.task is None:
         raise Conflict("A task of this job was deleted just now: look at the job again.")
-    run = run_of(leaf.task, identity, arguments, priority)
-    run.stage, run.position, run.step = leaf.stage, place, leaf.name[:LONGEST_STEP]
-    run.needs = sorted(leaf.needs)
-    run.condition = _settled(leaf, arguments)
-    return run
+    row = row_of(leaf.task, "", arguments, priority)
+    return row | {
+        "stage": leaf.stage,
+        "position": place,
+        "step": leaf.name[:LONGEST_STEP],
+        "needs": sorted(leaf.needs),
+        "condition": _settled(leaf, arguments),
+        "minimum_level": max(row["minimum_level"], least_level),
+    }
 
 
 def _settled(leaf: Leaf, arguments: Mapping[str, Argument]) -> dict[str, Any] | None:
@@ -67,18 +94,18 @@ def _settled(leaf: Leaf, arguments: Mapping[str, Argument]) -> dict[str, Any] | 
     return {"all": found} if found else None
 
 
-def run_of(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Run:
-    """A run of a task as this revision has it; the arguments are by public name."""
-    return Run(
-        uuid=str(uuid4()),
-        task_id=revision.task_id,
-        task_name=revision.task.name,
-        task_revision=revision.number,
-        work=_work(revision, identity, arguments).to_json(),
-        queue=queue_form(revision.backend.queue, priority),
-        priority=priority,
-        minimum_level=backends.least_level(revision.backend),
-    )
+def row_of(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Row:
+    """The row of a run of a task as this revision has it; the arguments are by public name."""
+    return {
+        "uuid": str(uuid4()),
+        "task_id": revision.task_id,
+        "task_name": revision.task.name,
+        "task_revision": revision.number,
+        "work": _work(revision, identity, arguments).to_json(),
+        "queue": queue_form(revision.backend.queue, priority),
+        "priority": priority,
+        "minimum_level": backends.least_level(revision.backend),
+    }
 
 
 def same_again(run: Run, identity: str, queue: str, priority: Priority) -> Run:

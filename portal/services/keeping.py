@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy import delete as removal
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,8 @@ from portal.database import now, transaction
 from portal.domain import states
 from portal.domain.states import FINAL
 from portal.models import Batch, LogChunk, Result, Run, Submission, Upload
-from portal.services import audit, progress
+from portal.services import audit, progress, statements
+from portal.services.submissions import MOST_JOBS
 
 MOST = 500
 OVER = "Input, results and logs were removed, as the time for keeping them is over."
@@ -56,12 +57,13 @@ def _remove(session: Session, submission_id: int) -> list[str]:
     if submission is None:
         return []
     keys = session.scalars(select(Result.key).where(Result.submission_id == submission_id)).all()
-    batch_id = submission.batch_id
     if submission.delete_asked:
+        session.expunge(submission)
         session.execute(removal(Submission).where(Submission.id == submission_id))
-        return [*keys, *_settle(session, batch_id)]
+        return [*keys, *_settle(session, submission)]
     _expire(session, submission)
-    uploads = _settle(session, batch_id)
+    session.flush()
+    uploads = _settle(session, submission)
     submission.say(OVER if uploads else OVER_BUT_INPUT)
     return [*keys, *uploads]
 
@@ -77,16 +79,26 @@ def _expire(session: Session, submission: Submission) -> None:
     submission.removed, submission.expires = now(), None
 
 
-def _settle(session: Session, batch_id: int) -> Sequence[str]:
-    """What becomes of the batch, under its lock: the last submission that needs the uploads takes them along."""
+def _settle(session: Session, gone: Submission) -> Sequence[str]:
+    """What becomes of its batch, under the batch's lock: the last submission that needs an upload takes it along."""
+    batch_id = gone.batch_id
     batch = session.scalars(select(Batch).where(Batch.id == batch_id).with_for_update()).one()
-    left = session.execute(select(Submission.state, Submission.removed).where(Submission.batch_id == batch_id)).all()
-    keys = session.scalars(select(Upload.key).where(Upload.batch_id == batch_id)).all()
+    left = statements.states_of_batch(session, batch_id)
     if not left:
+        keys = session.scalars(select(Upload.key).where(Upload.batch_id == batch_id)).all()
         session.execute(removal(Batch).where(Batch.id == batch_id))
         return keys
-    batch.state = states.batch_summary(each.state for each in left)
-    if any(each.removed is None for each in left):
-        return []
-    session.execute(removal(Upload).where(Upload.batch_id == batch_id))
-    return keys
+    batch.state = states.batch_summary(left)
+    mine = Upload.batch_id == batch_id
+    if _needed(session, Submission.batch_id == batch_id):
+        beside = Submission.position.between(gone.position - MOST_JOBS, gone.position + MOST_JOBS)
+        own = and_(Submission.batch_id == batch_id, beside, Submission.input == gone.input)
+        if not gone.input or _needed(session, own):
+            return []
+        mine = and_(mine, Upload.number == gone.input)
+    return session.scalars(removal(Upload).where(mine).returning(Upload.key)).all()
+
+
+def _needed(session: Session, which: ColumnElement[bool]) -> bool:
+    """Whether any of these submissions still has its input."""
+    return session.scalar(select(Submission.id).where(which, Submission.removed.is_(None)).limit(1)) is not None

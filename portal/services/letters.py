@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
@@ -16,9 +17,10 @@ from sqlalchemy.orm import Session
 from portal import mail
 from portal.database import away, is_postgresql, now, reading, transaction
 from portal.domain.errors import Unavailable
-from portal.domain.states import State
+from portal.domain.states import WORST_FIRST, State
 from portal.models import Batch, Letter, Run, Submission
 from portal.services import allowance, logs, resets, views
+from portal.services.statements import SAY, for_each
 from portal.settings import settings
 
 AGAIN = 60.0
@@ -30,6 +32,7 @@ NEVER = 36_500 * DAY
 MARKING = 60.0
 MOST_TRIES = 60
 LAST_LINES = 20
+MOST_TOLD = 30
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +98,9 @@ def _leave_out(letter_id: int, reason: str) -> None:
             return
         letter.failure = reason
         _give_up(letter)
-        for submission in letter.batch.submissions:
-            submission.say(reason)
+        members = session.scalars(select(Submission.id).where(Submission.batch_id == letter.batch_id)).all()
+        about = {"run_id": None, "kind": "note", "sentence": reason}
+        for_each(session, SAY, [about | {"submission_id": each} for each in members])
 
 
 def _mark_sent(letter_id: int) -> None:
@@ -160,8 +164,20 @@ def _subject(batch: Batch) -> str:
 
 
 def _text(session: Session, batch: Batch) -> str:
-    parts = [_told(session, submission) for submission in batch.submissions]
-    return "\n\n".join(parts) + "\n\nAnalytics Automated\n"
+    """What came of its submissions; of very many how many ended how, and of some, the failed ones first."""
+    counted = select(Submission.state, func.count()).where(Submission.batch_id == batch.id).group_by(Submission.state)
+    counts: dict[State, int] = dict(session.execute(counted).all())
+    failed_first = case((Submission.state.in_(WORST_FIRST), 0), else_=1)
+    mine = select(Submission).where(Submission.batch_id == batch.id)
+    many = sum(counts.values()) > MOST_TOLD
+    some = mine.order_by(failed_first, Submission.position) if many else mine.order_by(Submission.position)
+    parts = [_told(session, submission) for submission in session.scalars(some.limit(MOST_TOLD))]
+    return "\n\n".join([*([_counted(batch, counts)] if many else []), *parts]) + "\n\nAnalytics Automated\n"
+
+
+def _counted(batch: Batch, counts: Mapping[State, int]) -> str:
+    told = ", ".join(f"{number:,} {views.state_word(state).lower()}" for state, number in sorted(counts.items()))
+    return f"{batch.name}: {told}.\n{settings().address}/batches/{batch.uuid}\n\nSome of them:"
 
 
 def _told(session: Session, submission: Submission) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.domain.policy import Action, Role
@@ -19,6 +19,8 @@ from portal.domain.states import WORST_FIRST, State
 from portal.models import Account, Job, LogChunk, Message, Run, Submission, Task
 from portal.services import access, backends
 from portal.settings import settings
+
+Whose = tuple[int, Role, bool] | None
 
 LAST_MESSAGE = (
     select(func.max(Message.id)).where(Message.submission_id == Submission.id).correlate(Submission).scalar_subquery()
@@ -43,17 +45,47 @@ def over_all(session: Session, which: ColumnElement[bool], account: Account | No
 
     How many tasks there are is said, too: a result tells its task's number only as long as the task is there.
     """
-    mine = access.where(account, Action.SEE_RUN)
-    wanted = (
-        select(Submission.id, Submission.state, LAST_MESSAGE, TASKS).where(which, mine).order_by(Submission.position)
-    )
+    wanted = _over(account).where(which).order_by(Submission.position)
     return [tuple(row) for row in session.execute(wanted)]
+
+
+def over_batch(session: Session, batch_id: int, account: Account | None) -> list[tuple[Any, ...]]:
+    """The same of those of a batch."""
+    found = session.connection().execute(_of_batch(_whose(account)), {"batch": batch_id})
+    return [tuple(row) for row in found]
+
+
+def over_one(session: Session, uuid: str, account: Account | None) -> list[tuple[Any, ...]]:
+    """The same of the one of this UUID."""
+    return [tuple(row) for row in session.connection().execute(_of_one(_whose(account)), {"uuid": uuid})]
+
+
+def _over(account: Account | None) -> Select[Any]:
+    return select(Submission.id, Submission.state, LAST_MESSAGE, TASKS).where(access.where(account, Action.SEE_RUN))
+
+
+@lru_cache(maxsize=256)
+def _of_batch(whose: Whose) -> Select[Any]:
+    return _over(_like(whose)).where(Submission.batch_id == bindparam("batch")).order_by(Submission.position)
+
+
+@lru_cache(maxsize=256)
+def _of_one(whose: Whose) -> Select[Any]:
+    return _over(_like(whose)).where(Submission.uuid == bindparam("uuid"))
+
+
+def _whose(account: Account | None) -> Whose:
+    """What a statement that is made for an account hangs on."""
+    return (account.id, account.role, account.active) if account else None
+
+
+def _like(whose: Whose) -> Account | None:
+    return Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
 
 
 def at(session: Session, uuid: str, account: Account | None) -> Look | None:
     """How the submission of this UUID stands; None where there is none that this account may see."""
-    whose = (account.id, account.role, account.active) if account else None
-    found = session.execute(_statement(whose, settings().portal_anonymous_runs), {"uuid": uuid}).one_or_none()
+    found = session.execute(_statement(_whose(account), settings().portal_anonymous_runs), {"uuid": uuid}).one_or_none()
     if found is None or not found.seen:
         return None
     facts = (uuid, found.state, found.stop_asked, found.delete_asked, found.removed, found.message, found.source)
@@ -63,10 +95,9 @@ def at(session: Session, uuid: str, account: Account | None) -> Look | None:
 
 
 @lru_cache(maxsize=256)
-def _statement(whose: tuple[int, Role, bool] | None, anonymous_runs: bool) -> Any:
+def _statement(whose: Whose, anonymous_runs: bool) -> Any:
     """Made once for each account, as making it takes longer than asking it."""
-    account = Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
-    return _wanted(account).where(Submission.uuid == bindparam("uuid"))
+    return _wanted(_like(whose)).where(Submission.uuid == bindparam("uuid"))
 
 
 def _wanted(account: Account | None) -> Any:

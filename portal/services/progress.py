@@ -20,7 +20,6 @@ from typing import Any
 
 from sqlalchemy import Select, Update, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.orm import Session, defer
-from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.util import identity_key
 
 from portal import mail, queue
@@ -474,17 +473,23 @@ def stop(session: Session, submission: Submission) -> None:
     advance(session, locked)
 
 
-def begin(session: Session, submission: Submission) -> None:
-    """Queue the first steps of a submission that nobody knows yet, so that no lock is needed."""
-    runs = {run.position: run for run in submission.runs}
-    while turn := plan.due([_place(run) for run in runs.values()]):
-        due = [runs[position] for position in turn]
-        _queue_or_skip(session, submission.id, due)
-        for run in due:
-            if run.state is State.WAITING:
-                set_committed_value(run, "state", State.QUEUED)
-    if any(run.state is State.SKIPPED for run in runs.values()):
-        _summarise(session, submission.id)
+def first(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the rows of a new submission's runs those that have their turn before anything has ended."""
+    places = [plan.Place(run["position"], run["stage"], State.WAITING, frozenset(run["needs"])) for run in runs]
+    turn = set(plan.due(places))
+    return [run for run in runs if run["position"] in turn]
+
+
+def queue_new(runs: Iterable[dict[str, Any]]) -> None:
+    """Let runs be queued by being made."""
+    for run in runs:
+        run.update(Run.moved(State.WAITING, State.QUEUED))
+
+
+def begin(session: Session, submission_ids: Sequence[int]) -> None:
+    """Let submissions go that nobody knows yet, so that no lock is needed: their first steps hang on conditions."""
+    for submission_id in submission_ids:
+        advance(session, session.get_one(Submission, submission_id))
 
 
 def advance(session: Session, submission: Submission) -> None:
@@ -640,7 +645,7 @@ def _summarise_batch(session: Session, batch_id: int) -> None:
     """The batch's state, under its own lock, since its submissions may end side by side; at its end, a letter."""
     session.flush()
     known = row(session, statements.HOLD_BATCH, {"batch": batch_id})
-    members = {each.state for each in rows(session, statements.MEMBERS, {"batch": batch_id})}
+    members = statements.states_of_batch(session, batch_id)
     state = states.batch_summary(members)
     if state is not known.state:
         rows(session, statements.SET_BATCH_STATE, {"batch": batch_id, "to": state})

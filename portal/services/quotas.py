@@ -41,7 +41,7 @@ def _added_up(session: Session, account: Account | None, address: str) -> int:
         .join(Submission, Result.submission_id == Submission.id)
         .where(_owned(account, address))
     )
-    return int(session.scalars(uploads).one()) + int(session.scalars(results).one())
+    return int(session.scalars(select(uploads.scalar_subquery() + results.scalar_subquery())).one())
 
 
 def check(session: Session, account: Account | None, address: str, more: int) -> None:

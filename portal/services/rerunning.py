@@ -23,7 +23,7 @@ def order_of(submission: Submission, account: Account, address: str, idempotency
         jobs=(submission.job_name,),
         name=submission.batch.name,
         email=submission.batch.email or account.email,
-        incoming=None,
+        inputs=(),
         values=values_of(submission),
         account=account,
         address=address,
@@ -43,12 +43,12 @@ def values_of(submission: Submission) -> dict[str, str]:
 def place(session: Session, submission: Submission, order: Order) -> Batch:
     """Submit the order with the files that the submission had. Raises Conflict where they are gone."""
     with ExitStack() as opened:
-        files = {upload.field: _opened(upload, opened) for upload in submission.batch.uploads}
+        files = {upload.field: _opened(upload, opened) for upload in submission.uploads}
         if "" not in files:
             raise Conflict(NOT_KEPT)
-        incoming = files.pop("")
+        inputs = (files.pop(""),)
         values = {name: text for name, text in order.values.items() if name not in files}
-        return submissions.submit(session, replace(order, incoming=incoming, values=values, files=files))
+        return submissions.submit(session, replace(order, inputs=inputs, values=values, files=files))
 
 
 def _opened(upload: Upload, opened: ExitStack) -> Incoming:

@@ -88,7 +88,7 @@ def named_input(submission: Submission, inputs: Sequence[str] | None) -> str:
 
 def inputs(submission: Submission) -> list[tuple[str, Upload]]:
     """The files that were sent, with their public names: the job's input, then those of the parameters."""
-    uploads = submission.batch.uploads
+    uploads = submission.uploads
     further = [(f"{submission.uuid}_input_{at}{each.ending}", each) for at, each in enumerate(uploads[1:], 2)]
     return [*((input_name(submission), each) for each in uploads[:1]), *further]
 

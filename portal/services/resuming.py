@@ -164,7 +164,7 @@ def _check_source(source: Submission) -> None:
 
 def _size(source: Submission) -> int:
     """What is kept of it: taken over, it counts once more."""
-    return sum(each.size for each in source.batch.uploads) + sum(each.size for each in source.results)
+    return sum(each.size for each in source.uploads) + sum(each.size for each in source.results)
 
 
 def _job(order: Resumption, source: Submission) -> Job:
@@ -193,7 +193,7 @@ def _as_order(order: Resumption, source: Submission) -> submissions.Order:
     """The resumption as the queue rules see it."""
     batch = source.batch
     return submissions.Order(
-        (source.job_name,), batch.name, batch.email, None, account=order.account, address=order.address
+        (source.job_name,), batch.name, batch.email, (), account=order.account, address=order.address
     )
 
 
@@ -218,7 +218,7 @@ def _batch(order: Resumption, source: Submission, submission: Submission, link: 
         address=order.address,
         account_id=order.account.id if order.account else None,
         idempotency_key=order.kept_key,
-        uploads=[_upload(each, link) for each in old.uploads],
+        uploads=[_upload(each, link) for each in source.uploads],
         submissions=[submission],
     )
 
@@ -303,7 +303,7 @@ class _Succession:
         revision = task.current
         if reason := backends.obstacle(self.session, revision.backend, revision.language):
             raise Unavailable(f"Step {task.name}: {reason}")
-        new = freezing.run_of(revision, self.submission.uuid, dict(_arguments(run, revision)), self.priority)
+        new = Run(**freezing.row_of(revision, self.submission.uuid, dict(_arguments(run, revision)), self.priority))
         new.minimum_level = max(new.minimum_level, run.minimum_level)
         return new
 

@@ -132,7 +132,7 @@ def _first(session: Session) -> int:
             jobs.save(session, jobs.JobDraft(f"seeded-{number}", public=True, steps=steps), None)
         first = made[0].id
     incoming = submissions.Incoming("seeded.in", io.BytesIO(b"seeded\n"))
-    submissions.submit(session, submissions.Order(("seeded-0",), "run 1", "seeded@example.org", incoming))
+    submissions.submit(session, submissions.Order(("seeded-0",), "run 1", "seeded@example.org", (incoming,)))
     return first
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    exists,
     func,
     insert,
     null,
@@ -63,6 +64,12 @@ def one_of(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
     return or_(*(column == each for each in values))
 
 
+def states_of_batch(session: Session, batch_id: int) -> set[State]:
+    """Those that any of its submissions is in, looked up one by one, as they are few and its submissions many."""
+    found = row(session, STATES_OF_BATCH, {"batch": batch_id})
+    return {state for state, there in zip(State, found, strict=True) if there}
+
+
 def _mine(values: Mapping[str, Any]) -> Update:
     """Of a run that is a worker's own: when it changes no row, the worker is a ghost."""
     its = and_(_run.c.id == bindparam("run"), _run.c.attempt == bindparam("as"), _run.c.state == State.RUNNING)
@@ -85,7 +92,6 @@ START = (
 )
 SET_STATE = update(_submission).where(_submission.c.id == bindparam("submission")).values(state=bindparam("to"))
 HOLD_BATCH: Select[Any] = select(_batch.c.state).where(_batch.c.id == bindparam("batch")).with_for_update()
-MEMBERS: Select[Any] = select(_submission.c.state).where(_submission.c.batch_id == bindparam("batch")).distinct()
 SET_BATCH_STATE = update(_batch).where(_batch.c.id == bindparam("batch")).values(state=bindparam("to"))
 STOP_ASKED: Select[Any] = select(_submission.c.stop_asked).where(_submission.c.id == bindparam("submission"))
 END = _mine({
@@ -123,6 +129,9 @@ STATES: Select[Any] = select(_run.c.state).where(_of_it).distinct()
 OPEN: Select[Any] = select(_run.c.position, _run.c.stage, _run.c.state, _run.c.needs).where(
     _of_it, one_of(_run.c.state, ACTIVE)
 )
+_of_batch = _submission.c.batch_id == bindparam("batch")
+_in_it = [exists().where(_of_batch, _submission.c.state == each).label(each) for each in State]
+STATES_OF_BATCH: Any = select(*_in_it)
 _first_inputs = select(_run.c.work["inputs"]).where(_of_it).order_by(_run.c.stage, _run.c.position).limit(1)
 UPLOADS: Select[Any] = (
     select(
@@ -133,7 +142,7 @@ UPLOADS: Select[Any] = (
         _first_inputs.scalar_subquery().label("inputs"),
     )
     .join(_submission, _submission.c.batch_id == _upload.c.batch_id)
-    .where(_submission.c.id == bindparam("submission"))
+    .where(_submission.c.id == bindparam("submission"), _upload.c.number.in_([0, _submission.c.input]))
     .order_by(_upload.c.id)
 )
 

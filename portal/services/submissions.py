@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, func, or_, select, union
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, joinedload
 
 from portal import mail, storage
-from portal.database import away, is_postgresql, transaction
+from portal.database import away, is_postgresql, once, transaction
 from portal.domain import admission
 from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from portal.domain.names import Priority, last_segment, normal_name, public_name
@@ -25,10 +25,14 @@ from portal.domain.policy import Action
 from portal.domain.states import ACTIVE, FINAL, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Run, Submission, TaskRevision, Upload
-from portal.services import access, audit, backends, checking, jobs, looks, nesting, progress, quotas, stories
-from portal.services.freezing import freeze
+from portal.services import access, audit, backends, checking, jobs, looks, nesting, offers, quotas, stories
+from portal.services.entering import enter, entered
+from portal.services.freezing import Row, freeze
+from portal.services.statements import rows
 from portal.settings import settings
 
+BATCH = select(Batch).where(Batch.uuid == bindparam("uuid"))
+ONE_BY_ONE: Select[Any] = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("sender"))))
 LONGEST_NAME = 64
 LONGEST_EMAIL = 256
 LONGEST_KEY = 200
@@ -36,6 +40,7 @@ MOST_JOBS = 100
 NO_RUN, NO_BATCH = "There is no such run.", "There is no such batch."
 LARGEST_ARGUMENTS = 100_000
 LOOKED_THROUGH = 5_000
+EMPTY = "The submitted file is empty."
 PATIENCE = 5.0
 PAUSE = 0.25
 
@@ -50,12 +55,15 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody asks for. `values` and `files` are the parameters by public name, `address` is the client's."""
+    """What somebody asks for: each of the jobs with each of the inputs.
+
+    `values` and `files` are the parameters by public name, for all of them; `address` is the client's.
+    """
 
     jobs: tuple[str, ...]
     name: str
     email: str
-    incoming: Incoming | None
+    inputs: tuple[Incoming, ...]
     values: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
     address: str = ""
@@ -69,12 +77,23 @@ class Order:
 
 @dataclass(frozen=True)
 class Stored:
-    """A file of an order, as it is kept: a parameter's by its field, and by the ending that steps know it by."""
+    """A file of an order, as it is kept: a parameter's by its field, and by the ending that steps know it by; an input,
+    where there are several, by its number."""
 
     name: str
     blob: storage.Blob
     field: str = ""
     ending: str = ""
+    number: int = 0
+
+    @property
+    def sent(self) -> checking.Sent:
+        return checking.Sent(self.field, self.name if self.number else "", self.blob)
+
+    @property
+    def row(self) -> Row:
+        its = {"key": self.blob.key, "size": self.blob.size, "sha256": self.blob.sha256, "number": self.number}
+        return {"name": self.name, "field": self.field, "ending": self.ending} | its
 
 
 def submit(session: Session, order: Order) -> Batch:
@@ -91,7 +110,9 @@ def submit(session: Session, order: Order) -> Batch:
     stored = _store(order, arguments)
     accepting = _Accepting(session, order, arguments, stored)
     try:
-        checking.check(chosen, {each.field: each.blob for each in stored})
+        checking.check(
+            chosen, [checking.Sent(each.field, each.name if each.number else "", each.blob) for each in stored]
+        )
         batch = accepting.until_answered()
     except BaseException:
         if not accepting.uncertain:
@@ -107,7 +128,7 @@ def earlier(session: Session, order: Order) -> Batch | None:
     if not order.idempotency_key:
         return None
     found = session.scalar(select(Batch).where(Batch.idempotency_key == order.kept_key))
-    if found and not _same_order(found, order):
+    if found and not _same_order(session, found, order):
         raise Conflict("This idempotency key was used for another request: choose a new one.")
     return found
 
@@ -141,7 +162,7 @@ def run(session: Session, submission: Submission, uuid: str) -> Run:
 
 
 def batch(session: Session, uuid: str) -> Batch:
-    found = session.scalar(select(Batch).where(Batch.uuid == uuid))
+    found = session.scalar(BATCH, {"uuid": uuid})
     if found is None:
         raise NotFound(NO_BATCH)
     return found
@@ -180,6 +201,8 @@ class Members:
 
     def facts(self) -> list[tuple[Any, ...]]:
         """How they stand, in a few columns."""
+        if self.alike:
+            return looks.over_batch(self.session, self.batch.id, self.asking(""))
         return [fact for which, account in self._by_account() for fact in looks.over_all(self.session, which, account)]
 
     def seen(self) -> list[Submission]:
@@ -202,7 +225,15 @@ class Members:
         mine = Run.submission_id.in_([each.id for each in found])
         steps = select(Run.submission_id, func.count(), over).where(mine).group_by(Run.submission_id)
         counted = {number: (total, done) for number, total, done in self.session.execute(steps)}
-        return [Member(each, *counted.get(each.id, (0, 0))) for each in found]
+        names = self._inputs({each.input for each in found} - {0})
+        return [Member(each, *counted.get(each.id, (0, 0)), names.get(each.input, "")) for each in found]
+
+    def _inputs(self, numbers: Collection[int]) -> dict[int, str]:
+        """What those who sent them called the inputs of these numbers."""
+        if not numbers:
+            return {}
+        named = select(Upload.number, Upload.name).where(Upload.batch_id == self.batch.id, Upload.number.in_(numbers))
+        return dict(self.session.execute(named).all())
 
     @cached_property
     def visible(self) -> ColumnElement[bool]:
@@ -276,6 +307,10 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
 
 def active(session: Session, order: Order) -> int:
     """How many submissions of this account, or of this address, wait or run."""
+    return once(session, ("active", _sender(order.account, order.address)), lambda: _active(session, order))
+
+
+def _active(session: Session, order: Order) -> int:
     count = select(func.count(Submission.id)).where(Submission.state.in_(ACTIVE))
     if order.account:
         return session.scalars(count.where(Submission.account_id == order.account.id)).one()
@@ -284,27 +319,35 @@ def active(session: Session, order: Order) -> int:
 
 def admit(session: Session, order: Order) -> Priority:
     """The priority, for what this transaction will make: two at one instant pass nobody's limit."""
-    if is_postgresql(session):
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(_admitted_as(order)))))
+    bounded = _limits().bound or settings().portal_quota_bytes is not None
+    if bounded and is_postgresql(session):
+        rows(session, ONE_BY_ONE, {"sender": _admitted_as(order)})
     return batch_priority(session, order)
 
 
 def batch_priority(session: Session, order: Order) -> Priority:
     """The priority by the queue rules of the settings. Raises TooMany."""
-    chosen = settings()
-    usual = chosen.portal_logged_in_job_priority if order.account else chosen.portal_default_job_priority
-    limits = admission.Limits(chosen.portal_queue_hog_size, chosen.portal_queue_hard_limit)
-    return admission.priority(limits, active(session, order), Priority(usual))
+    chosen, limits = settings(), _limits()
+    usual = Priority(chosen.portal_logged_in_job_priority if order.account else chosen.portal_default_job_priority)
+    return admission.priority(limits, active(session, order), usual) if limits.bound else usual
 
 
-def _same_order(batch: Batch, order: Order) -> bool:
-    then = [submission.job_name for submission in batch.submissions]
+def _limits() -> admission.Limits:
+    return admission.Limits(settings().portal_queue_hog_size, settings().portal_queue_hard_limit)
+
+
+def _same_order(session: Session, batch: Batch, order: Order) -> bool:
     asked = [normal_name(name) for name in order.jobs]
-    if (batch.name, then) != (order.name, asked) or batch.email not in ("", order.email.strip()):
+    mine = select(Submission).where(Submission.batch_id == batch.id)
+    then = session.scalars(mine.order_by(Submission.position).limit(len(asked) + 1)).all()
+    members = session.scalars(mine.with_only_columns(func.count(Submission.id))).one()
+    if [each.job_name for each in then[: len(asked)]] != asked or members != len(asked) * len(order.inputs):
+        return False
+    if batch.name != order.name or batch.email not in ("", order.email.strip()):
         return False
     frozen = {
         public_name(run.task_name, each["name"]): each
-        for submission in batch.submissions
+        for submission in then[: len(asked)]
         for run in submission.runs
         for each in run.work["arguments"]
     }
@@ -318,14 +361,17 @@ def _same_values(frozen: Mapping[str, Mapping[str, Any]], order: Order) -> bool:
 
 def _same_files(batch: Batch, frozen: Mapping[str, Mapping[str, Any]], order: Order) -> bool:
     """The same files for the same fields; what no parameter takes does not count, nor what is not kept any more."""
-    then = {upload.field: upload.sha256 for upload in batch.uploads}
+    then = {(upload.field, upload.number): upload.sha256 for upload in batch.uploads}
     fields = [name for name, each in frozen.items() if each["kind"] == Kind.FILE and name in order.files]
-    if order.incoming is None:
-        return False
-    sent = {"": order.incoming, **{name: order.files[name] for name in fields}}
+    sent = {("", number): each for number, each in _numbered(order)} | {(name, 0): order.files[name] for name in fields}
     if then and sent.keys() != then.keys():
         return False
-    return all(_is_of(sent[name], sha256) for name, sha256 in then.items())
+    return all(_is_of(sent[which], sha256) for which, sha256 in then.items())
+
+
+def _numbered(order: Order) -> list[tuple[int, Incoming]]:
+    """The inputs by their numbers; one alone is for all, and has none."""
+    return [(0, each) for each in order.inputs] if len(order.inputs) == 1 else list(enumerate(order.inputs, 1))
 
 
 def _is_of(incoming: Incoming, sha256: str) -> bool:
@@ -336,11 +382,12 @@ def _is_of(incoming: Incoming, sha256: str) -> bool:
 
 
 def _job(session: Session, order: Order, name: str) -> Job:
-    job = jobs.named(session, name)
-    job = access.shown(order.account, job, f"There is no job {name}.")
-    if not job.enabled:
-        raise NotAllowed(f"{job.name} is present but currently disabled.")
-    return job
+    offer = offers.of(session, name, order.account)
+    if offer is None:
+        raise NotFound(f"There is no job {name}.")
+    if not offer.job.enabled:
+        raise NotAllowed(f"{offer.job.name} is present but currently disabled.")
+    return offer.job
 
 
 def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, Argument]:
@@ -348,8 +395,9 @@ def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, A
     if not 1 <= len(chosen) <= MOST_JOBS:
         raise Invalid(job=f"Name between 1 and {MOST_JOBS} jobs.")
     batch_priority(session, order)
+    heard = backends.heard(session)
     for job in chosen:
-        if found := jobs.obstacles(session, job):
+        if found := jobs.obstacles(session, job, heard):
             raise Unavailable(" ".join(found))
     wrong: dict[str, str] = {}
     arguments = _arguments(order, chosen, wrong)
@@ -362,7 +410,7 @@ def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, A
 
 def _size(order: Order) -> int:
     """The bytes of all files that came."""
-    streams = [each.stream for each in (order.incoming, *order.files.values()) if each]
+    streams = [each.stream for each in (*order.inputs, *order.files.values())]
     size = sum(stream.seek(0, 2) for stream in streams)
     for stream in streams:
         stream.seek(0)
@@ -426,8 +474,13 @@ def _check_form(order: Order, wrong: dict[str, str]) -> None:
         wrong["submission_name"] = reason
     if reason := _email_fault(order.email):
         wrong["email"] = reason
-    if order.incoming is None:
+    most = settings().portal_max_inputs
+    if not order.inputs:
         wrong["input_data"] = "This field is required."
+    elif len(order.inputs) * len(order.jobs) > most:
+        wrong["input_data"] = (
+            f"These are {len(order.inputs):,} files for {len(order.jobs)} jobs: at most {most:,} runs."
+        )
 
 
 def _name_fault(name: str) -> str | None:
@@ -447,31 +500,34 @@ def _email_fault(email: str) -> str | None:
 
 
 def _store(order: Order, arguments: Mapping[str, Argument]) -> list[Stored]:
-    """The job's input, then the parameters' files. All, or nothing is kept."""
-    if order.incoming is None:
-        raise Invalid(input_data="This field is required.")
-    stored: list[Stored] = []
-    try:
-        stored.append(Stored(last_segment(order.incoming.name), _put("input_data", order.incoming)))
-        for name, each in arguments.items():
-            if each.kind is Kind.FILE and each.text:
-                sent = order.files[name]
-                stored.append(Stored(last_segment(sent.name), _put(name, sent), name, each.text))
-    except BaseException:
-        _discard(stored)
-        raise
-    return stored
+    """The inputs, then the parameters' files. All, or nothing is kept."""
+    wanted = [("input_data", each) for each in order.inputs]
+    further = [(name, each.text) for name, each in arguments.items() if each.kind is Kind.FILE and each.text]
+    wanted += [(name, order.files[name]) for name, _ in further]
+    blobs = _put(wanted)
+    inputs = [
+        Stored(last_segment(each.name), blob, number=number)
+        for (number, each), blob in zip(_numbered(order), blobs, strict=False)
+    ]
+    return inputs + [
+        Stored(last_segment(order.files[name].name), blob, name, ending)
+        for (name, ending), blob in zip(further, blobs[len(inputs) :], strict=True)
+    ]
 
 
-def _put(field: str, incoming: Incoming) -> storage.Blob:
-    try:
-        blob = storage.put(f"uploads/{uuid4()}", incoming.stream, settings().portal_max_upload_bytes)
-    except storage.TooLarge as wrong:
-        raise storage.TooLarge(**{field: wrong.fields["input_data"]}) from None
-    if blob.size == 0:
-        storage.delete(blob.key)
-        raise Invalid(**{field: "The submitted file is empty."})
-    return blob
+def _put(wanted: Sequence[tuple[str, Incoming]]) -> list[storage.Blob]:
+    """Keep these files, each of its field. Raises Invalid."""
+    limit = settings().portal_max_upload_bytes
+    with storage.putting() as together:
+        for name, incoming in wanted:
+            try:
+                blob = together.put(f"uploads/{uuid4()}", incoming.stream, limit)
+            except storage.TooLarge as wrong:
+                raise storage.TooLarge(**{name: wrong.fields["input_data"]}) from None
+            if blob.size == 0:
+                alone = [field for field, _ in wanted].count(name) == 1
+                raise Invalid(**{name: EMPTY if alone else f"{EMPTY[:-1]}: {last_segment(incoming.name)}."})
+    return together.blobs
 
 
 def _discard(stored: Sequence[Stored]) -> None:
@@ -497,9 +553,7 @@ class _Accepting:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                batch = self._found() or self._made()
-                self.kept = self.stored[0].blob.key in {upload.key for upload in batch.uploads}
-                return batch
+                return self._found() or self._made()
             except (DBAPIError, NoConnection) as failure:
                 if not away(failure):
                     raise
@@ -512,43 +566,46 @@ class _Accepting:
         if not self.uncertain:
             return None
         self.session.rollback()
-        return earlier(self.session, self.order)
+        return self._earlier()
+
+    def _earlier(self) -> Batch | None:
+        """What stands under the key of our order; perhaps with our files."""
+        batch = earlier(self.session, self.order)
+        self.kept = batch is not None and self.stored[0].blob.key in {upload.key for upload in batch.uploads}
+        return batch
 
     def _made(self) -> Batch:
         """A commit that was refused has done nothing; what an earlier one did nobody knows still."""
-        before = self.uncertain
+        before, row = self.uncertain, _batch(self.order)
         try:
             with transaction(self.session):
-                batch = self._rows()
+                batch_id = self._rows(row)
                 self.uncertain = True
         except DBAPIError as failure:
             if not away(failure):
                 self.uncertain = before
             if not isinstance(failure, IntegrityError):
                 raise
-            found = earlier(self.session, self.order)
+            found = self._earlier()
             if found is None:
                 raise
             return found
-        return batch
+        self.kept = True
+        return entered(self.session, batch_id, row)
 
-    def _rows(self) -> Batch:
+    def _rows(self, batch: Row) -> int:
+        """Write them; the batch's id."""
         priority = admit(self.session, self.order)
         kept = sum(each.blob.size for each in self.stored)
         quotas.check(self.session, self.order.account, self.order.address, kept)
-        batch = _batch(self.order, self.stored)
-        wanted = [_job(self.session, self.order, name) for name in self.order.jobs]
-        batch.submissions = [
-            freeze(job, at, self.arguments, priority, backends.least_level_for(self.order.account))
-            for at, job in enumerate(wanted)
-        ]
-        self.session.add(batch)
-        self.session.flush()
-        for submission in batch.submissions:
-            progress.begin(self.session, submission)
-        audit.record(self.session, "submitted", "batch", batch.uuid, jobs=[job.name for job in wanted])
+        least = backends.least_level_for(self.order.account)
+        chosen = [_job(self.session, self.order, name) for name in self.order.jobs]
+        frozen = [freeze(job, self.arguments, priority, least) for job in chosen]
+        members = [(each, number) for number, _ in _numbered(self.order) for each in frozen]
+        batch_id = enter(self.session, batch, [each.row for each in self.stored], members)
+        audit.record(self.session, "submitted", "batch", batch["uuid"], **_detail(chosen, len(self.order.inputs)))
         self._refresh()
-        return batch
+        return batch_id
 
     def _refresh(self) -> None:
         """The locks may have been waited for so long that a file seems to belong to nothing."""
@@ -573,20 +630,17 @@ def _sender(account: Account | None, address: str) -> str:
     return f"account {account.id}" if account else f"address {address}"
 
 
-def _batch(order: Order, stored: Sequence[Stored]) -> Batch:
-    return Batch(
-        uuid=str(uuid4()),
-        name=order.name,
-        email=order.email.strip(),
-        address=order.address,
-        account_id=order.account.id if order.account else None,
-        idempotency_key=order.kept_key,
-        uploads=[_upload(each) for each in stored],
-    )
+def _batch(order: Order) -> Row:
+    return {
+        "uuid": str(uuid4()),
+        "name": order.name,
+        "email": order.email.strip(),
+        "address": order.address,
+        "account_id": order.account.id if order.account else None,
+        "idempotency_key": order.kept_key,
+    }
 
 
-def _upload(stored: Stored) -> Upload:
-    blob = stored.blob
-    return Upload(
-        name=stored.name, key=blob.key, field=stored.field, ending=stored.ending, size=blob.size, sha256=blob.sha256
-    )
+def _detail(chosen: Sequence[Job], inputs: int) -> dict[str, Any]:
+    told = {"jobs": [job.name for job in chosen]}
+    return told if inputs == 1 else told | {"inputs": inputs}

@@ -136,9 +136,9 @@ SEEDS = (
             ),
             Edit(
                 SUBMISSIONS,
-                "                batch = self._rows()\n",
-                "                batch = self._rows()\n"
-                "                self.batch = Batch(uuid=batch.uuid, name=batch.name)\n",
+                "                batch_id = self._rows(row)\n",
+                "                batch_id = self._rows(row)\n"
+                '                self.batch = Batch(uuid=row["uuid"], name=row["name"])\n',
             ),
         ),
         options("postgresql", 10, "commit lost", "quick"),
@@ -245,8 +245,8 @@ SEEDS = (
         (
             Edit(
                 SUBMISSIONS,
-                "        idempotency_key=order.kept_key,\n        uploads=",
-                "        idempotency_key=str(uuid4()),\n        uploads=",
+                '        "idempotency_key": order.kept_key,\n',
+                '        "idempotency_key": str(uuid4()),\n',
             ),
         ),
         options("postgresql", 10, "commit without answer,web killed", "quick"),

@@ -104,9 +104,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"email": "\ufffd@example.org"}, "email"),
     ({"email": "ann@example.org\nBcc: x@example.org"}, "email"),
     ({"email": "x" * 60 + "@" + ".".join(["y" * 60] * 4) + ".org"}, "email"),
-    ({"incoming": None}, "input_data"),
-    ({"incoming": Incoming("empty.csv", io.BytesIO(b""))}, "input_data"),
-    ({"incoming": Incoming("wrong.csv", io.BytesIO(b"a,b\n1\n"))}, "input_data"),
+    ({"inputs": ()}, "input_data"),
+    ({"inputs": (Incoming("empty.csv", io.BytesIO(b"")),)}, "input_data"),
+    ({"inputs": (Incoming("wrong.csv", io.BytesIO(b"a,b\n1\n")),)}, "input_data"),
     ({"values": {}}, "fit_who"),
     ({"values": {"fit_who": ""}}, "fit_who"),
     ({"values": {**ANN, "fit_alpha": "2"}}, "fit_alpha"),
@@ -127,14 +127,14 @@ def test_it_names_the_field_that_is_wrong_and_keeps_nothing(
 
 def test_it_names_every_field_that_is_wrong_at_once(session: Session, service: None) -> None:
     with pytest.raises(Invalid) as refusal:
-        submissions.submit(session, asked(name="", email="", values={"fit_alpha": "x"}, incoming=None))
+        submissions.submit(session, asked(name="", email="", values={"fit_alpha": "x"}, inputs=()))
 
     assert refusal.value.fields.keys() == {"submission_name", "email", "input_data", "fit_alpha", "fit_who"}
 
 
 def test_it_says_which_line_of_the_data_is_not_of_its_kind(session: Session, service: None) -> None:
     with pytest.raises(Invalid, match="line 2 has 1 fields where the header has 2"):
-        submissions.submit(session, asked(incoming=Incoming("x", io.BytesIO(b"a,b\n1\n"))))
+        submissions.submit(session, asked(inputs=(Incoming("x", io.BytesIO(b"a,b\n1\n")),)))
 
 
 def test_it_refuses_a_file_past_the_limit(
@@ -230,7 +230,7 @@ def test_it_makes_one_batch_of_a_request_that_comes_twice_at_one_time(
         {"email": "bob@example.org"},
         {"values": {"fit_who": "bob"}},
         {"jobs": ("service", "service")},
-        {"incoming": Incoming("in.txt", io.BytesIO(b"a,b\n1,3\n"))},
+        {"inputs": (Incoming("in.txt", io.BytesIO(b"a,b\n1,3\n")),)},
     ],
 )
 def test_it_refuses_another_order_under_a_key_that_was_used(
@@ -269,7 +269,7 @@ def test_it_knows_an_account_by_its_key_wherever_it_is(session: Session, service
 def test_it_keeps_a_files_name_to_be_read_and_not_as_a_path(
     session: Session, data: Path, service: None, sent: str, kept: str
 ) -> None:
-    batch = submissions.submit(session, asked(incoming=Incoming(sent, io.BytesIO(b"a\n"))))
+    batch = submissions.submit(session, asked(inputs=(Incoming(sent, io.BytesIO(b"a\n")),)))
 
     assert batch.uploads[0].name == kept
     assert [path.parent for path in files(data)] == [data / "files" / "uploads"]

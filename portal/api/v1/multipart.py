@@ -12,9 +12,8 @@ from portal.api import parts, sender
 from portal.domain.errors import Invalid
 from portal.domain.names import normal_name
 from portal.domain.parameters import UNREADABLE
-from portal.domain.policy import Action
 from portal.models import Account, Batch
-from portal.services import access, jobs, submissions
+from portal.services import jobs, offers, submissions
 from portal.services.submissions import Order
 from portal.storage import TooLarge
 
@@ -51,8 +50,8 @@ def order(idempotency_key: str | None) -> Order:
         jobs=(normal_name(fields.get("job", "")),),
         name=fields.get("name", ""),
         email=fields.get("email", "") or _own_email(account),
-        incoming=parts.incoming("input_data"),
-        files=parts.further((*OWN, "input_data")),
+        inputs=parts.inputs(),
+        files=parts.further(OWN),
         values={normal_name(name): value for name, value in fields.items() if name not in OWN},
         account=account,
         address=request.remote_addr or "",
@@ -73,9 +72,10 @@ def placed(session: Session, order: Order) -> Batch:
 
 def _check_known(session: Session, order: Order) -> None:
     """A field that nothing takes is a misspelt parameter, whose default would count. Raises Invalid."""
-    job = jobs.named(session, order.jobs[0])
-    if job is None or not access.may(order.account, Action.RUN_JOB, job):
+    offer = offers.of(session, order.jobs[0], order.account)
+    if offer is None:
         return
+    job = offer.job
     taken = [field.name for field in jobs.fields(job)]
     unknown = [name for name in (*order.values, *order.files) if name not in taken]
     if unknown:
@@ -90,7 +90,7 @@ def _fields() -> dict[str, str]:
         abort(415, f"Send the body as {FORM}, with its boundary.")
     fields = {name: values[-1] for name, values in request.form.lists()}
     names = [normal_name(name) for form in (request.form, request.files) for name, _ in form.items(multi=True)]
-    if twice := [name for name, number in Counter(names).items() if number > 1]:
+    if twice := [name for name, number in Counter(names).items() if number > 1 and name != parts.INPUT]:
         raise Invalid(**{name[:80]: f"{name[:80]}: this is sent several times: send it once." for name in twice[:5]})
     if wrong := [name for name in OWN if UNREADABLE in fields.get(name, "")]:
         raise Invalid(**{name: f"{name}: this is not UTF-8 text." for name in wrong})

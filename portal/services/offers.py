@@ -1,0 +1,129 @@
+"""What is offered: a job as it is now, with all that it rests on, read whole once for each state that it is in.
+
+One look tells the state: what may change, and which revisions are the newest, which never change. What was read under
+it belongs to no session, so that every thread may read it, and nobody may write to it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Select, Table, Text, bindparam, func, select
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.orm import Session, selectinload
+
+from portal.database import once
+from portal.domain.names import normal_name
+from portal.domain.policy import Action, Role
+from portal.domain.texts import storable
+from portal.models import Account, Backend, Job, JobRevision, Step, Task, TaskRevision
+from portal.services import access, catalogue
+from portal.settings import settings
+
+MOST = 200
+
+State = tuple[tuple[Any, ...], ...]
+
+_job, _revision, _step, _task, _saved, _backend = (
+    cast(Table, model.__table__) for model in (Job, JobRevision, Step, Task, TaskRevision, Backend)
+)
+_TOLD_OF_BACKENDS = [sql_cast(each, Text).label(f"backend_{each.name}") for each in _backend.c]
+_known: OrderedDict[tuple[str, int], Offer] = OrderedDict()
+_lock = Lock()
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A job, and the state in which it was read."""
+
+    job: Job
+    state: State
+
+
+def of(session: Session, name: str, account: Account | None) -> Offer | None:
+    """The job of this name; None where there is none that this account may see and run."""
+    wanted = normal_name(name)
+    if not storable(wanted):
+        return None
+    return once(session, ("offer", wanted, account and account.id), lambda: _looked_up(session, wanted, account))
+
+
+def _looked_up(session: Session, name: str, account: Account | None) -> Offer | None:
+    whose = (account.id, account.role, account.active) if account else None
+    look = _look(whose, settings().portal_anonymous_runs)
+    rows = session.connection().execute(look, {"name": name}).all()
+    if not rows or not rows[0].seen:
+        return None
+    state = tuple(tuple(row)[:-1] for row in rows)
+    return _offer(session, rows[0].id, state + _inner(session, rows))
+
+
+def _inner(session: Session, rows: Sequence[Any]) -> State:
+    """The state of the jobs that are its steps, and of theirs."""
+    found: State = ()
+    known = {rows[0].id}
+    while rows and (beyond := {row.subjob_id for row in rows} - known - {None}):
+        known |= beyond
+        rows = session.connection().execute(_INNER, {"jobs": sorted(beyond)}).all()
+        found += tuple(map(tuple, rows))
+    return found
+
+
+def _offer(session: Session, job_id: int, state: State) -> Offer:
+    key = settings().database, job_id
+    with _lock:
+        known = _known.get(key)
+    if known is None or known.state != state:
+        known = Offer(_read(session, job_id), state)
+    with _lock:
+        _known[key] = known
+        _known.move_to_end(key)
+        while len(_known) > MOST:
+            _known.popitem(last=False)
+    return known
+
+
+def _read(session: Session, job_id: int) -> Job:
+    """The job, and what it rests on, over the same connection, but in nobody's session."""
+    with Session(session.connection(), expire_on_commit=False) as own:
+        job = own.get_one(Job, job_id)
+        catalogue.jobs_at_hand(own, [job], selectinload(TaskRevision.variables))
+        own.expunge_all()
+    return job
+
+
+@lru_cache(maxsize=256)
+def _look(whose: tuple[int, Role, bool] | None, anonymous_runs: bool) -> Select[Any]:
+    """Made once for each account, as making it takes longer than asking it."""
+    account = Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
+    seen: ColumnElement[bool] = access.where(account, Action.RUN_JOB)
+    return _states().add_columns(seen.label("seen")).where(_job.c.name == bindparam("name"))
+
+
+def _states() -> Select[Any]:
+    """One row for each step: the job, its newest revision, the step's task with its newest one, and its backend."""
+    revisions, saves = _revision.alias(), _saved.alias()
+    newest = select(func.max(revisions.c.id)).where(revisions.c.job_id == _job.c.id).scalar_subquery()
+    saved = select(func.max(saves.c.id)).where(saves.c.task_id == _task.c.id).scalar_subquery()
+    return (
+        select(
+            *_job.c, _revision.c.id.label("revision_id"), _revision.c.created.label("revised"), _step.c.subjob_id,
+            _task.c.id.label("task_id"), _task.c.name.label("task"), _saved.c.id.label("saved_id"),
+            _saved.c.created.label("saved"), *_TOLD_OF_BACKENDS,
+        )
+        .select_from(_job)
+        .outerjoin(_revision, _revision.c.id == newest)
+        .outerjoin(_step, _step.c.revision_id == _revision.c.id)
+        .outerjoin(_task, _task.c.id == _step.c.task_id)
+        .outerjoin(_saved, _saved.c.id == saved)
+        .outerjoin(_backend, _backend.c.id == _saved.c.backend_id)
+        .order_by(_job.c.id, _step.c.id)
+    )  # fmt: skip
+
+
+_INNER = _states().where(_job.c.id.in_(bindparam("jobs", expanding=True)))
