@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PIN := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
 	--no-emit-find-links --allow-unsafe
 
+# Each process of the tests would compile the portal anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # make bench: the portal's times beside those of others, PEERS="celery luigi" or PEERS= for fewer. docs/performance.md
 .PHONY: run test check real attack faults seeds bench bench-step bench-growth bench-rows packages audit requirements clean
 
@@ -22,7 +25,7 @@ check: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not real and not attack"
 
 real: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "real and not attack"
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "real and not attack"
 
 attack: $(VENV)/ready-dev packages
 	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile -m attack tests/attacks

@@ -27,6 +27,7 @@ from tests.postbox import box, postbox  # noqa: F401 - fixtures
 from tests.servers import UNCONFINED, migrate
 
 PASSWORD = "correct horse battery"
+HERE = Path(__file__).parent
 STARTING_PROGRAMS = ("workers", "examples")
 
 
@@ -35,11 +36,20 @@ accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # p
 work_out_once()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts the analysts' programs takes its time, as what starts servers does."""
     for item in items:
         if item.path.parent.name in STARTING_PROGRAMS:
             item.add_marker(pytest.mark.real)
+        item.add_marker(pytest.mark.xdist_group(company_of(item)))
+
+
+def company_of(item: pytest.Item) -> str:
+    """What is to run in one process: the tests of one whole portal, as it takes long to start, else those of a file."""
+    started = getattr(item, "callspec", None)
+    portal = started.params.get("portal") if started and item.path.parent.name == "real" else None
+    return portal or item.path.relative_to(HERE).as_posix()
 
 
 def pytest_collection_finish() -> None:
