@@ -22,13 +22,13 @@ check: $(VENV)/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint portal/templates --lint --quiet
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not real and not attack"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not real" --ignore=tests/attacks --ignore=tests/real
 
 real: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "real and not attack"
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m real --ignore=tests/attacks
 
 attack: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile -m attack tests/attacks
+	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile tests/attacks
 
 faults: $(VENV)/ready-dev packages
 	@$(BIN)/python -m tests.faults N="$(N)" SEED="$(SEED)" DATABASES="$(DATABASES)" KINDS="$(KINDS)"

@@ -1,4 +1,7 @@
-"""What is the same for every application of the tests, and is worked out once: templates, addresses, statements."""
+"""What is the same for every application of the tests is worked out once: templates, addresses, statements.
+
+Nor do the tests' own databases wait for the disk: they need not outlive the machine's power.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +55,17 @@ def work_out_once() -> None:
     SQLiteDialect.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[method-assign,assignment]
     SQLiteDialect.__hash__ = lambda one: hash(type(one))  # type: ignore[method-assign,assignment]
     event.listen(Engine, "engine_connect", _share_statements)
+    event.listen(Engine, "connect", _do_not_wait_for_the_disk)
 
 
 def _share_statements(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         connection.execution_options(compiled_cache=statements)
+
+
+def _do_not_wait_for_the_disk(connection: Any, record: object) -> None:
+    if type(connection).__module__.startswith("sqlite3"):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 def leave_alone_what_stays() -> None:
