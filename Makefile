@@ -25,7 +25,7 @@ check: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not real" --ignore=tests/attacks --ignore=tests/real
 
 real: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m real --ignore=tests/attacks
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m real --ignore=tests/attacks
 
 attack: $(VENV)/ready-dev packages
 	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile tests/attacks

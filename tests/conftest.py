@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session, sessionmaker
+from xdist.scheduler import LoadScopeScheduling
 
 from app import create_app
 from portal import database, queue
@@ -27,8 +30,8 @@ from tests.postbox import box, postbox  # noqa: F401 - fixtures
 from tests.servers import UNCONFINED, migrate
 
 PASSWORD = "correct horse battery"
-HERE = Path(__file__).parent
 STARTING_PROGRAMS = ("workers", "examples")
+WHOLE_PORTAL = re.compile(r"tests/real/.*\[(?P<kind>sqlite|postgresql)\b")
 
 
 os.environ.update(UNCONFINED, PORTAL_WARM="false")
@@ -36,20 +39,24 @@ accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # p
 work_out_once()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts the analysts' programs takes its time, as what starts servers does."""
     for item in items:
         if item.path.parent.name in STARTING_PROGRAMS:
             item.add_marker(pytest.mark.real)
-        item.add_marker(pytest.mark.xdist_group(company_of(item)))
 
 
-def company_of(item: pytest.Item) -> str:
-    """What is to run in one process: the tests of one whole portal, as it takes long to start, else those of a file."""
-    started = getattr(item, "callspec", None)
-    portal = started.params.get("portal") if started and item.path.parent.name == "real" else None
-    return portal or item.path.relative_to(HERE).as_posix()
+class ByPortal(LoadScopeScheduling):
+    """The tests of a file run in one process, and so do all tests of one whole portal, as it takes long to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        started = WHOLE_PORTAL.match(nodeid)
+        return started["kind"] if started else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPortal | None:
+    return ByPortal(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:
