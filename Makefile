@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PIN := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
 	--no-emit-find-links --allow-unsafe
 
+# Each process of the tests would compile the portal anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # make bench: the portal's times beside those of others, PEERS="celery luigi" or PEERS= for fewer. docs/performance.md
 .PHONY: run test check real attack faults seeds bench bench-step bench-growth bench-rows packages audit requirements clean
 
@@ -19,13 +22,13 @@ check: $(VENV)/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint portal/templates --lint --quiet
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not real and not attack"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not real" --ignore=tests/attacks --ignore=tests/real
 
 real: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "real and not attack"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m real --ignore=tests/attacks
 
 attack: $(VENV)/ready-dev packages
-	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile -m attack tests/attacks
+	$(BIN)/python -m pytest -q -p tests.attacks.table -n 2 --dist loadfile tests/attacks
 
 faults: $(VENV)/ready-dev packages
 	@$(BIN)/python -m tests.faults N="$(N)" SEED="$(SEED)" DATABASES="$(DATABASES)" KINDS="$(KINDS)"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy.orm import Session, sessionmaker
+from xdist.scheduler import LoadScopeScheduling
 
 from app import create_app
 from portal import database, queue
@@ -23,32 +25,18 @@ from portal.models import Account
 from portal.services import accounts, configuration
 from portal.settings import settings
 from tests.making import work_through
+from tests.once import leave_alone_what_stays, templates, work_out_once
 from tests.postbox import box, postbox  # noqa: F401 - fixtures
 from tests.servers import UNCONFINED, migrate
 
 PASSWORD = "correct horse battery"
 STARTING_PROGRAMS = ("workers", "examples")
+WHOLE_PORTAL = re.compile(r"tests/real/.*\[(?P<kind>sqlite|postgresql)\b")
 
 
 os.environ.update(UNCONFINED, PORTAL_WARM="false")
 accounts.hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # passwords of tests are no secrets
-
-
-class Compiled(BytecodeCache):
-    """Templates are compiled once, not for each test's application anew."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if code := self._codes.get(bucket.key):
-            bucket.bytecode_from_string(code)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._codes[bucket.key] = bucket.bytecode_to_string()
-
-
-compiled = Compiled()
+work_out_once()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,6 +44,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in STARTING_PROGRAMS:
             item.add_marker(pytest.mark.real)
+
+
+class ByPortal(LoadScopeScheduling):
+    """The tests of a file run in one process, and so do all tests of one whole portal, as it takes long to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        started = WHOLE_PORTAL.match(nodeid)
+        return started["kind"] if started else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPortal | None:
+    return ByPortal(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    leave_alone_what_stays()
 
 
 def forget_settings() -> None:
@@ -126,7 +131,7 @@ def examples(data: Path, stocked: tuple[Path, configuration.Loaded]) -> configur
 def app(data: Path) -> Flask:
     made = create_app()
     made.config.update(TESTING=False, WTF_CSRF_ENABLED=False)
-    made.jinja_env.bytecode_cache = compiled
+    made.jinja_env.bytecode_cache = templates
     return made
 
 

@@ -24,7 +24,8 @@ from portal.api import contract
 from portal.domain.policy import Role
 from tests.attacks import world
 from tests.attacks.world import NOBODY, ROLES, Situation, World
-from tests.conftest import PASSWORD, compiled, forget_settings, lift_limits
+from tests.conftest import PASSWORD, forget_settings, lift_limits
+from tests.once import templates
 
 TABLE = Path(__file__).parent / "access.txt"
 CHANGING = re.compile(rb'(nonce|csrf[-_]token|value|content)="[^"]*"|\b[0-9a-f]{16}\b')
@@ -138,7 +139,7 @@ def built(directory: Path) -> Walk:
         made = world.build(session)
     app = create_app()
     app.config.update(TESTING=False, WTF_CSRF_ENABLED=False)
-    app.jinja_env.bytecode_cache = compiled
+    app.jinja_env.bytecode_cache = templates
     lift_limits(app)
     return Walk(app, directory, made, {role: sign_in(app, role) for role in ROLES if role != NOBODY})
 
