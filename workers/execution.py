@@ -49,6 +49,7 @@ LOG_AT_END = 256_000
 STEPS = 16
 SEALED = "secrets"
 ROOM_SECONDS = 10.0
+LITTLE = 100_000  # bytes, which are copied in less time than the disk takes for anything
 MUCH = 4_000_000  # bytes, which the disk may take longer for than others should wait for a lock
 STOP_SECONDS = 30.0
 NO_ANSWER = (DBAPIError, NoConnection)
@@ -83,8 +84,8 @@ def nothing(session: Session) -> Claim | None:
 class Begun:
     """A claim that was begun with the end of another run of its submission, `at` a time of the monotonic clock.
 
-    Its handle is kept, but nothing was made or started under it yet. The directory of the run `before` it goes when
-    this one is started, as nobody waits for that then.
+    Its handle is kept, but nothing was started under it yet; small inputs are brought already. The directory of the
+    run `before` it goes when this one is started, as nobody waits for that then.
     """
 
     claim: Claim
@@ -92,6 +93,7 @@ class Begun:
     where: Runner
     handle: Handle
     sources: Sources
+    brought: bool
     before: Workspace
     at: float
 
@@ -145,7 +147,7 @@ def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], foll
     workspace, where = (begun.workspace, begun.where) if begun else _place(claim)
     if not _learn_secrets(claim, workspace):
         return None
-    if claim.handle is None:
+    if claim.handle is None and not (begun and begun.brought):
         _bring(claim, workspace, begun)
     proven = begun.at if begun and begun.is_fresh() else time.monotonic()
     handle = claim.handle or _begin(claim, workspace, where, begun)
@@ -512,8 +514,21 @@ def _next(session: Session, claim: Claim, before: Workspace, following: Followin
     except Exception:  # noqa: BLE001 - what it is comes to light when it is performed
         return after
     if progress.follow(session, after, handle, probes.level()):
-        return Begun(after, workspace, where, handle, sources, before, time.monotonic())
+        at = time.monotonic()
+        return Begun(after, workspace, where, handle, sources, _is_brought(workspace, sources), before, at)
     return after
+
+
+def _is_brought(workspace: Workspace, sources: Sources) -> bool:
+    """Little is brought at once, while the disk is busy with what was given; what hinders that comes to light later."""
+    if sources.size > LITTLE or workspace.claim.attempt > 1:
+        return False
+    try:
+        workspace.check_room()
+        workspace.prepare(sources)
+    except (PortalError, OSError):
+        return False
+    return True
 
 
 def _plain(failure: PortalError | OSError) -> str:

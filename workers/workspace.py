@@ -57,6 +57,7 @@ class Source:
     name: str
     key: str
     sha256: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Sources:
 
     offered: Sequence[Source] = ()
     own: Sequence[Source] = ()
+
+    @property
+    def size(self) -> int:
+        return sum(each.size for each in (*self.offered, *self.own))
 
 
 class Masked:
@@ -221,14 +226,14 @@ class Workspace:
                 ending = file_part(upload.field, ending)
             if upload.field in fields:
                 taken.add(ending)
-                yield Source(self.work.file(ending), upload.key, upload.sha256)
+                yield Source(self.work.file(ending), upload.key, upload.sha256, upload.size)
 
     def _own_uploads(self, session: Session) -> list[Source]:
         """The files of the run's own parameters."""
         own = self.work.files()
         sent = {upload.field: upload for upload in self._sent(session)} if own else {}
         files = [(self.work.file(each.text), sent[str(each.value)]) for each in own]
-        return [Source(name, upload.key, upload.sha256) for name, upload in files]
+        return [Source(name, upload.key, upload.sha256, upload.size) for name, upload in files]
 
     def _sent(self, session: Session) -> Sequence[Any]:
         if self.uploads is None:
@@ -409,7 +414,7 @@ def _earlier_results(session: Session, claim: Claim) -> list[Source]:
     its = {"submission": claim.submission_id, "stage": claim.place.stage, **endings}
     found = rows(session, statements.results_before(len(endings)), its)
     places = _before(session, claim, {each.position for each in found})
-    return [Source(each.name, each.key, each.sha256) for each in found if each.position in places]
+    return [Source(each.name, each.key, each.sha256, each.size) for each in found if each.position in places]
 
 
 def _before(session: Session, claim: Claim, places: Set[int]) -> Set[int]:

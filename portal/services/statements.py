@@ -139,6 +139,7 @@ UPLOADS: Select[Any] = (
         _upload.c.ending,
         _upload.c.key,
         _upload.c.sha256,
+        _upload.c.size,
         _first_inputs.scalar_subquery().label("inputs"),
     )
     .join(_submission, _submission.c.batch_id == _upload.c.batch_id)
@@ -198,7 +199,7 @@ def results_before(endings: int) -> Select[Any]:
     their order."""
     wanted = or_(*(_ends_with(_result.c.name, bindparam(f"ending_{place}")) for place in range(endings)))
     its = _result.c.submission_id == bindparam("submission")
-    given = select(_result.c.name, _result.c.key, _result.c.sha256, _run.c.position).join(
+    given = select(_result.c.name, _result.c.key, _result.c.sha256, _result.c.size, _run.c.position).join(
         _run, _run.c.id == _result.c.run_id
     )
     earlier = given.where(its, _run.c.stage < bindparam("stage"), wanted)

@@ -32,7 +32,7 @@ from portal.services.statements import rows
 from portal.settings import settings
 
 BATCH = select(Batch).where(Batch.uuid == bindparam("uuid"))
-ONE_BY_ONE: Select[Any] = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("sender"))))
+ONE_BY_ONE: Select[Any] = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("sender"))).label("locked"))
 LONGEST_NAME = 64
 LONGEST_EMAIL = 256
 LONGEST_KEY = 200

@@ -141,7 +141,7 @@ def test_a_step_that_was_begun_and_whose_worker_died_before_it_started_anything_
     session: Session, chain: Callable[[int], Submission], work: Callable[[], None], tmp_path: Path
 ) -> None:
     submission, begun = begun_second(chain)
-    begun.workspace._make()  # it died while it brought the inputs
+    (begun.workspace.space / "launch.json").unlink()  # it died while it brought the inputs
     with transaction(session):
         session.execute(update(Run).where(Run.id == begun.claim.run_id).values(lease=now(-1)))
 
