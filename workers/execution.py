@@ -3,7 +3,7 @@
 What a user's program does is an outcome, which its task's rules may answer with another try. What fails of the
 machinery (a lost launcher, a full disk, a silent database) gives the run back. A worker that ends hands it over.
 
-The transaction that ends a run claims the worker's next one. If that is of the same submission it is begun in it, too.
+The transaction that ends a run claims the worker's next one, and begins it, too, if it can without waiting for a lock.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def nothing(session: Session) -> Claim | None:
 
 @dataclass(frozen=True)
 class Begun:
-    """A claim that was begun with the end of another run of its submission, `at` a time of the monotonic clock.
+    """A claim that was begun with the end of another run, `at` a time of the monotonic clock.
 
     Its handle is kept, but nothing was started under it yet; small inputs are brought already. The directory of the
     run `before` it goes when this one is started, as nobody waits for that then.
@@ -496,24 +496,20 @@ def _finish(
 
 
 def _next(session: Session, claim: Claim, before: Workspace, following: Following) -> Next | None:
-    """What this worker does next; begun at once if it is of the same submission, whose lock is held."""
+    """What this worker does next; begun at once, unless somebody else holds its submission."""
     after = following(session)
-    if (
-        after is None
-        or after.handle is not None
-        or after.submission_id != claim.submission_id
-        or after.frozen.get("secrets")
-    ):
+    if after is None or after.handle is not None or after.frozen.get("secrets"):
         return after
     try:
         workspace, where = _place(after)
-        workspace.uploads = before.uploads
+        if after.submission_id == claim.submission_id:
+            workspace.uploads = before.uploads
         sources, handle = workspace.sources(session), where.handle(workspace.space)
     except NO_ANSWER:
         raise
     except Exception:  # noqa: BLE001 - what it is comes to light when it is performed
         return after
-    if progress.follow(session, after, handle, probes.level()):
+    if progress.follow(session, after, claim, handle, probes.level()):
         at = time.monotonic()
         return Begun(after, workspace, where, handle, sources, _is_brought(workspace, sources), before, at)
     return after

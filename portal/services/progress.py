@@ -238,14 +238,21 @@ def started(
     return Answer.GO_ON
 
 
-def follow(session: Session, claim: Claim, handle: dict[str, Any], level: int | None = None) -> bool:
-    """Begin what was claimed in the very transaction that ended another run of its submission, whose lock it holds.
+def follow(session: Session, claim: Claim, ended: Claim, handle: dict[str, Any], level: int | None = None) -> bool:
+    """Begin what was claimed in the very transaction that has `ended` another run.
 
-    What is begun is started soon, or asks by `started` once more: a stop may have come. False: one came before.
+    What is begun is started soon, or asks by `started` once more: a stop may have come. False: one came before, or the
+    run is of another submission, which somebody else holds just now: two that wait for each other would wait for ever.
     """
+    first = False
+    if claim.submission_id != ended.submission_id:
+        held = row(session, statements.HOLD_TOO, {"submission": claim.submission_id})
+        if held is None:
+            return False
+        first = held.started is None
     if not _write(session, claim, _keeping(), found_by=handle):
         return False
-    _tell_begin(session, claim, level, first=False)
+    _tell_begin(session, claim, level, first)
     return True
 
 

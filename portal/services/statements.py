@@ -81,6 +81,12 @@ HOLD: Select[Any] = (
     .where(_submission.c.id == bindparam("submission"))
     .with_for_update()
 )
+HOLD_TOO: Select[Any] = (
+    select(_submission.c.stop_asked, _submission.c.started)
+    .join(_batch, _batch.c.id == _submission.c.batch_id)
+    .where(_submission.c.id == bindparam("submission"))
+    .with_for_update(skip_locked=True)
+)
 SUMMARY: Select[Any] = select(_submission.c.state, _submission.c.started, _submission.c.batch_id).where(
     _submission.c.id == bindparam("submission")
 )

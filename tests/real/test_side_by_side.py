@@ -18,7 +18,7 @@ from portal.domain.verdict import Outcome
 from portal.models import Run, Submission
 from portal.services import jobs, progress
 from portal.services.jobs import JobDraft, StepDraft
-from portal.services.progress import Claim
+from portal.services.progress import Answer, Claim
 from tests import making
 from tests.conftest import forget_settings
 from tests.servers import eventually, migrate, new_database
@@ -83,6 +83,23 @@ def test_the_next_stage_is_queued_exactly_once(session: Session) -> None:
 
     session.rollback()
     assert set(session.scalars(select(Run.attempt))) == {1}
+
+
+def test_a_worker_does_not_wait_for_the_submission_of_its_next_run(session: Session) -> None:
+    making.make_task(session, "t", "command", "true")
+    making.make_job(session, "job", [(1, "t")])
+    first, second = (making.submitted(session, "job").id for _ in range(2))
+    ended, following = claimed(), claimed()
+    assert (ended.submission_id, following.submission_id) == (first, second)
+
+    with transaction() as holding:
+        holding.execute(select(Submission.id).where(Submission.id == second).with_for_update())
+        with transaction() as ending:
+            assert progress.finish(ending, ended, Outcome("exited", 0))
+            assert not progress.follow(ending, following, ended, {"host": "here"})
+
+    with transaction() as beginning:
+        assert progress.started(beginning, following, {"host": "here"}) is Answer.GO_ON
 
 
 def test_a_condition_is_asked_exactly_once_when_all_that_it_waits_for_ends_at_one_instant(session: Session) -> None:
