@@ -48,6 +48,7 @@ CPU_MARGIN = 5  # seconds between the signal that can be caught and the one that
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 OPEN_FILES = 4096  # of one process
+MINDED = b"m"  # what the line is told first
 NOTHING_OF = (
     resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_NICE,
     resource.RLIMIT_RTPRIO,
@@ -682,7 +683,7 @@ def claim() -> bool:
     """Say who minds this run, before anything of it is started; False if somebody said so before."""
     handle = {"pid": os.getpid(), "started": int(process_fields("self")[19]), **machine()}
     mine = f"launched.{os.getpid()}"
-    write_json(mine, handle)
+    write(mine, json.dumps(handle).encode())
     try:
         os.link(mine, "launched.json")
     except FileExistsError:
@@ -709,15 +710,29 @@ def rehearse() -> None:
             seccomp.filter_for(walled=walled, network=network, bounded=bounded)
 
 
-def write_json(name: str, content: dict[str, object]) -> None:
+def write(name: str, content: bytes) -> None:
     """It need not outlast the machine's power: what a run of an earlier boot left is asked for nothing any more."""
-    with open(name, "w", encoding="utf-8") as file:
-        json.dump(content, file)
+    with open(name, "wb", buffering=0) as file:
+        if file.write(content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def publish(outcome: dict[str, object]) -> None:
-    write_json("outcome.new", outcome)
+def publish(outcome: dict[str, object], line: int | None) -> None:
+    """In the directory first, for whoever takes the run up; then to the worker that ordered it, if it still listens."""
+    told = json.dumps(outcome).encode()
+    write("outcome.new", told)
     os.rename("outcome.new", "outcome.json")
+    if line is not None:
+        os.set_blocking(line, False)
+        say(line, told)
+
+
+def say(line: int, words: bytes) -> None:
+    """Who does not listen any more, or not to all of it, finds it in the directory."""
+    try:
+        os.write(line, words)
+    except (BrokenPipeError, ConnectionResetError, BlockingIOError):
+        return
 
 
 def settle(directory: str, *kept: int) -> None:
@@ -736,7 +751,7 @@ def settle(directory: str, *kept: int) -> None:
 def mind(
     secrets: dict[str, str], until: float, kind: type[Program] = Program, line: int | None = None
 ) -> Callable[[], None] | None:
-    """See the run of this directory to its end, unless another launcher does. The line ends when this is settled.
+    """See the run of this directory to its end, unless another launcher does. The line is told that, and how it ended.
 
     In the forked child: what turns it into the program, for its caller to call with nothing of the launcher around it.
     """
@@ -749,11 +764,13 @@ def mind(
     if not claim():
         return None
     if line is not None:
-        os.close(line)
+        say(line, MINDED)
     minded = Minded(spec, until)
     if minded.fork():
+        if line is not None:
+            os.close(line)
         return minded.become
-    publish(minded.run())
+    publish(minded.run(), line)
     return None
 
 

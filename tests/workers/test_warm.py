@@ -15,6 +15,7 @@ from tests.levels import offered
 from tests.making import make_job, make_task
 from tests.servers import eventually
 from tests.workers.alike import Twice, left
+from workers.runners import local
 from workers.warm import lines
 
 WARM = pytest.mark.parametrize("level", [f"{offered()[0]} warm", f"{offered()[-1]} warm"], indirect=True)
@@ -173,6 +174,35 @@ def test_a_nursery_that_died_is_made_anew(level: int, session: Session, work: Ca
     assert left(session, work).words[1] == "done\n"
     eventually(lambda: lines.is_open(lines.BARE))
     assert nursery_of_this_process() != before
+
+
+@WARM
+def test_it_leaves_nothing_open_behind(level: int, session: Session, work: Callable[[], None]) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    left(session, work)
+    before = open_sockets()
+
+    for _ in range(3):
+        left(session, work)
+
+    assert open_sockets() == before
+
+
+@WARM
+def test_who_does_not_hear_of_the_end_finds_it(
+    level: int, session: Session, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_told", lambda space, _: local._hang_up(space))
+    make_task(session, "t", "command", "echo done")
+    make_job(session, "job", [(1, "t")])
+
+    assert left(session, work).words[1] == "done\n"
+
+
+def open_sockets() -> list[str]:
+    names = [each.resolve().name for each in Path("/proc/self/fd").iterdir()]
+    return sorted(each for each in names if each.startswith("socket:"))
 
 
 def nursery_of_this_process() -> int:

@@ -1,8 +1,8 @@
 """A warm parent: `parent.py <orders> <ready> <language> [<module> ...]`, the first two being descriptors.
 
 It loads what it shall have, says so, and forks children that wait for an order, always one ahead. The child that takes
-one becomes the launcher of a run. With the order comes one end of a line, whose other end the worker holds: its end
-says that the launcher has the run, or that there is none.
+one becomes the launcher of a run. With the order comes one end of a line, whose other end the worker holds: on it the
+launcher says that it has the run, and how the run ended; its end alone says that there is no such launcher.
 """
 
 # ruff: noqa: E402
@@ -74,7 +74,7 @@ def launch(orders: socket.socket, kind: type[Program], free: int) -> Callable[[]
     os.setsid()
     secrets = json.loads(words.rest(line) or "{}")
     environ.show(f"SPACE={order['space']}/")
-    os.dup2(line, LINE)
+    os.dup2(line, LINE, inheritable=False)
     launcher.settle(order["space"], LINE)
     return launcher.mind(secrets, order["until"], kind if order["inside"] else Program, LINE)
 

@@ -47,7 +47,8 @@ def is_held(line: int) -> bool:
     return not poll.poll(0)
 
 
-def can_be_read(descriptor: int) -> bool:
+def can_be_read(descriptor: int, seconds: float = 0) -> bool:
+    """Whether something is said there within so many seconds, or it ends."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(seconds * 1000))
