@@ -54,7 +54,8 @@ def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[
     `inside`: it runs the program in itself; else it starts the program as any launcher does.
     """
     way = _line(key)
-    return way and _given(way, key, {"space": str(space), "until": until, "inside": inside}, secrets)
+    order = {"space": str(space), "until": until, "inside": inside, "secrets": bool(secrets)}
+    return way and _given(way, key, order, secrets)
 
 
 def is_open(key: Key) -> bool:
@@ -93,8 +94,9 @@ def _given(
     try:
         with theirs:
             words.say(way, order, theirs.fileno())
-        mine.sendall(json.dumps(dict(secrets)).encode())
-        mine.shutdown(socket.SHUT_WR)
+        if secrets:
+            mine.sendall(json.dumps(dict(secrets)).encode())
+            mine.shutdown(socket.SHUT_WR)
         if mine.recv(1):
             return mine
     except OSError as failure:

@@ -102,6 +102,7 @@ class Program(program.Program):
         os.environb.update(self.all_of_r() | self.environment)
         embedded.take(driver, [told])
         before()
+        self.wait()
         close_all_but()
         put(os.open(driver, os.O_RDONLY), embedded.script)
 
