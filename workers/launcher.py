@@ -8,7 +8,7 @@ user's verdict. After `until`, by the monotonic clock, it starts nothing any mor
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
-# ruff: noqa: PTH100, PTH101, PTH104, PTH108, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
+# ruff: noqa: PTH100, PTH101, PTH104, PTH108, PTH109, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
 from __future__ import annotations
 
 import errno
@@ -26,32 +26,33 @@ from functools import cache
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from workers.confinement import landlock, seccomp
-from workers.confinement.cages import LEVELS, Cage
+from workers.confinement import cages, landlock, seccomp
 from workers.confinement.kernel import PR_SET_CHILD_SUBREAPER, close_all_but, last_capability, prctl
+from workers.confinement.pair import Pair
 from workers.confinement.program import Program, encoded
+from workers.warm import environ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedWriter
     from os import _ScandirIterator as ScandirIterator  # the name that the type has
     from typing import Any
 
 TICK = 1.0  # the longest time between two looks at beat and deadline
+SHORT = 0.02  # a run that takes no longer shall have the machine's processors for itself
 WALK = 0.1  # the shortest time between two looks at the disk, which may be written to faster than anything else
 LOOK = 0.25  # the shortest time between two looks at what the processes use
 KILL_AGAIN = 0.02
+WALL_ENDS = 0.02  # what walls need to go when the program has ended and left nothing behind
 CHUNK = 65536
 DRAIN_READS = 64  # a pipe holds no more, so that nobody outside the run can keep us reading
 CPU_LATER = 1  # seconds of processor time that one process may go on, should nobody have looked in time
 CPU_MARGIN = 5  # seconds between the signal that can be caught and the one that cannot
+CPU_CLOCK = 2  # of all threads of a process, in the number of its clock
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-OPEN_FILES = 4096  # of one process
-NOTHING_OF = (
-    resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_NICE,
-    resource.RLIMIT_RTPRIO,
-)  # fmt: skip
+MINDED = b"m"  # what the line is told first
 
 
 class Reason(StrEnum):
@@ -108,27 +109,31 @@ class Limits:
 class Spec:
     """What launch.json asks for, and what lies there before; words of the user are bytes, whatever the locale."""
 
-    def __init__(self, given: dict[str, Any], kind: type[Program] = Program) -> None:
-        self.measured = encoded(given.get("measured", given["work"]))
+    def __init__(self, given: dict[str, Any], inside: bool) -> None:
+        measured = given.get("measured", given["work"])
+        self.measured = encoded(measured)
         self.given = list(file_lengths(self.measured))  # inputs are not the run's own
         self.device = os.stat(".").st_dev
         self.stdout_file: str | None = given.get("stdout_file")
         self.limits = Limits(**given["limits"])
         self.grace_seconds: float = given["grace_seconds"]
         self.patience_seconds: float = given["patience_seconds"]
-        known = {name: given[name] for name in ("argv", "environment", "work")}
-        self.program = kind({**known, "resources": resources(self.limits, self.given, given.get("address_space"))})
-        confinement = {"memory_bytes": self.limits.memory_bytes, **given.get("confinement", {})}
-        self.cage: Cage = LEVELS[confinement.get("level", 1)](confinement, given.get("measured", given["work"]))
+        confinement = given.get("confinement", {})
+        self.common = cages.common(confinement)
+        self.own = cages.own(confinement, measured, self.limits.memory_bytes)
+        program = {name: given[name] for name in ("argv", "environment", "work")}
+        program["resources"] = resources(self.limits, self.given, given.get("address_space"))
+        self.order = {"program": program, "own": self.own, "inside": inside, "space": os.getcwd()}
 
 
 class Capture:
     """One stream of the process, kept in a file up to a cap; what comes after it is read and thrown away."""
 
-    def __init__(self, file: str, cap: int | None, mark: str = "") -> None:
-        self.reading, self.writing = os.pipe()
+    def __init__(self, reading: int, file: str, cap: int | None, mark: str = "") -> None:
+        self.reading = reading
         os.set_blocking(self.reading, False)
-        self.file = open(file, "wb")  # noqa: SIM115 - open as long as the launcher lives
+        self.name = file
+        self.file: BufferedWriter | None = None
         self.cap = sys.maxsize if cap is None else cap
         self.mark = mark
         self.seen = 0
@@ -141,7 +146,8 @@ class Capture:
             data = os.read(self.reading, CHUNK)
         except BlockingIOError:
             return False
-        self.keep(data)
+        if data:
+            self.keep(data)
         return bool(data)
 
     def keep(self, data: bytes) -> None:
@@ -153,16 +159,23 @@ class Capture:
             self.failure = failure
 
     def write(self, data: bytes) -> None:
-        self.file.write(data[: max(0, self.cap - self.seen)])
+        file = self.opened()
+        file.write(data[: max(0, self.cap - self.seen)])
         self.seen += len(data)
         if self.seen > self.cap and not self.cut:
             self.cut = True
-            self.file.write(self.mark.encode())
-        self.file.flush()
+            file.write(self.mark.encode())
+        file.flush()
+
+    def opened(self) -> BufferedWriter:
+        """Made when there is something to keep, as to make a file costs more than all else of most runs."""
+        if self.file is None:
+            self.file = open(self.name, "wb")  # noqa: SIM115 - open as long as the launcher lives
+        return self.file
 
 
-def log_of(stream: str, cap: int | None) -> Capture:
-    return Capture(stream, cap, f"\n[log cut: more than {cap} bytes]\n")
+def log_of(reading: int, stream: str, cap: int | None) -> Capture:
+    return Capture(reading, stream, cap, f"\n[log cut: more than {cap} bytes]\n")
 
 
 class Beat:
@@ -182,9 +195,13 @@ class Beat:
 
 
 class Gauge:
-    """What all processes of a run use together: the living are looked at, the kernel keeps account of the dead."""
+    """What all processes of a run use together: the living are looked at, the kernel keeps account of the dead.
 
-    def __init__(self) -> None:
+    `before`: seconds of processor time that they had taken when it was not the run's yet.
+    """
+
+    def __init__(self, before: float) -> None:
+        self.before = before
         self.cpu_seconds = 0.0
         self.memory_bytes = 0
         self.next_look = time.monotonic() + LOOK
@@ -195,7 +212,7 @@ class Gauge:
         found = living_descendants()
         living = {pid: fields for pid, fields in found.items() if not is_wall(pid, fields, wall)}
         buried = sum(cpu_of_buried(fields) for pid, fields in found.items() if pid not in living)
-        self.hear(cpu_of_dead() + buried + sum(cpu_of(fields) for fields in living.values()))
+        self.hear(cpu_of_dead() + buried + sum(cpu_of(fields) for fields in living.values()) - self.before)
         self.memory_bytes = max(self.memory_bytes, memory_of(living, self.memory_bytes))
         self.next_look = begun + max(LOOK, 20 * (time.monotonic() - begun))
 
@@ -206,7 +223,7 @@ class Gauge:
 
     def close(self) -> None:
         """When nothing lives any more. Before it was the user's program, each child was as large as its launcher."""
-        self.hear(cpu_of_dead())
+        self.hear(cpu_of_dead() - self.before)
         if memory_of_largest_dead() > self.doubtful:
             self.memory_bytes = max(self.memory_bytes, memory_of_largest_dead())
 
@@ -214,33 +231,36 @@ class Gauge:
 class Minded:
     """The user's process with all its descendants, from the start until none of them is alive."""
 
-    def __init__(self, spec: Spec, until: float = math.inf) -> None:
-        self.spec, self.limits, self.until = spec, spec.limits, until
-        self.cage = spec.cage
+    def __init__(self, spec: Spec, pair: Pair) -> None:
+        self.spec, self.limits, self.pair = spec, spec.limits, pair
+        self.cage, self.main = pair.cage, pair.main
+        self.wall = self.main if self.cage.walled else None
+        self.cage.hold(self.main)
         self.reason: Reason | None = None
         self.detail = ""
         self.code: int | None = None
-        self.main = 0
-        self.wall: int | None = None
         self.alone = False
+        self.is_heard = False
         self.stop_asked = False
         self.started_at, self.started = time.time(), time.monotonic()
         self.deadline = self.started + (spec.limits.wall_seconds or math.inf)
-        self.next_walk = self.started
-        self.beat, self.gauge = Beat(spec.patience_seconds), Gauge()
+        self.next_walk = self.started + WALK
+        self.beat, self.gauge = Beat(spec.patience_seconds), Gauge(cpu_of_dead() + sum(map(cpu_time, family())))
         self.stdout = self.capture_of_stdout()
-        self.stderr = log_of("stderr", spec.limits.log_bytes)
+        self.stderr = log_of(pair.stderr[0], "stderr", spec.limits.log_bytes)
         self.captures = {capture.reading: capture for capture in (self.stdout, self.stderr)}
         self.waking = self.wake_by_signals()
         self.poll = select.poll()
-        for readable in (self.waking, *self.captures):
+        for readable in (self.waking, self.pair.telling, *self.captures):
             self.poll.register(readable, select.POLLIN)
 
     def capture_of_stdout(self) -> Capture:
         """A standard output that is a result goes to its own file; it counts as output then, not as log."""
         if self.spec.stdout_file:
-            return Capture(self.spec.stdout_file, self.limits.output_bytes)
-        return log_of("stdout", self.limits.log_bytes)
+            result = Capture(self.pair.stdout[0], self.spec.stdout_file, self.limits.output_bytes)
+            result.opened()
+            return result
+        return log_of(self.pair.stdout[0], "stdout", self.limits.log_bytes)
 
     def wake_by_signals(self) -> int:
         reading, writing = os.pipe()
@@ -255,13 +275,16 @@ class Minded:
     def ask_stop(self, *_: object) -> None:
         self.stop_asked = True
 
-    def run(self) -> dict[str, object]:
-        """How it ended, when nothing of it lives any more."""
+    def run(self, lasting: Callable[[], None]) -> dict[str, object]:
+        """How it ended, when nothing of it lives any more. Before that, if it is no short one, that it is `lasting`."""
         try:
-            self.hear_start()
+            self.watch(self.started + SHORT)
+            if self.goes_on():
+                lasting()
             self.watch()
         finally:
             self.end_all()
+        self.hear_start()
         self.drain_rest()
         self.check_kept()
         self.gauge.hear(self.cage.cpu_seconds(), self.cage.took_all_memory() or 0)
@@ -271,32 +294,23 @@ class Minded:
         self.judge(self.code)
         return self.outcome(self.code)
 
-    def fork(self) -> bool:
-        """Start it; True in the child, which is to `become` the program. Raises OSError."""
-        if time.monotonic() > self.until:
-            sys.exit("it was not started in time")
-        self.cage.open()
-        self.telling, self.writing = os.pipe()
-        self.launcher = os.getpid()
-        self.main = os.fork()
-        self.wall = self.main if self.cage.walled else None
-        return self.main == 0
-
-    def become(self) -> None:
-        os.dup2(self.stdout.writing, 1)
-        os.dup2(self.stderr.writing, 2)
-        self.cage.become(self.spec.program, self.launcher, self.writing)
+    def start(self) -> None:
+        self.pair.let_begin()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def hear_start(self) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for end in (self.writing, self.stdout.writing, self.stderr.writing):
-            os.close(end)
-        with open(self.telling, "rb") as told:
+        """Why the program could not be started, if so. The end of what is told says that it runs, or never will."""
+        if self.is_heard:
+            return
+        self.is_heard = True
+        self.poll.unregister(self.pair.telling)
+        with open(self.pair.telling, "rb") as told:
             if problem := told.read().decode():
                 self.end_for(Reason.CANNOT_START, problem)
+        if not self.cage.has_started():
+            self.drain_rest()
+            raise RuntimeError(f"the run cannot be confined: {last_line('stderr')}")
         if self.cage.reading is not None:
-            os.close(self.cage.writing)
-            self.cage.check_started()
             self.poll.register(self.cage.reading, select.POLLIN)
 
     def end_for(self, reason: Reason, detail: str) -> None:
@@ -304,14 +318,16 @@ class Minded:
         if self.reason is None:
             self.reason, self.detail = reason, detail
 
-    def watch(self) -> None:
-        while self.reason is None and self.code is None:
-            now = time.monotonic()
-            self.listen(min(TICK, self.deadline - now, self.gauge.next_look - now, self.next_walk - now))
+    def goes_on(self) -> bool:
+        return self.reason is None and self.code is None
+
+    def watch(self, until: float = math.inf) -> None:
+        while self.goes_on() and (now := time.monotonic()) < until:
+            self.listen(min(TICK, min(until, self.deadline, self.gauge.next_look, self.next_walk) - now))
             if self.stop_asked:
                 self.end_for(Reason.STOPPED, SENTENCES[Reason.STOPPED])
             self.reap()
-            if self.reason is None and self.code is None:
+            if self.goes_on():
                 self.check(time.monotonic())
 
     def listen(self, seconds: float) -> None:
@@ -319,6 +335,8 @@ class Minded:
         for descriptor, event in self.poll.poll(max(0, math.ceil(seconds * 1000))):
             if descriptor == self.waking:
                 os.read(self.waking, CHUNK)
+            elif descriptor == self.pair.telling:
+                self.hear_start()
             elif descriptor == self.cage.reading:
                 self.hear(descriptor, bool(event & select.POLLHUP))
             elif not self.captures[descriptor].drain():
@@ -397,16 +415,20 @@ class Minded:
     def end_all(self) -> None:
         """TERM, grace, KILL; no return while anything is alive, for the next attempt must never meet this one."""
         self.reap()
-        grace_ends = time.monotonic()
+        if self.wall and self.code is not None:
+            self.wait_until_alone(WALL_ENDS)
         if not self.alone and self.reason not in AT_ONCE:
             signal_descendants(self.wall, signal.SIGTERM, signal.SIGCONT)
-            grace_ends += self.spec.grace_seconds
-        while not self.alone and (left := grace_ends - time.monotonic()) > 0:
-            self.listen(left)
-            self.reap()
+            self.wait_until_alone(self.spec.grace_seconds)
         while not self.alone:
             signal_descendants(None, signal.SIGKILL)
             self.listen(KILL_AGAIN)
+            self.reap()
+
+    def wait_until_alone(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while not self.alone and (left := ends - time.monotonic()) > 0:
+            self.listen(left)
             self.reap()
 
     def drain_rest(self) -> None:
@@ -456,12 +478,12 @@ class Minded:
 
 
 def resources(limits: Limits, given: list[int], address_space: int | None) -> list[tuple[int, int, int]]:
-    """Backstops for one process: which, how much, and how much more at the very most.
+    """Backstops for one process beside the usual: which, how much, and how much more at the very most.
 
     A file that met its own lies beyond what all files may have, and is seen as such, whether it is new or was the
     largest of those given.
     """
-    bounds = [(each, 0, 0) for each in NOTHING_OF] + [(resource.RLIMIT_NOFILE, OPEN_FILES, 0)]
+    bounds = []
     if limits.cpu_seconds is not None:
         bounds.append((resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds) + CPU_LATER, CPU_MARGIN))
     if limits.output_bytes is not None:
@@ -474,6 +496,13 @@ def resources(limits: Limits, given: list[int], address_space: int | None) -> li
 def signal_sentence(number: int) -> str:
     sentence = f"The process was ended by signal {number} ({signal.strsignal(number)})."
     return sentence + " Often the machine ran out of memory." if number == signal.SIGKILL else sentence
+
+
+def last_line(file: str) -> str:
+    if not os.path.exists(file):
+        return ""
+    with open(file, encoding="utf-8", errors="replace") as stream:
+        return stream.read(2000).strip().rpartition("\n")[2]
 
 
 def exceeded(reason: Reason, *words: object) -> str:
@@ -551,6 +580,14 @@ def is_wall(pid: str, fields: list[str], wall: int | None) -> bool:
 def cpu_of(fields: list[str]) -> float:
     """Seconds of a process and of those children that it has buried itself."""
     return sum(map(int, fields[11:15])) / CLOCK_TICKS
+
+
+def cpu_time(pid: str) -> float:
+    """Seconds of a process alone, to a hair; nothing is known of one that has just died."""
+    try:
+        return time.clock_gettime((~int(pid) << 3) | CPU_CLOCK)
+    except OSError:
+        return 0.0
 
 
 def cpu_of_buried(fields: list[str]) -> float:
@@ -680,9 +717,8 @@ def process_fields(pid: str) -> list[str]:
 
 def claim() -> bool:
     """Say who minds this run, before anything of it is started; False if somebody said so before."""
-    handle = {"pid": os.getpid(), "started": int(process_fields("self")[19]), **machine()}
     mine = f"launched.{os.getpid()}"
-    write_json(mine, handle)
+    write(mine, handle())
     try:
         os.link(mine, "launched.json")
     except FileExistsError:
@@ -690,6 +726,13 @@ def claim() -> bool:
     finally:
         os.unlink(mine)
     return True
+
+
+@cache
+def handle() -> bytes:
+    """What names this very process for ever."""
+    own = {"pid": os.getpid(), "started": int(process_fields("self")[19])}
+    return json.dumps(own | machine()).encode()
 
 
 @cache
@@ -702,6 +745,7 @@ def machine() -> dict[str, str]:
 def rehearse() -> None:
     """For a warm parent: what every run asks for, and finds the same, is known to its forks."""
     machine()
+    environ.bounds()
     landlock.version()
     last_capability()
     for network in (False, True):
@@ -709,59 +753,125 @@ def rehearse() -> None:
             seccomp.filter_for(walled=walled, network=network, bounded=bounded)
 
 
-def write_json(name: str, content: dict[str, object]) -> None:
+def write(name: str, content: bytes) -> None:
     """It need not outlast the machine's power: what a run of an earlier boot left is asked for nothing any more."""
-    with open(name, "w", encoding="utf-8") as file:
-        json.dump(content, file)
+    with open(name, "wb", buffering=0) as file:
+        if file.write(content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def publish(outcome: dict[str, object]) -> None:
-    write_json("outcome.new", outcome)
+def publish(outcome: dict[str, object], line: int | None) -> None:
+    """In the directory first, for whoever takes the run up; then to the worker that ordered it, if it still listens."""
+    told = json.dumps(outcome).encode()
+    write("outcome.new", told)
     os.rename("outcome.new", "outcome.json")
+    if line is not None:
+        os.set_blocking(line, False)
+        say(line, told)
 
 
-def settle(directory: str, *kept: int) -> None:
-    """Be at home in the run's directory, deaf until there is something to mind, with nothing else open than these."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    os.chdir(directory)
+def say(line: int, words: bytes) -> None:
+    """To whoever listens still, and to all of it."""
+    try:
+        os.write(line, words)
+    except (BrokenPipeError, ConnectionResetError, BlockingIOError):
+        return
+
+
+def settle(*kept: int) -> None:
+    """Be a launcher, with nothing open but these."""
+    handle()
     os.umask(0o077)
     close_all_but(*kept)
-    log = os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def mind(
-    secrets: dict[str, str], until: float, kind: type[Program] = Program, line: int | None = None
-) -> Callable[[], None] | None:
-    """See the run of this directory to its end, unless another launcher does. The line ends when this is settled.
+def enter(directory: str) -> None:
+    """Be at home in the run's directory, deaf until there is something to mind."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    os.chdir(directory)
+    log = os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
 
-    In the forked child: what turns it into the program, for its caller to call with nothing of the launcher around it.
+
+class Order:
+    """What a launcher is told beside what stands in the directory; and, of a warm parent, who is to hear of the run.
+
+    `line`: the worker. `free`: the parent, whose next pair is made for such a run, too, when this one leaves room.
     """
-    if os.path.exists("outcome.json") or os.path.exists("launched.json"):
+
+    def __init__(
+        self,
+        secrets: dict[str, str],
+        until: float,
+        inside: bool = False,
+        line: int | None = None,
+        free: int | None = None,
+    ) -> None:
+        self.secrets, self.until, self.inside, self.line, self.free = secrets, until, inside, line, free
+
+    def spec(self) -> Spec:
+        with open("launch.json", "rb") as file:
+            given = json.loads(file.read())
+        given["environment"].update(self.secrets)
+        return Spec(given, self.inside)
+
+    def is_taken(self) -> None:
+        if self.line is not None:
+            say(self.line, MINDED)
+
+    def is_like(self, common: dict[str, Any]) -> None:
+        if self.free is not None:
+            say(self.free, json.dumps(common).encode())
+
+    def leaves_room(self) -> None:
+        """For a next pair to be made, which takes a processor for some milliseconds."""
+        if self.free is not None:
+            os.close(self.free)
+            self.free = None
+
+
+def mind(order: Order, pair: Pair | None = None, kind: type[Program] = Program) -> Callable[[], None] | None:
+    """See the run of this directory to its end, unless another launcher does; the worker is told that, and the end.
+
+    With the program to be if there is one and it is for such runs, else with one made for it. In that one: what turns
+    it into the program, for its caller to call with nothing of the launcher around it.
+    """
+    if os.path.exists("outcome.json"):
         return None
-    with open("launch.json", encoding="utf-8") as file:
-        given = json.load(file)
-    given["environment"].update(secrets)
-    spec = Spec(given, kind)
+    spec = order.spec()
+    order.is_like(spec.common)
+    if pair and not pair.is_for(spec.common):
+        pair.dismiss()
+        pair = None
+    if pair is None:
+        pair = Pair(spec.common, kind)
+        if pair.fork():
+            return pair.become
     if not claim():
         return None
-    if line is not None:
-        os.close(line)
-    minded = Minded(spec, until)
-    if minded.fork():
-        return minded.become
-    publish(minded.run())
+    pair.cage.take(spec.own, [])
+    pair.give(spec.order, pair.cage.furnish())
+    order.is_taken()
+    minded = Minded(spec, pair)
+    if time.monotonic() > order.until:
+        sys.exit("it was not started in time")
+    minded.start()
+    environ.show(f"SPACE={spec.order['space']}/")
+    publish(minded.run(order.leaves_room), order.line)
+    order.leaves_room()
     return None
 
 
 def main() -> None:
     with open(0, "rb", closefd=False) as told:
         secrets = json.loads(told.read() or "{}")
-    settle(sys.argv[1])
-    if become := mind(secrets, float((*sys.argv, "inf")[2])):
+    settle()
+    enter(sys.argv[1])
+    if become := mind(Order(secrets, float((*sys.argv, "inf")[2]))):
         become()
 
 

@@ -89,10 +89,15 @@ class Launch:
         return next(found, 0)
 
     def stdout(self) -> bytes:
-        return (self.directory / "stdout").read_bytes()
+        return self.kept("stdout")
 
     def stderr(self) -> bytes:
-        return (self.directory / "stderr").read_bytes()
+        return self.kept("stderr")
+
+    def kept(self, stream: str) -> bytes:
+        """There is no file of a stream to which nothing was written."""
+        file = self.directory / stream
+        return file.read_bytes() if file.exists() else b""
 
 
 def until(holds: Callable[[], bool]) -> None:

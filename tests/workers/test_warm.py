@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tests.levels import offered
-from tests.making import make_job, make_task
+from tests.making import make_backend, make_job, make_task
 from tests.servers import eventually
 from tests.workers.alike import Twice, left
+from workers.runners import local
 from workers.warm import lines
 
 WARM = pytest.mark.parametrize("level", [f"{offered()[0]} warm", f"{offered()[-1]} warm"], indirect=True)
@@ -175,11 +177,109 @@ def test_a_nursery_that_died_is_made_anew(level: int, session: Session, work: Ca
     assert nursery_of_this_process() != before
 
 
+@WARM
+def test_it_leaves_nothing_open_behind(level: int, session: Session, work: Callable[[], None]) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    left(session, work)
+    before = open_sockets()
+
+    for _ in range(3):
+        left(session, work)
+
+    assert open_sockets() == before
+
+
+@WARM
+def test_who_does_not_hear_of_the_end_finds_it(
+    level: int, session: Session, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_told", lambda space, _: local._hang_up(space))
+    make_task(session, "t", "command", "echo done")
+    make_job(session, "job", [(1, "t")])
+
+    assert left(session, work).words[1] == "done\n"
+
+
+@WARM
+@pytest.mark.parametrize("which", ["launchers", "programs"])
+def test_what_waits_for_a_run_may_die(level: int, session: Session, work: Callable[[], None], which: str) -> None:
+    make_task(session, "t", "command", "echo done")
+    make_job(session, "job", [(1, "t")])
+    eventually(lambda: left(session, work) and waiting()["programs"])
+
+    for each in waiting()[which]:
+        os.kill(each, signal.SIGKILL)
+
+    assert [left(session, work).words[1] for _ in range(2)] == ["done\n"] * 2
+
+
+@WARM
+def test_what_waits_for_a_run_ends_with_its_parent(level: int, session: Session, work: Callable[[], None]) -> None:
+    make_task(session, "t", "command", "true")
+    make_job(session, "job", [(1, "t")])
+    eventually(lambda: left(session, work) and waiting()["programs"])
+    found = set().union(*waiting().values())
+
+    for each in children_of(nursery_of_this_process()):
+        os.kill(each, signal.SIGKILL)
+
+    eventually(lambda: not any(is_alive(each) for each in found))
+
+
+CONNECT = """
+import socket
+try:
+    socket.create_connection(('127.0.0.1', {}), 5)
+    print('in')
+except OSError:
+    print('out')
+"""
+
+
+@pytest.mark.parametrize("level", [f"{each} warm" for each in offered()[1:]], indirect=True)
+def test_it_is_confined_as_its_own_backend_says(level: int, session: Session, work: Callable[[], None]) -> None:
+    """Whatever the run before it was allowed, for which the one that waits was made."""
+    backend = make_backend(session)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        make_task(session, "t", "python", CONNECT.format(server.getsockname()[1]))
+        make_job(session, "job", [(1, "t")])
+        found = []
+        for allowed in (True, False, False, True, True):
+            backend.network = allowed
+            session.commit()
+            found.append(left(session, work).words[1])
+
+    assert found == ["in\n", "out\n", "out\n", "in\n", "in\n"]
+
+
+def waiting() -> dict[str, set[int]]:
+    """The processes that wait for a run: launchers to be, and their programs to be."""
+    parents = children_of(nursery_of_this_process())
+    launchers = set().union(*map(children_of, parents))
+    return {"launchers": launchers, "programs": set().union(*map(children_of, launchers))}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def open_sockets() -> list[str]:
+    names = [each.resolve().name for each in Path("/proc/self/fd").iterdir()]
+    return sorted(each for each in names if each.startswith("socket:"))
+
+
 def nursery_of_this_process() -> int:
     [found] = [pid for pid in children_of(os.getpid()) if "nursery.py" in Path(f"/proc/{pid}/cmdline").read_text()]
     return found
 
 
 def children_of(pid: int) -> set[int]:
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return {int(child) for each in threads for child in (each / "children").read_text().split()}
+    try:
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        return {int(child) for each in threads for child in (each / "children").read_text().split()}
+    except OSError:
+        return set()

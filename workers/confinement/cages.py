@@ -1,4 +1,7 @@
-"""What holds one run, by its level: opened by the launcher, entered by its forked child, closed when nothing lives."""
+"""What holds one run, by its level: opened by the launcher, entered by its forked child, closed when nothing lives.
+
+Both begin before they know the run: `common` tells what many runs share, `take` what is this one's own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from workers.confinement import cgroups, first, landlock, places, seccomp, slots, walls, ways
 from workers.confinement.first import INSIDE, PROCESSES
@@ -13,17 +17,19 @@ from workers.confinement.kernel import (
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    bound_capabilities,
     close_all_but,
     drop_capabilities,
     end_with,
     prctl,
+    tree,
 )
-from workers.confinement.program import Program, reset_signals
+from workers.confinement.program import Program, framed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, NoReturn
 
 BUBBLEWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
 OWN = os.path.dirname(os.path.abspath(__file__))
@@ -41,30 +47,50 @@ class Cage:
 
     walled = False
 
-    def __init__(self, given: dict[str, Any], measured: str) -> None:
-        self.network: bool = given.get("network", False)
-        self.own_walls: bool = given.get("own_walls", False)
-        self.hidden: list[str] = given.get("hidden", [])
-        self.files: list[str] = given.get("files", [])
-        self.readable = [real for each in given.get("readable", []) for real in places.without(each, self.hidden)]
-        self.measured = measured
+    def __init__(self, common: dict[str, Any]) -> None:
+        self.network: bool = common["network"]
+        self.own_walls: bool = common["own_walls"]
+        self.hidden: list[str] = common["hidden"]
         self.reading: int | None = None
         self.writing = -1
 
-    def open(self) -> None:
-        """Take what the run needs for itself. Raises OSError."""
+    def take(self, own: dict[str, Any], trees: list[int]) -> None:
+        """In both, for its run."""
+        self.hidden = own["hidden"]
+        self.files: list[str] = own["files"]
+        self.readable: list[str] = own["readable"]
+        self.measured: str = own["measured"]
 
-    def become(self, program: Program, launcher: int, telling: int) -> None:
-        """In the forked child: turn into the program."""
+    def open(self) -> None:
+        """In the launcher, beforehand: take what a run needs for itself. Raises OSError."""
+
+    def furnish(self) -> list[int]:
+        """In the launcher, for its run: what only it can open for the forked child. Raises OSError."""
+        return []
+
+    def kept(self) -> tuple[int, ...]:
+        """The descriptors that the forked child needs."""
+        return ()
+
+    def prepare(self, launcher: int, hearing: int) -> int:
+        """In the forked child, beforehand: where the order comes from, which the launcher gives there."""
         be_first_to_go()
         die_with(launcher)
+        return hearing
+
+    def become(self, program: Program, launcher: int, telling: int, order: dict[str, Any]) -> None:
+        """In the forked child: turn into the program."""
         program.become(telling, self.shut)
 
     def shut(self) -> None:
         """In the forked child, last of all."""
 
-    def check_started(self) -> None:
-        """Raises RuntimeError when the program was never reached."""
+    def hold(self, child: int) -> None:
+        """In the launcher: what shall stand as long as itself."""
+
+    def has_started(self) -> bool:
+        """Whether the program was reached."""
+        return True
 
     def hear(self) -> int | None:
         """How the program ended, if something inside has told."""
@@ -93,13 +119,20 @@ class Fence(Cage):
         if landlock.version() < landlock.LEAST:
             raise OSError("this kernel's Landlock is missing or too old")
 
-    def shut(self) -> None:
-        program = seccomp.filter_for(walled=False, network=self.network, bounded=False)
-        own = [*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"]
-        devices = [f"/dev/{name}" for name in places.DEVICES]
-        landlock.restrict([*own, *self.readable, *self.files], [*devices, self.measured], self.network)
+    def prepare(self, launcher: int, hearing: int) -> int:
+        super().prepare(launcher, hearing)
+        self.rules = landlock.Rules(self.network)
+        self.rules.let_read([*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"])
+        self.rules.let_write(f"/dev/{name}" for name in places.DEVICES)
+        bound_capabilities()
         drop_capabilities()
-        seccomp.install(program)
+        seccomp.install(seccomp.filter_for(walled=False, network=self.network, bounded=False))
+        return hearing
+
+    def shut(self) -> None:
+        self.rules.let_read((*self.readable, *self.files))
+        self.rules.let_write((self.measured,))
+        self.rules.enforce()
 
 
 class Room(Cage):
@@ -111,6 +144,7 @@ class Room(Cage):
     walled = True
     bounded = False
     user: int | None = None
+    program = 0
 
     def open(self) -> None:
         self.bubblewrap = next((each for each in BUBBLEWRAP if os.access(each, os.X_OK)), "")
@@ -122,10 +156,22 @@ class Room(Cage):
         self.heard = b""
         if os.geteuid() == 0:
             self.user = self.take_user()
-            self.give_files(self.user)
 
     def take_user(self) -> int:
         return slots.SHARED_USER
+
+    def furnish(self) -> list[int]:
+        """Where root starts it, the program's user may not pass the way to what it is given."""
+        if self.user is None:
+            return []
+        self.give_files(self.user)
+        try:
+            return [tree(source, read_only) for source, _, read_only in self.shown] if self.own_walls else []
+        except PermissionError:  # of a root that is not quite one, in a container
+            return []
+
+    def kept(self) -> tuple[int, ...]:
+        return (self.writing,)
 
     def give_files(self, user: int) -> None:
         """What the program may change becomes its user's; what it may read, everybody's: the way to it stays closed."""
@@ -135,46 +181,87 @@ class Room(Cage):
         for file in self.files:
             os.chmod(file, 0o444)
 
-    def become(self, program: Program, launcher: int, telling: int) -> None:
+    def take(self, own: dict[str, Any], trees: list[int]) -> None:
+        super().take(own, trees)
+        self.shown: list[tuple[str, str, bool]] = own["shown"]
+        self.trees = trees
+
+    def prepare(self, launcher: int, hearing: int) -> int:
+        super().prepare(launcher, hearing)
+        if not self.own_walls:
+            return hearing
+        self.leave_root()
+        die_with(launcher)  # which is forgotten with a change of users
+        self.enter()
+        passed, self.passing = os.pipe()
+        self.program = first.start()
+        if self.program:
+            return hearing
+        os.close(self.passing)
+        self.seal()
+        return passed
+
+    def become(self, program: Program, launcher: int, telling: int, order: dict[str, Any]) -> None:
+        if self.own_walls and not self.program:
+            first.become(program, telling)
+            return
         try:
-            os.setsid()
-            reset_signals()
-            be_first_to_go()
+            if self.own_walls:
+                self.see_out(order)
+            if self.user is not None:
+                ways.open_to(source for source, _, _ in self.shown)
             self.leave_root()
             die_with(launcher)
-            if self.own_walls:
-                self.enter(telling)
-                first.hold(program, telling, self.writing)
-                return
             words = [sys.executable, "-I", "-S", os.path.join(OWN, "inside.py")]
             words[0] = os.path.realpath(sys.executable)
-            words += [str(shared(each)) for each in (in_memory(json.dumps(program.given).encode()), telling)]
-            self.execute([*words, str(shared(self.writing))])
+            described = in_memory(json.dumps(program.given).encode())
+            words += [str(shared(each)) for each in (described, program.hearing, telling, self.writing)]
+            self.execute(words)
         except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
             os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
             os._exit(127)
 
-    def enter(self, telling: int) -> None:
+    def enter(self) -> None:
         """Only the first process inside comes back from it; the one outside waits, for the launcher to see the end."""
-        close_all_but(telling, self.writing)
         prctl(PR_SET_DUMPABLE, 1)  # what lost its privileges without a new program would not even have its own /proc
         walls.leave(int(NOBODY), self.network)
         if inside := os.fork():
             close_all_but()
             for stream in (1, 2):
                 os.dup2(0, stream)
-            os.waitpid(inside, 0)
-            os._exit(0)
+            ended = os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1])
+            os._exit(ended if ended >= 0 else OF_SIGNALS - ended)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         seen = (*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS)
-        read = [*((each, each) for each in seen), *self.bound()]
-        walls.build(read, list(places.links()), (os.path.realpath(self.measured), self.measured))
+        bound_capabilities()
+        walls.build(seen, list(places.links()))
+
+    def see_out(self, order: dict[str, Any]) -> NoReturn:
+        """The first process inside finishes the walls, and passes the order on to the program to be."""
+        self.finish()
+        self.seal()
+        first.hide()
+        with open(self.passing, "wb") as passing:
+            passing.write(framed({**order, "handed": 0}))
+        first.see_out(self.program, self.writing)
+
+    def finish(self) -> None:
+        opened = self.trees or (tree(walls.OLD + source, read_only) for source, _, read_only in self.shown)
+        for each, (_, place, _) in zip(opened, self.shown, strict=True):
+            walls.attach(each, place)
+        walls.finish()
+
+    def seal(self) -> None:
         drop_capabilities()
         seccomp.install(self.filter)
 
+    def hold(self, child: int) -> None:
+        """The mounts, of which some 70 are taken down when nobody has them any more: nobody shall wait for that."""
+        with suppress(OSError):
+            self.mounts = os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
     def leave_root(self) -> None:
         if self.user is not None:
-            ways.open_to(source for source, _ in (*self.bound(), (os.path.realpath(self.measured), "")))
             os.setgroups([])
             os.setresgid(self.user, self.user, self.user)
             os.setresuid(self.user, self.user, self.user)
@@ -198,17 +285,9 @@ class Room(Cage):
             yield from ("--size", SMALL, "--tmpfs", directory)
         for path in (*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS):
             yield from ("--ro-bind-try", path, path)
-        for source, place in self.bound():
-            yield from ("--ro-bind", source, place)
-        yield from ("--bind", os.path.realpath(self.measured), self.measured, "--chdir", "/")
-        yield from ("--remount-ro", "/dev", "--remount-ro", "/")
-
-    def bound(self) -> list[tuple[str, str]]:
-        """What is read beside the system: real places, and where they are known. A prefix is what Python lies in."""
-        prefix = [] if in_system(sys.base_prefix) else list(places.without(sys.base_prefix, self.hidden))
-        own = [*prefix, *(each for each in self.readable if not in_system(each) or self.hidden), OWN, PACKAGE]
-        there = [each for each in dict.fromkeys((*own, *self.files)) if os.path.exists(each)]
-        return [(os.path.realpath(each), each) for each in there]
+        for source, place, read_only in self.shown:
+            yield from ("--ro-bind" if read_only else "--bind", source, place)
+        yield from ("--chdir", "/", "--remount-ro", "/dev", "--remount-ro", "/")
 
     def hear(self) -> int | None:
         """How the program ended, once it has."""
@@ -221,14 +300,13 @@ class Room(Cage):
         return os.waitstatus_to_exitcode(int(said)) if said else None
 
     def code(self, status: int) -> int:
-        """Of bubblewrap, where the first process inside was killed with all the others."""
+        """Of the process outside, where the first one inside was killed with all the others."""
         told, own = self.hear(), os.waitstatus_to_exitcode(status)
         return told if told is not None else OF_SIGNALS - own if own > OF_SIGNALS else own
 
-    def check_started(self) -> None:
+    def has_started(self) -> bool:
         self.hear()
-        if not self.heard.startswith(INSIDE):
-            raise RuntimeError("the run cannot be confined: " + last_words())
+        return self.heard.startswith(INSIDE)
 
 
 class Cell(Room):
@@ -237,15 +315,19 @@ class Cell(Room):
     bounded = True
     taken_before = 0.0
 
-    def __init__(self, given: dict[str, Any], measured: str) -> None:
-        super().__init__(given, measured)
-        self.memory: int | None = given.get("memory_bytes")
+    def take(self, own: dict[str, Any], trees: list[int]) -> None:
+        super().take(own, trees)
+        self.memory: int | None = own["memory_bytes"]
 
     def take_user(self) -> int:
         self.slot, self.lock = slots.take()
-        memory = None if self.memory is None else self.memory + self.memory // 8 + MEMORY_ROOM
-        self.cgroups = cgroups.Cgroups(f"portal-run-{self.slot}", memory, PROCESSES)
+        self.cgroups = cgroups.Cgroups(f"portal-run-{self.slot}", PROCESSES)
         return slots.FIRST_USER + self.slot
+
+    def furnish(self) -> list[int]:
+        if self.memory is not None:
+            self.cgroups.limit_memory(self.memory + self.memory // 8 + MEMORY_ROOM)
+        return super().furnish()
 
     def open(self) -> None:
         if os.geteuid() != 0:
@@ -261,9 +343,9 @@ class Cell(Room):
         except ProcessLookupError:
             return
 
-    def check_started(self) -> None:
-        super().check_started()
+    def has_started(self) -> bool:
         self.taken_before = min(self.cgroups.cpu_seconds(), WALLS_SECONDS)
+        return super().has_started()
 
     def cpu_seconds(self) -> float:
         return self.cgroups.cpu_seconds() - self.taken_before
@@ -274,6 +356,39 @@ class Cell(Room):
 
     def took_all_memory(self) -> int | None:
         return self.cgroups.most_memory() if self.cgroups.out_of_memory() else None
+
+
+def common(confinement: dict[str, Any]) -> dict[str, Any]:
+    """What it has to know of a run beforehand: of what is hidden that which lies among the system's own."""
+    return {
+        "level": confinement.get("level", 1),
+        "network": confinement.get("network", False),
+        "own_walls": confinement.get("own_walls", False),
+        "hidden": [each for each in confinement.get("hidden", ()) if in_system(each)],
+    }
+
+
+def own(confinement: dict[str, Any], measured: str, memory: int | None) -> dict[str, Any]:
+    """What is a run's alone."""
+    hidden, files = confinement.get("hidden", []), confinement.get("files", [])
+    readable = [real for each in confinement.get("readable", ()) for real in places.without(each, hidden)]
+    walled = LEVELS[confinement.get("level", 1)].walled
+    return {
+        "hidden": hidden,
+        "readable": readable,
+        "files": files,
+        "shown": shown([*readable, *files], measured, hidden) if walled else [],
+        "measured": measured,
+        "memory_bytes": memory,
+    }
+
+
+def shown(named: list[str], measured: str, hidden: list[str]) -> list[tuple[str, str, bool]]:
+    """Beside the system: real places, where they are known, and whether only to be read. In a prefix Python lies."""
+    prefix = [] if in_system(sys.base_prefix) else list(places.without(sys.base_prefix, hidden))
+    read = [*prefix, *(each for each in named if not in_system(each) or hidden), OWN, PACKAGE]
+    there = [(each, True) for each in dict.fromkeys(read) if os.path.exists(each)]
+    return [(os.path.realpath(each), each, read_only) for each, read_only in (*there, (measured, False))]
 
 
 LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, 3: Room, 4: Cell}
@@ -304,8 +419,3 @@ def shared(descriptor: int) -> int:
 
 def in_system(path: str) -> bool:
     return any(places.lies_in(path, root) for root in places.SYSTEM)
-
-
-def last_words() -> str:
-    with open("stderr", encoding="utf-8", errors="replace") as stream:
-        return stream.read(2000).strip().rpartition("\n")[2]

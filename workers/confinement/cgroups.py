@@ -18,18 +18,15 @@ PAUSE = 0.001
 class Cgroups:
     """The directories of one run, by controller; in version 2 both are the same."""
 
-    def __init__(self, name: str, memory: int | None, processes: int) -> None:
+    def __init__(self, name: str, processes: int) -> None:
         self.version, parents = find()
         self.directories = {each: os.path.join(parent, name) for each, parent in parents.items()}
         for directory in set(self.directories.values()):
             remove(directory)  # of a launcher that was killed
             os.mkdir(directory)
-        self._limit(memory, processes)
-
-    def _limit(self, memory: int | None, processes: int) -> None:
         write(self.file("pids", "pids.max"), str(processes))
-        if memory is None:
-            return
+
+    def limit_memory(self, memory: int) -> None:
         if self.version == "2":
             write(self.file("memory", "memory.max"), str(memory))
             try_writing(self.file("memory", "memory.swap.max"), "0")

@@ -13,36 +13,55 @@ import resource
 import signal
 import sys
 
-from workers.confinement.kernel import PR_SET_DUMPABLE, prctl
-from workers.confinement.program import Program, set_limit
+from workers.confinement.kernel import PR_SET_DUMPABLE, close_all_but, prctl
+from workers.confinement.program import Program, reset_signals, set_limit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 PROCESSES = 256
 INSIDE = b"inside\n"
 
 
 def main() -> None:
-    described, telling, status = map(int, sys.argv[1:])
+    described, hearing, telling, status = map(int, sys.argv[1:])
     with open(described, encoding="utf-8") as description:
-        program = Program(json.load(description))
-    for each in (telling, status):
+        program = Program(json.load(description), hearing)
+    for each in (hearing, telling, status):
         os.set_inheritable(each, False)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    hold(program, telling, status)
+    hide()
+    if started := start():
+        see_out(started, status)
+    become(program, telling)
 
 
-def hold(program: Program, telling: int, status: int) -> None:
-    """Start the program and see it out; only the program's own process comes back, if it is no fresh one."""
-    prctl(PR_SET_DUMPABLE, 0)
-    os.write(status, INSIDE)
+def start() -> int:
+    """The program's own process, in which it is 0."""
     started = os.fork()
     if started == 0:
-        prctl(PR_SET_DUMPABLE, 1)  # a fork's memory is its own again, as a new program's is
-        program.become(telling, lambda: set_limit(resource.RLIMIT_NPROC, PROCESSES))
-        return
-    os.close(telling)
+        os.setsid()
+        reset_signals()
+    return started
+
+
+def become(program: Program, telling: int) -> None:
+    prctl(PR_SET_DUMPABLE, 1)  # a fork's memory is its own again, as a new program's is
+    program.become(telling, lambda: set_limit(resource.RLIMIT_NPROC, PROCESSES))
+
+
+def hide() -> None:
+    """From here on nobody inside sees into this process."""
+    prctl(PR_SET_DUMPABLE, 0)
+
+
+def see_out(program: int, status: int) -> NoReturn:
+    os.write(status, INSIDE)
+    close_all_but(status)
     for stream in (1, 2):
         os.dup2(0, stream)
-    _bury(started, status)
+    _bury(program, status)
     os._exit(0)
 
 

@@ -14,8 +14,11 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 2
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 CLONE_NEWNS = 0x20000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
-MOUNT_SETATTR, HERE, RECURSIVE, READ_ONLY, DETACH = 442, -100, 0x8000, 1, 2
+OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
+HERE, RECURSIVE, ITSELF, READ_ONLY, DETACH = -100, 0x8000, 0x1000, 1, 2
+CLONE_TREE, MOVE_ITSELF = 1, 4
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+POPULATE_WRITE = 23
 LAST_CAPABILITY = "/proc/sys/kernel/cap_last_cap"
 CAPSET = {"x86_64": 126, "aarch64": 91}
 CAPABILITY_VERSION = 0x20080522
@@ -62,12 +65,50 @@ def pivot_root(new: str, old: str) -> None:
     syscall(PIVOT_ROOT[os.uname().machine], os.fsencode(new), os.fsencode(old))
 
 
-def protect(place: str, recursive: bool, read_only: bool) -> None:
-    """A mount, and those in it: without devices and without programs that make their user another."""
+def protect(place: str, read_only: bool, within: int = HERE, how: int = 0) -> None:
+    """A mount: without devices and without programs that make their user another."""
     added = MS_NOSUID | MS_NODEV | (READ_ONLY if read_only else 0)
     change = struct.pack("=QQQQ", added, 0, 0, 0)
-    how = ctypes.c_uint(RECURSIVE if recursive else 0)
-    syscall(MOUNT_SETATTR, ctypes.c_int(HERE), os.fsencode(place), how, change, ctypes.c_size_t(len(change)))
+    words = (ctypes.c_int(within), os.fsencode(place), ctypes.c_uint(how), change, ctypes.c_size_t(len(change)))
+    syscall(MOUNT_SETATTR, *words)
+
+
+def tree(place: str, read_only: bool) -> int:
+    """A protected mount of it and of all that is mounted in it, which is seen nowhere yet."""
+    how = ctypes.c_uint(CLONE_TREE | RECURSIVE | os.O_CLOEXEC)
+    found = syscall(OPEN_TREE, ctypes.c_int(HERE), os.fsencode(place), how)
+    try:
+        protect("", read_only, found, RECURSIVE | ITSELF)
+    except OSError:
+        os.close(found)
+        raise
+    return found
+
+
+def move_mount(tree: int, place: str) -> None:
+    how = ctypes.c_uint(MOVE_ITSELF)
+    syscall(MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(HERE), os.fsencode(place), how)
+
+
+Ranges = list[tuple[int, int]]
+
+
+@cache
+def written_to() -> Ranges:
+    """Where a process writes in memory of its own when it asks first: addresses, and how many bytes from there on."""
+    with open("/proc/self/maps", "rb") as maps:
+        lines = [line.split(None, 5) for line in maps]
+    places = [each[0].split(b"-") for each in lines if each[1] == b"rw-p"]
+    return [(int(start, 16), int(end, 16) - int(start, 16)) for start, end in places]
+
+
+def have_copied(ranges: Ranges) -> None:
+    """A fork's pages are copied when they are written to first, one by one: here all at once, beforehand.
+
+    A kernel that does not know how goes on as it always did.
+    """
+    for start, length in ranges:
+        LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), POPULATE_WRITE)
 
 
 def close_all_but(*kept: int) -> None:
@@ -77,13 +118,17 @@ def close_all_but(*kept: int) -> None:
         os.closerange(before + 1, after)
 
 
-def drop_capabilities() -> None:
-    """None is left, not even root's or those of namespaces of one's own, now and after an exec."""
+def bound_capabilities() -> None:
+    """None can be had by an exec from here on."""
     for capability in range(last_capability() + 1):
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except PermissionError:  # of an ordinary user, who has none to drop
             break
+
+
+def drop_capabilities() -> None:
+    """None is left, not even root's or those of namespaces of one's own."""
     syscall(CAPSET[os.uname().machine], struct.pack("=Ii", CAPABILITY_VERSION, 0), bytes(24))
 
 

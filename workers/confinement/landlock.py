@@ -30,19 +30,28 @@ def version() -> int:
         return 0
 
 
-def restrict(reading: Iterable[str], writing: Iterable[str], network: bool) -> None:
-    """From here on only these files and what lies below them; what is not there is left out."""
-    known = version()
-    everything = (1 << (16 if known >= 5 else 15)) - 1
-    ports = 0 if network else BIND_AND_CONNECT
-    ruleset = struct.pack("=QQQ", everything, ports, SOCKETS_AND_SIGNALS)[: 24 if known >= SCOPED else 16]
-    rules = syscall(CREATE, ruleset, ctypes.c_size_t(len(ruleset)), ctypes.c_uint32(0))
-    for path in reading:
-        _allow(rules, path, READING)
-    for path in writing:
-        _allow(rules, path, everything)
-    syscall(RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0))
-    os.close(rules)
+class Rules:
+    """What may be used, and all that lies below it; what is not there is left out."""
+
+    def __init__(self, network: bool) -> None:
+        known = version()
+        self.everything = (1 << (16 if known >= 5 else 15)) - 1
+        ports = 0 if network else BIND_AND_CONNECT
+        ruleset = struct.pack("=QQQ", self.everything, ports, SOCKETS_AND_SIGNALS)[: 24 if known >= SCOPED else 16]
+        self.rules = syscall(CREATE, ruleset, ctypes.c_size_t(len(ruleset)), ctypes.c_uint32(0))
+
+    def let_read(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            _allow(self.rules, path, READING)
+
+    def let_write(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            _allow(self.rules, path, self.everything)
+
+    def enforce(self) -> None:
+        """From here on nothing else."""
+        syscall(RESTRICT_SELF, ctypes.c_int(self.rules), ctypes.c_uint32(0))
+        os.close(self.rules)
 
 
 def _allow(rules: int, path: str, rights: int) -> None:

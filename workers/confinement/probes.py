@@ -26,7 +26,6 @@ from workers.confinement import landlock
 from workers.installed import homes
 from workers.languages.python import DRIVER
 from workers.runners import local
-from workers.warm import lines
 from workers.warm.nursery import Key
 
 STRICTEST, WALLED, LOWEST = 4, 3, 1
@@ -128,7 +127,7 @@ def _run(level: int, space: Path, tried: dict[str, Any], own_walls: bool, warm: 
     if warm is None:
         launcher = [sys.executable, "-I", "-S", str(local.LAUNCHER), str(space)]
         subprocess.run(launcher, **STARTED, timeout=PATIENCE, check=False)
-    elif lines.ordered(warm, space, time.monotonic() + PATIENCE, inside=True, secrets={}):
+    elif local.order(warm, space, time.monotonic() + PATIENCE, inside=True):
         local.wait(local.handle(space), PATIENCE)
     return _why(space)
 

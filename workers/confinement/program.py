@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+GO = b"g"  # the launcher's word
+LENGTH = 8  # bytes that tell how long an order is
+OPEN_FILES = 4096  # of one process
+USUAL_LIMITS = {
+    resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_CORE: 0, resource.RLIMIT_MEMLOCK: 0,
+    resource.RLIMIT_MSGQUEUE: 0, resource.RLIMIT_NICE: 0, resource.RLIMIT_RTPRIO: 0,
+}  # fmt: skip
 CANNOT_START = {
     errno.ENOENT: "The program '{}' was not found.",
     errno.EACCES: "The program '{}' is not executable.",
@@ -21,10 +29,10 @@ CANNOT_START = {
 
 
 class Program:
-    """Its words and environment, as bytes whatever the locale, its directory, and its limits: which, soft, hard."""
+    """Its words and environment, as bytes whatever the locale, its directory, and its own limits: which, soft, hard."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        self.given = given
+    def __init__(self, given: dict[str, Any], hearing: int) -> None:
+        self.given, self.hearing = given, hearing
         self.argv = [encoded(word) for word in given["argv"]]
         self.environment = {encoded(name): encoded(value) for name, value in given["environment"].items()}
         self.work = encoded(given["work"])
@@ -33,8 +41,6 @@ class Program:
     def become(self, telling: int, before: Callable[[], None]) -> None:
         """In a forked child: turn into it, or tell why not. All other descriptors close on exec."""
         try:
-            os.setsid()
-            reset_signals()
             self.enter()
             for limit in self.limits:
                 set_limit(*limit)
@@ -47,7 +53,13 @@ class Program:
         """The places are asked for while Python's own files can still be read."""
         places = self.places()
         before()
+        self.wait()
         self.execute(places)
+
+    def wait(self) -> None:
+        """For its launcher's word, or end without it."""
+        if os.read(self.hearing, len(GO)) != GO:
+            os._exit(0)
 
     def enter(self) -> None:
         try:
@@ -80,11 +92,38 @@ class Program:
         return f"The program cannot be started: {problem}."
 
 
+def framed(order: dict[str, Any]) -> bytes:
+    """As it goes to a program to be."""
+    said = json.dumps(order).encode()
+    return len(said).to_bytes(LENGTH) + said
+
+
+def ordered(way: int) -> Any:
+    """Without it there is nothing to become."""
+    return json.loads(_heard(way, int.from_bytes(_heard(way, LENGTH))))
+
+
+def _heard(way: int, length: int) -> bytes:
+    """So many bytes; who says less has ended, and so does this process."""
+    said = b""
+    while len(said) < length:
+        if not (part := os.read(way, length - len(said))):
+            os._exit(0)
+        said += part
+    return said
+
+
 def reset_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def set_usual_limits() -> None:
+    """Those of every run, for this process and all that come of it."""
+    for which, most in USUAL_LIMITS.items():
+        set_limit(which, most)
 
 
 def set_limit(which: int, soft: int, margin: int = 0) -> None:

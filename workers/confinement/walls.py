@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import stat
 import struct
 from collections.abc import Iterable
 
@@ -21,8 +22,10 @@ from workers.confinement.kernel import (
     MS_PRIVATE,
     MS_REC,
     mount,
+    move_mount,
     pivot_root,
     protect,
+    tree,
     unmount,
     unshare,
 )
@@ -50,8 +53,8 @@ def leave(user: int, network: bool) -> None:
         bring_loopback_up()
 
 
-def build(read: Iterable[tuple[str, str]], links: Iterable[tuple[str, str]], written: tuple[str, str]) -> None:
-    """A root of what may be read, each real place and where it is seen, links, and what may be written.
+def build(read: Iterable[str], links: Iterable[tuple[str, str]]) -> None:
+    """A root of what every run may read, and links, to which more can be added until it is `finished`.
 
     In the first process of a namespace of processes. Raises OSError.
     """
@@ -68,28 +71,31 @@ def build(read: Iterable[tuple[str, str]], links: Iterable[tuple[str, str]], wri
     mount("proc", f"{NEW}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     make_devices()
     make_small("/tmp", "777")  # noqa: S108 - the run's own
-    for source, place in read:
-        show(source, place, read_only=True)
-    show(*written, read_only=False)
+    for place in read:
+        if os.path.exists(OLD + place):
+            attach(tree(OLD + place, read_only=True), place)
+
+
+def finish() -> None:
+    """Nothing more can be added, and of the old root nothing is left."""
     for place in (f"{NEW}/dev", NEW):
-        protect(place, recursive=False, read_only=True)
+        protect(place, read_only=True)
     unmount(OLD)
     pivot_root(NEW, NEW)
     unmount("/")
     os.chdir("/")
 
 
-def show(source: str, place: str, read_only: bool) -> None:
-    old, new = OLD + source, NEW + place
-    if not os.path.exists(old):
-        return
-    if os.path.isdir(old):
+def attach(tree: int, place: str) -> None:
+    """Let it be seen at a place of the new root, with all that lies in it."""
+    new = NEW + place
+    if stat.S_ISDIR(os.fstat(tree).st_mode):
         os.makedirs(new, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(new), exist_ok=True)
         os.close(os.open(new, os.O_CREAT | os.O_RDONLY, 0o444))
-    mount(old, new, "", MS_BIND | MS_REC)
-    protect(new, recursive=True, read_only=read_only)
+    move_mount(tree, new)
+    os.close(tree)
 
 
 def make_small(place: str, mode: str) -> None:

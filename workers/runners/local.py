@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -23,7 +22,8 @@ from portal.domain.errors import Lost
 from portal.domain.verdict import Outcome
 from portal.settings import settings
 from workers.runners import NONE, Handle
-from workers.warm import lines
+from workers.warm import lines, words
+from workers.warm.nursery import Key
 
 LABEL = "This machine"
 LAUNCHER = Path(__file__).parents[1] / "launcher.py"
@@ -35,8 +35,10 @@ REAP_SECONDS = 5.0
 REST_SECONDS = 5.0
 LATE_SECONDS = 3.0
 END_AGAIN_SECONDS = 0.05
+THAW_SECONDS = 0.5  # how long a launcher that the program froze stays so at most, while a worker waits for it
 
 _started: dict[str, subprocess.Popen[bytes]] = {}
+_lines: dict[str, socket.socket] = {}  # on which launchers that a warm parent forked tell how their runs ended
 _patience: dict[str, float] = {}  # until when a launcher that was told to stop may live
 
 
@@ -56,12 +58,22 @@ def start(handle: Handle, until: float | None = None, secrets: Mapping[str, str]
     After `until`, by the monotonic clock, neither this nor the launcher starts anything. Raises Lost.
     """
     space = handle["space"]
-    if (Path(space) / "launched.json").exists():
+    if _is_minded(Path(space)):
         return
     if until is not None and time.monotonic() > until:
         raise Lost("it was not started in time")
     if not _is_ordered(Path(space), math.inf if until is None else until, secrets):
         _start_fresh(space, until, secrets)
+
+
+def order(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[str, str] = NONE) -> bool:
+    """Whether a child of this warm parent has become the run's launcher, which then tells its end over its line."""
+    for over in [each for each, line in _lines.items() if not words.is_held(line.fileno())]:
+        _hang_up(over)  # of runs that nobody here waited for any more
+    line = lines.ordered(key, space, until, inside, secrets)
+    if line:
+        _lines[str(space)] = line
+    return line is not None
 
 
 def _is_ordered(space: Path, until: float, secrets: Mapping[str, str]) -> bool:
@@ -71,7 +83,11 @@ def _is_ordered(space: Path, until: float, secrets: Mapping[str, str]) -> bool:
     wanted = tuple((_json(space / "launch.json") or {}).get("warm") or ())
     ways = {wanted: True} if wanted else {}
     ways.setdefault(lines.BARE, wanted[: len(lines.BARE)] == lines.BARE)
-    return any(lines.ordered(key, space, until, inside, secrets) for key, inside in ways.items())
+    return any(order(key, space, until, inside, secrets) or _is_minded(space) for key, inside in ways.items())
+
+
+def _is_minded(space: Path) -> bool:
+    return (space / "launched.json").exists()
 
 
 def _start_fresh(space: str, until: float | None, secrets: Mapping[str, str]) -> None:
@@ -95,17 +111,41 @@ def _tell(launcher: subprocess.Popen[bytes], secrets: Mapping[str, str]) -> None
 
 
 def wait(handle: Handle, seconds: float) -> Outcome | None:
-    """Whether it lives is asked before its outcome is looked for: between the two it may end."""
-    space = Path(handle["space"])
+    """What the launcher tells, if it is ours and can; else what stands in the directory.
+
+    Whether it lives is asked before its outcome is looked for: between the two it may end.
+    """
+    space, until = Path(handle["space"]), time.monotonic() + seconds
+    if told := _told(str(space), min(seconds, THAW_SECONDS)):
+        return told
+    seconds = max(0.0, until - time.monotonic())
     with _process(space) as process:
         alive = process is not None and _outlives(process, seconds, _patience.get(str(space)))
-        outcome = _outcome(space)
+        outcome = _outcome(_content(space / "outcome.json"))
     if outcome is not None:
         _reap(handle["space"])
         return outcome
     if alive or not _reap(handle["space"]) or not _end_the_rest(space):
         return None
     raise Lost("its launcher ended without an outcome")
+
+
+def _told(space: str, seconds: float) -> Outcome | None:
+    """What the launcher of a run says over its line within so many seconds. It may say a part only, or nothing."""
+    line = _lines.get(space)
+    if line is None or not words.can_be_read(line.fileno(), seconds):
+        return None
+    said = b""
+    with suppress(OSError):
+        said = line.recv(words.LONGEST)
+    _hang_up(space)
+    _patience.pop(space, None)
+    return _outcome(said)
+
+
+def _hang_up(space: str) -> None:
+    if line := _lines.pop(space, None):
+        line.close()
 
 
 def stop(handle: Handle) -> None:
@@ -132,10 +172,10 @@ def end_abandoned(space: Path) -> bool:
 def _outlives(process: int, seconds: float, patience: float | None) -> bool:
     """Whether a launcher is alive after so long. The program may have frozen it; it is killed when it heeds no stop."""
     _send(process, signal.SIGCONT)
-    _await_end(process, seconds)
+    words.can_be_read(process, seconds)
     if patience is not None and time.monotonic() > patience:
         return not _ends(process, signal.SIGKILL, LATE_SECONDS)
-    return not _ended(process)
+    return not words.can_be_read(process)
 
 
 def _send(process: int, *numbers: int) -> None:
@@ -147,8 +187,8 @@ def _send(process: int, *numbers: int) -> None:
 def _ends(process: int, number: int, seconds: float) -> bool:
     """Whether a process that is sent this signal ends within so many seconds."""
     _send(process, number)
-    _await_end(process, seconds)
-    return _ended(process)
+    words.can_be_read(process, seconds)
+    return words.can_be_read(process)
 
 
 def _grace(space: Path) -> float:
@@ -190,27 +230,15 @@ def _launched(space: Path) -> dict[str, Any] | None:
     """What the launcher wrote of itself; a launcher of ours that has just been started is given time to."""
     deadline = time.monotonic() + START_SECONDS
     child = _started.get(str(space))
-    while not (space / "launched.json").exists():
+    while not _is_minded(space):
         if child is None or child.poll() is not None or time.monotonic() > deadline:
             return None
         time.sleep(0.002)
     return _json(space / "launched.json")
 
 
-def _await_end(process: int, seconds: float) -> None:
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    poll.poll(seconds * 1000)
-
-
-def _ended(process: int) -> bool:
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _outcome(space: Path) -> Outcome | None:
-    told = _json(space / "outcome.json")
+def _outcome(said: bytes) -> Outcome | None:
+    told = _object(said)
     if told is None:
         return None
     return Outcome(told["reason"], told["exit_status"], told["signal"], told["detail"], told["usage"])
@@ -218,9 +246,20 @@ def _outcome(space: Path) -> Outcome | None:
 
 def _json(file: Path) -> dict[str, Any] | None:
     """What stands there. A file that the machine's end cut short is of an earlier boot, of which nothing lives."""
+    return _object(_content(file))
+
+
+def _content(file: Path) -> bytes:
     try:
-        told: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    try:
+        told: dict[str, Any] = json.loads(text)
+    except ValueError:
         return None
     return told
 

@@ -48,13 +48,14 @@ def _keep(requests: socket.socket) -> None:
         time.sleep(AGAIN_SECONDS)
 
 
-def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[str, str]) -> bool:
-    """Whether a parent's child has become the launcher of the run that is described there.
+def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[str, str]) -> socket.socket | None:
+    """Where a parent's child, which has become the launcher of the run that is described there, will tell its end.
 
     `inside`: it runs the program in itself; else it starts the program as any launcher does.
     """
-    line = _line(key)
-    return line is not None and _given(line, key, {"space": str(space), "until": until, "inside": inside}, secrets)
+    way = _line(key)
+    order = {"space": str(space), "until": until, "inside": inside, "secrets": bool(secrets)}
+    return way and _given(way, key, order, secrets)
 
 
 def is_open(key: Key) -> bool:
@@ -85,17 +86,21 @@ def _asked_for(key: Key) -> socket.socket | None:
     return None
 
 
-def _given(line: socket.socket, key: Key, order: Mapping[str, object], secrets: Mapping[str, str]) -> bool:
+def _given(
+    way: socket.socket, key: Key, order: Mapping[str, object], secrets: Mapping[str, str]
+) -> socket.socket | None:
     mine, theirs = socket.socketpair()
-    with mine:
-        mine.settimeout(START_SECONDS)
-        try:
-            with theirs:
-                words.say(line, order, theirs.fileno())
+    mine.settimeout(START_SECONDS)
+    try:
+        with theirs:
+            words.say(way, order, theirs.fileno())
+        if secrets:
             mine.sendall(json.dumps(dict(secrets)).encode())
             mine.shutdown(socket.SHUT_WR)
-            mine.recv(1)
-        except OSError as failure:
-            log.warning("a warm parent gave no answer: %s", failure)
-            _lines.pop(key).close()
-    return Path(str(order["space"]), "launched.json").exists()
+        if mine.recv(1):
+            return mine
+    except OSError as failure:
+        log.warning("a warm parent gave no answer: %s", failure)
+        _lines.pop(key).close()
+    mine.close()
+    return None

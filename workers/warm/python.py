@@ -47,6 +47,7 @@ class Program(program.Program):
         os.environ.clear()
         os.environb.update(self.environment)
         before()
+        self.wait()
         close_all_but()
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from importlib import import_module
 from itertools import takewhile
+from tempfile import TemporaryDirectory
 
 from workers.confinement import program
 from workers.confinement.kernel import LIBC, close_all_but
@@ -25,10 +26,14 @@ DRIVER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "languages", "
 OPTIONS = [b"--no-echo", b"--no-restore", b"--vanilla"]  # what Rscript makes of --vanilla
 MODE = "RPY2_CFFI_MODE"
 NOWHERE = "/nonexistent"  # a home that each run's own takes the place of
+OF_A_SPACE = ("task.R", "values.tsv")
 OF_A_RUN = (b"PWD", b"R_SESSION_TMPDIR", b"SPACE")
 ASKING = "all <- readBin('/proc/self/environ', 'raw', 1e6); all[all == 0] <- charToRaw('\n'); cat(rawToChar(all))"
 BEYOND_RPY2 = "extern char *R_TempDir; void R_reInitTempDir(int fatal); void R_setStartTime(void);"
 LOADING = "invisible(loadNamespace('{}'))"
+with open(DRIVER, encoding="utf-8") as driver:
+    READ, LAST = driver.read().rstrip("\n").rsplit("\n", 1)
+REHEARSAL = "local({{ given <- options(); for (each in 1:3) eval(parse('{}'), globalenv()); options(given) }})"
 TIDY = "rm(list = ls(all.names = TRUE)); invisible(gc())"
 SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 ACTION, HANDLER = 256, 8  # bytes: more than what the kernel does on a signal takes, and who is called, its beginning
@@ -102,8 +107,9 @@ class Program(program.Program):
         os.environb.update(self.all_of_r() | self.environment)
         embedded.take(driver, [told])
         before()
+        self.wait()
         close_all_but()
-        put(os.open(driver, os.O_RDONLY), embedded.script)
+        put(opened_at_its_end(driver), embedded.script)
 
     def all_of_r(self) -> dict[bytes, bytes]:
         """What a fresh R finds beside what it is given."""
@@ -124,8 +130,19 @@ def load(packages: list[str]) -> None:
         sys.exit(f"R code starts fresh, for R cannot be embedded here: {problem}")
     for each in packages:
         embedded.evaluate(LOADING.format(each))
-    embedded.evaluate(TIDY)
     embedded.environment = environment()
+    rehearse()
+    embedded.evaluate(TIDY)
+    embedded.evaluate(READ)
+
+
+def rehearse() -> None:
+    """What the driver calls is read from R's library, and compiled, when it is called: once for all forks."""
+    with TemporaryDirectory() as space:
+        for each in OF_A_SPACE:
+            open(os.path.join(space, each), "wb").close()
+        embedded.take(os.fsencode(DRIVER), [os.fsencode(space)])
+        embedded.evaluate(REHEARSAL.format(DRIVER))
 
 
 def of_a_fresh_start() -> dict[str, str]:
@@ -148,6 +165,14 @@ def descriptor_of(file: str) -> int:
     """Where it is open."""
     places = (f"/proc/self/fd/{each}" for each in os.listdir("/proc/self/fd"))
     return next(int(os.path.basename(each)) for each in places if os.path.exists(each) and os.path.samefile(each, file))
+
+
+def opened_at_its_end(driver: bytes) -> int:
+    """Where only the last line is left of it, unless it is another driver by now than the one that was read."""
+    opened = os.open(driver, os.O_RDONLY)
+    if os.fstat(opened).st_size == len(f"{READ}\n{LAST}\n".encode()):
+        os.lseek(opened, len(f"{READ}\n".encode()), os.SEEK_SET)
+    return opened
 
 
 def put(opened: int, place: int) -> None:

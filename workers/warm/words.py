@@ -26,9 +26,11 @@ def hear(way: socket.socket) -> tuple[Any, int]:
     return json.loads(words), descriptors[0]
 
 
-def wanted(way: socket.socket) -> tuple[Any, int]:
-    """The next words whose answer somebody still waits for. Raises EOFError."""
+def wanted(way: socket.socket, seconds: float) -> tuple[Any, int]:
+    """The next words whose answer somebody still waits for. Raises EOFError, TimeoutError."""
     while True:
+        if not can_be_read(way.fileno(), seconds):
+            raise TimeoutError
         words, line = hear(way)
         if is_held(line):
             return words, line
@@ -47,7 +49,16 @@ def is_held(line: int) -> bool:
     return not poll.poll(0)
 
 
-def can_be_read(descriptor: int) -> bool:
+def await_any(*descriptors: int) -> None:
+    """Until something is said on one of these, or it ends."""
+    poll = select.poll()
+    for each in descriptors:
+        poll.register(each, select.POLLIN)
+    poll.poll()
+
+
+def can_be_read(descriptor: int, seconds: float = 0) -> bool:
+    """Whether something is said there within so many seconds, or it ends."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(seconds * 1000))

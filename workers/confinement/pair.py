@@ -1,0 +1,127 @@
+"""A launcher's program to be: forked before the order comes, it has done by then what is the same in every run.
+
+It waits, as confined as it can be without knowing its run, for its one order, and begins the program at its launcher's
+word; without these, or without its launcher, it ends. What it has to know beforehand is `common`: a launcher whose run
+is not like that makes another pair.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+
+from workers.confinement.cages import LEVELS
+from workers.confinement.kernel import close_all_but
+from workers.confinement.program import GO, Program, framed, ordered, reset_signals, set_usual_limits
+from workers.warm import environ
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HANDED = b"d"
+REHEARSED = '{"argv": ["sh"], "environment": {"PATH": "/bin"}, "work": "/", "resources": [[7, 1, 0]]}'  # page by page
+
+
+class Pair:
+    """The two of them and the pipes between them; `kind` is what the program is if it runs in the fork itself."""
+
+    def __init__(self, common: dict[str, Any], kind: type[Program] = Program) -> None:
+        self.common, self.kind = common, kind
+        self.cage = LEVELS[common["level"]](common)
+        self.cage.open()
+        self.hearing, self.ordering = (each.detach() for each in socket.socketpair())
+        self.telling, self.writing = os.pipe()
+        self.stdout, self.stderr = os.pipe(), os.pipe()
+        self.launcher = os.getpid()
+        self.main = 0
+        environ.bounds()  # while it can be seen
+
+    def fork(self) -> bool:
+        """Make the program to be; True in it, which is to `become` it."""
+        self.main = os.fork()
+        if self.main:
+            for end in (self.hearing, self.writing, self.stdout[1], self.stderr[1], *self.cage.kept()):
+                os.close(end)
+        return self.main == 0
+
+    def become(self) -> None:
+        """In the program to be. Only one that is no fresh program comes back from it, as itself."""
+        try:
+            way = self.prepare()
+            order = ordered(way)
+            environ.show(f"SPACE={order['space']}/")
+            self.cage.take(order["own"], self.handed(way, order["handed"]))
+            program = (self.kind if order["inside"] else Program)(order["program"], self.hearing)
+        except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
+            os.write(self.complaints(), f"The program cannot be started: {problem}.\n".encode())
+            os._exit(127)
+        self.cage.become(program, self.launcher, self.writing, order)
+
+    def prepare(self) -> int:
+        """All that needs no order; where that comes from."""
+        os.dup2(self.stdout[1], 1)
+        os.dup2(self.stderr[1], 2)
+        close_all_but(self.hearing, self.writing, *self.cage.kept())
+        os.setsid()
+        reset_signals()
+        set_usual_limits()
+        way = self.cage.prepare(self.launcher, self.hearing)
+        Program(json.loads(REHEARSED), self.hearing)
+        return way
+
+    def handed(self, hearing: int, count: int) -> list[int]:
+        if not count:
+            return []
+        way = socket.socket(fileno=hearing)
+        found = [descriptor for _ in range(count) for descriptor in socket.recv_fds(way, len(HANDED), 1)[1]]
+        way.detach()
+        return found
+
+    def complaints(self) -> int:
+        """Where the launcher looks for what kept its program from being started."""
+        return 2 if self.cage.walled else self.writing
+
+    def is_for(self, common: dict[str, Any]) -> bool:
+        """Whether the program lives, and was made for runs of this kind."""
+        over = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return self.common == common and os.waitid(os.P_PID, self.main, over) is None
+
+    def give(self, order: dict[str, Any], handed: list[int]) -> None:
+        """With these descriptors. Why one that is gone is gone is told in another way."""
+        self.say(framed({**order, "handed": len(handed)}))
+        for each in handed:
+            self.hand(each)
+
+    def hand(self, descriptor: int) -> None:
+        way = socket.socket(fileno=self.ordering)
+        try:
+            socket.send_fds(way, [HANDED], [descriptor])
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        finally:
+            way.detach()
+            os.close(descriptor)
+
+    def let_begin(self) -> None:
+        self.say(GO)
+        os.close(self.ordering)
+
+    def say(self, words: bytes) -> None:
+        try:
+            while words:
+                words = words[os.write(self.ordering, words) :]
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def dismiss(self) -> None:
+        """Nothing of it is left."""
+        os.kill(self.main, signal.SIGKILL)
+        os.waitpid(self.main, 0)
+        for end in (self.ordering, self.telling, self.stdout[0], self.stderr[0]):
+            os.close(end)
+        if self.cage.reading is not None:
+            os.close(self.cage.reading)
+        self.cage.close()
