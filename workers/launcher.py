@@ -27,7 +27,14 @@ from functools import cache
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from workers.confinement import cages, landlock, seccomp
-from workers.confinement.kernel import PR_SET_CHILD_SUBREAPER, close_all_but, last_capability, prctl
+from workers.confinement.kernel import (
+    PR_SET_CHILD_SUBREAPER,
+    be_deaf,
+    close_all_but,
+    hear_again,
+    last_capability,
+    prctl,
+)
 from workers.confinement.pair import Pair
 from workers.confinement.program import Program, encoded
 from workers.warm import environ
@@ -296,7 +303,7 @@ class Minded:
 
     def start(self) -> None:
         self.pair.let_begin()
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        hear_again()
 
     def hear_start(self) -> None:
         """Why the program could not be started, if so. The end of what is told says that it runs, or never will."""
@@ -789,7 +796,7 @@ def settle(*kept: int) -> None:
 
 def enter(directory: str) -> None:
     """Be at home in the run's directory, deaf until there is something to mind."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    be_deaf()
     os.chdir(directory)
     log = os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)

@@ -6,6 +6,7 @@ few seconds anyway. Told to end, a process begins nothing more and leaves what r
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -168,6 +169,7 @@ def _probe(**_: object) -> None:
 @signals.worker_process_init.connect
 def _begin(**_: object) -> None:
     """In each new pool process: no connection of its parent's; chores that are done by themselves."""
+    gc.freeze()  # what is loaded by now stays, and need not be looked through again and again
     database.forget()
     patience.wait_at_most(lambda: ANSWER_SECONDS)
     for chore in (_work, _report, _sweep, _clean, _letters):

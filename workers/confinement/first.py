@@ -13,8 +13,8 @@ import resource
 import signal
 import sys
 
-from workers.confinement.kernel import PR_SET_DUMPABLE, close_all_but, prctl
-from workers.confinement.program import Program, reset_signals, set_limit
+from workers.confinement.kernel import PR_SET_DUMPABLE, close_all_but, prctl, reset_signals
+from workers.confinement.program import Program, set_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # whose numbers are none of the enums that take ten times as long
 import ctypes
 import os
 import signal
@@ -18,10 +19,10 @@ OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 HERE, RECURSIVE, ITSELF, READ_ONLY, DETACH = -100, 0x8000, 0x1000, 1, 2
 CLONE_TREE, MOVE_ITSELF = 1, 4
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-POPULATE_WRITE = 23
 LAST_CAPABILITY = "/proc/sys/kernel/cap_last_cap"
 CAPSET = {"x86_64": 126, "aarch64": 91}
 CAPABILITY_VERSION = 0x20080522
+SIGNALS = sorted(int(each) for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 def prctl(option: int, value: int, more: object = 0) -> None:
@@ -39,6 +40,23 @@ def end_with(parent: int) -> None:
 def syscall(number: int, *arguments: object) -> int:
     """The answer of a system call that the C library has no name for. Raises OSError."""
     return check(LIBC.syscall(ctypes.c_long(number), *arguments), f"system call {number}")
+
+
+def be_deaf() -> None:
+    """No signal is heard, but for those that nobody can block, until all are heard again."""
+    _signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def hear_again() -> None:
+    _signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def reset_signals() -> None:
+    """Each does what it does by itself, and is heard."""
+    _signal.set_wakeup_fd(-1)
+    for number in SIGNALS:
+        _signal.signal(number, _signal.SIG_DFL)
+    hear_again()
 
 
 def private_mounts() -> None:
@@ -88,27 +106,6 @@ def tree(place: str, read_only: bool) -> int:
 def move_mount(tree: int, place: str) -> None:
     how = ctypes.c_uint(MOVE_ITSELF)
     syscall(MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(HERE), os.fsencode(place), how)
-
-
-Ranges = list[tuple[int, int]]
-
-
-@cache
-def written_to() -> Ranges:
-    """Where a process writes in memory of its own when it asks first: addresses, and how many bytes from there on."""
-    with open("/proc/self/maps", "rb") as maps:
-        lines = [line.split(None, 5) for line in maps]
-    places = [each[0].split(b"-") for each in lines if each[1] == b"rw-p"]
-    return [(int(start, 16), int(end, 16) - int(start, 16)) for start, end in places]
-
-
-def have_copied(ranges: Ranges) -> None:
-    """A fork's pages are copied when they are written to first, one by one: here all at once, beforehand.
-
-    A kernel that does not know how goes on as it always did.
-    """
-    for start, length in ranges:
-        LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), POPULATE_WRITE)
 
 
 def close_all_but(*kept: int) -> None:

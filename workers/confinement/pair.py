@@ -13,8 +13,8 @@ import signal
 import socket
 
 from workers.confinement.cages import LEVELS
-from workers.confinement.kernel import close_all_but
-from workers.confinement.program import GO, Program, framed, ordered, reset_signals, set_usual_limits
+from workers.confinement.kernel import close_all_but, reset_signals
+from workers.confinement.program import GO, Program, framed, ordered, set_usual_limits
 from workers.warm import environ
 
 TYPE_CHECKING = False

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import resource
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,13 +110,6 @@ def _heard(way: int, length: int) -> bytes:
             os._exit(0)
         said += part
     return said
-
-
-def reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def set_usual_limits() -> None:

@@ -20,7 +20,7 @@ from importlib import import_module
 sys.path[0] = os.path.dirname(os.path.dirname(sys.path[0]))
 
 from workers import launcher
-from workers.confinement.kernel import PR_SET_PDEATHSIG, end_with, have_copied, prctl, written_to
+from workers.confinement.kernel import PR_SET_PDEATHSIG, end_with, prctl
 from workers.confinement.pair import Pair
 from workers.confinement.program import Program
 from workers.warm import words
@@ -40,7 +40,6 @@ def main() -> None:
     language = import_module(f"workers.warm.{sys.argv[3]}")
     sys.path[0] = os.devnull  # until a run has its own there
     launcher.rehearse()
-    written_to()
     language.load(sys.argv[4:])
     gc.collect()
     gc.freeze()
@@ -79,8 +78,6 @@ def launch(
     if pair and pair.fork():
         orders.detach()
         return pair.become
-    if not words.can_be_read(orders.fileno()):
-        have_copied(written_to())
     try:
         order, line = words.wanted(orders, WAITING_SECONDS)
     except (EOFError, TimeoutError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -15,7 +14,7 @@ from itertools import takewhile
 from tempfile import TemporaryDirectory
 
 from workers.confinement import program
-from workers.confinement.kernel import LIBC, close_all_but
+from workers.confinement.kernel import LIBC, SIGNALS, close_all_but
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ with open(DRIVER, encoding="utf-8") as driver:
     READ, LAST = driver.read().rstrip("\n").rsplit("\n", 1)
 REHEARSAL = "local({{ given <- options(); for (each in 1:3) eval(parse('{}'), globalenv()); options(given) }})"
 TIDY = "rm(list = ls(all.names = TRUE)); invisible(gc())"
-SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 ACTION, HANDLER = 256, 8  # bytes: more than what the kernel does on a signal takes, and who is called, its beginning
 
 Actions = dict[int, bytes]
