@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Dialect
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import NotSupportedError
 from sqlalchemy.types import TypeEngine
 
 Process = Callable[[Any], Any]
@@ -42,11 +43,18 @@ class Prepared:
         self.call = f"EXECUTE {self.name} ({', '.join(['%s'] * len(names))})" if self.name else self.sql
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
-        """Its rows, as named tuples. Raises what SQLAlchemy does."""
+        """Its rows, as named tuples. Raises what SQLAlchemy does.
+
+        Of a plan whose tables were changed by a migration nothing can be had any more: its connection is given up.
+        """
         if self.name and self.name not in connection.info.setdefault(KNOWN, set()):
             self._plan(connection)
         words = self.usual | {name: self._given(name, value) for name, value in values.items()}
-        result = connection.exec_driver_sql(self.call, tuple(words[name] for name in self.order))
+        try:
+            result = connection.exec_driver_sql(self.call, tuple(words[name] for name in self.order))
+        except NotSupportedError:
+            connection.invalidate()
+            raise
         return [self._read(row) for row in result] if self.row else []
 
     def _plan(self, connection: Connection) -> None:

@@ -186,14 +186,14 @@ SEEDS = (
         "a batch's state is read, reckoned and written without its lock",
         (
             Edit(
-                PROGRESS,
-                "select(Batch).where(Batch.id == submission.batch_id).with_for_update()",
-                "select(Batch).where(Batch.id == submission.batch_id)",
+                STATEMENTS,
+                'where(_batch.c.id == bindparam("batch")).with_for_update()',
+                'where(_batch.c.id == bindparam("batch"))',
             ),
             Edit(
                 PROGRESS,
-                "    batch.state = states.batch_summary(members)\n",
-                "    import time\n\n    time.sleep(0.2)\n    batch.state = states.batch_summary(members)\n",
+                "    state = states.batch_summary(members)\n",
+                "    import time\n\n    time.sleep(0.2)\n    state = states.batch_summary(members)\n",
             ),
         ),
         options("postgresql", 4, "words said again", "several", 240),
@@ -213,8 +213,8 @@ SEEDS = (
             ),
             Edit(
                 PROGRESS,
-                "    waiting = list(execute(session, statements.NEXT_ONES",
-                "    time.sleep(0.2)\n    waiting = list(execute(session, statements.NEXT_ONES",
+                "    waiting = rows(session, statements.NEXT_ONES",
+                "    import time\n\n    time.sleep(0.2)\n    waiting = rows(session, statements.NEXT_ONES",
             ),
             Edit(
                 PROGRESS,
@@ -229,9 +229,9 @@ SEEDS = (
         (
             Edit(
                 PROGRESS,
-                "        session.add(Letter(batch=batch))\n",
+                "        session.add(Letter(batch_id=batch_id))\n",
                 "        import threading\n        import time\n\n        from portal.database import transaction\n\n"
-                "        def put(batch_id: int = batch.id) -> None:\n"
+                "        def put(batch_id: int = batch_id) -> None:\n"
                 "            time.sleep(0.5)\n"
                 "            with transaction() as own:\n"
                 "                own.add(Letter(batch_id=batch_id))\n\n"
@@ -280,12 +280,7 @@ SEEDS = (
     Seed(
         "a directory may have two launchers",
         (
-            Edit(LOCAL, '    if (Path(space) / "launched.json").exists():\n        return\n', ""),
-            Edit(
-                LAUNCHER,
-                '    if os.path.exists("outcome.json") or os.path.exists("launched.json"):\n',
-                '    if os.path.exists("outcome.json"):\n',
-            ),
+            Edit(LOCAL, "    if _is_minded(Path(space)):\n        return\n", ""),
             Edit(
                 LAUNCHER,
                 "    except FileExistsError:\n        return False\n",
