@@ -405,10 +405,14 @@ def test_its_api_refuses_a_field_that_is_sent_twice(site: Site, typed: str, name
 
 
 @pytest.mark.attack("PA-11")
-def test_its_api_refuses_two_files_of_a_name(site: Site, typed: str) -> None:
-    answer = by_api(site, typed, {}, input_data=[upload(b"1"), upload(b"2")])
+def test_its_api_refuses_two_files_of_a_parameter(site: Site, typed: str) -> None:
+    before = site.counts()
+
+    answer = by_api(site, typed, {f"{typed}_table": [upload(b"1,2\n"), upload(b"3,4\n")]})
 
     assert answer.status_code == 422
+    assert list(answer.json["fields"]) == [f"{typed}_table"]
+    assert site.counts() == before
 
 
 DUPLICATES = [
