@@ -194,7 +194,7 @@ def every() -> Iterator[File]:
 
 
 def _path(key: str) -> Path:
-    return settings().files_directory / key
+    return Path(_place(key))
 
 
 def _place(key: str) -> str:

@@ -247,8 +247,8 @@ class Workspace:
             matching = [each for each in sources.offered if fits(each.name, ending)]
             if matching:
                 expected, newest = self.work.file(ending), self._newest(matching, ending)
-                for each in matching:
-                    self._bring(each, each.name) if each.name != expected else None
+                for each in (each for each in matching if each.name != expected):
+                    self._bring(each, each.name)
                 self._bring(newest, expected)
         for each in sources.own:
             self._bring(each, each.name)

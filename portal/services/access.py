@@ -19,6 +19,7 @@ from portal.models import Account, Job, Membership, Share, Submission, Task
 from portal.settings import settings
 
 Thing = Task | Job | Submission
+Whose = tuple[int, Role, bool] | None
 Seen = TypeVar("Seen", Task, Job, Submission)
 
 SUBJECTS: dict[Action, type[Thing]] = {
@@ -39,6 +40,16 @@ SHARED: dict[type[Thing], InstrumentedAttribute[int | None]] = {
     Job: Share.job_id,
     Submission: Share.submission_id,
 }
+
+
+def whose(account: Account | None) -> Whose:
+    """All of an account that its conditions hang on: a statement with them may be made once for it."""
+    return (account.id, account.role, account.active) if account else None
+
+
+def like(whose: Whose) -> Account | None:
+    """An account for which the conditions are the same."""
+    return Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
 
 
 def may(account: Account | None, action: Action, thing: Thing | None = None) -> bool:

@@ -14,13 +14,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
-from portal.domain.policy import Action, Role
+from portal.domain.policy import Action
 from portal.domain.states import WORST_FIRST, State
 from portal.models import Account, Job, LogChunk, Message, Run, Submission, Task
 from portal.services import access, backends
+from portal.services.access import Whose
 from portal.settings import settings
-
-Whose = tuple[int, Role, bool] | None
 
 LAST_MESSAGE = (
     select(func.max(Message.id)).where(Message.submission_id == Submission.id).correlate(Submission).scalar_subquery()
@@ -51,13 +50,13 @@ def over_all(session: Session, which: ColumnElement[bool], account: Account | No
 
 def over_batch(session: Session, batch_id: int, account: Account | None) -> list[tuple[Any, ...]]:
     """The same of those of a batch."""
-    found = session.connection().execute(_of_batch(_whose(account)), {"batch": batch_id})
+    found = session.connection().execute(_of_batch(access.whose(account)), {"batch": batch_id})
     return [tuple(row) for row in found]
 
 
 def over_one(session: Session, uuid: str, account: Account | None) -> list[tuple[Any, ...]]:
     """The same of the one of this UUID."""
-    return [tuple(row) for row in session.connection().execute(_of_one(_whose(account)), {"uuid": uuid})]
+    return [tuple(row) for row in session.connection().execute(_of_one(access.whose(account)), {"uuid": uuid})]
 
 
 def _over(account: Account | None) -> Select[Any]:
@@ -66,26 +65,18 @@ def _over(account: Account | None) -> Select[Any]:
 
 @lru_cache(maxsize=256)
 def _of_batch(whose: Whose) -> Select[Any]:
-    return _over(_like(whose)).where(Submission.batch_id == bindparam("batch")).order_by(Submission.position)
+    return _over(access.like(whose)).where(Submission.batch_id == bindparam("batch")).order_by(Submission.position)
 
 
 @lru_cache(maxsize=256)
 def _of_one(whose: Whose) -> Select[Any]:
-    return _over(_like(whose)).where(Submission.uuid == bindparam("uuid"))
-
-
-def _whose(account: Account | None) -> Whose:
-    """What a statement that is made for an account hangs on."""
-    return (account.id, account.role, account.active) if account else None
-
-
-def _like(whose: Whose) -> Account | None:
-    return Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
+    return _over(access.like(whose)).where(Submission.uuid == bindparam("uuid"))
 
 
 def at(session: Session, uuid: str, account: Account | None) -> Look | None:
     """How the submission of this UUID stands; None where there is none that this account may see."""
-    found = session.execute(_statement(_whose(account), settings().portal_anonymous_runs), {"uuid": uuid}).one_or_none()
+    look = _statement(access.whose(account), settings().portal_anonymous_runs)
+    found = session.execute(look, {"uuid": uuid}).one_or_none()
     if found is None or not found.seen:
         return None
     facts = (uuid, found.state, found.stop_asked, found.delete_asked, found.removed, found.message, found.source)
@@ -97,7 +88,7 @@ def at(session: Session, uuid: str, account: Account | None) -> Look | None:
 @lru_cache(maxsize=256)
 def _statement(whose: Whose, anonymous_runs: bool) -> Any:
     """Made once for each account, as making it takes longer than asking it."""
-    return _wanted(_like(whose)).where(Submission.uuid == bindparam("uuid"))
+    return _wanted(access.like(whose)).where(Submission.uuid == bindparam("uuid"))
 
 
 def _wanted(account: Account | None) -> Any:

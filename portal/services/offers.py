@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from portal.database import once
 from portal.domain.names import normal_name
-from portal.domain.policy import Action, Role
+from portal.domain.policy import Action
 from portal.domain.texts import storable
 from portal.models import Account, Backend, Job, JobRevision, Step, Task, TaskRevision
 from portal.services import access, catalogue
@@ -54,8 +54,7 @@ def of(session: Session, name: str, account: Account | None) -> Offer | None:
 
 
 def _looked_up(session: Session, name: str, account: Account | None) -> Offer | None:
-    whose = (account.id, account.role, account.active) if account else None
-    look = _look(whose, settings().portal_anonymous_runs)
+    look = _look(access.whose(account), settings().portal_anonymous_runs)
     rows = session.connection().execute(look, {"name": name}).all()
     if not rows or not rows[0].seen:
         return None
@@ -98,10 +97,9 @@ def _read(session: Session, job_id: int) -> Job:
 
 
 @lru_cache(maxsize=256)
-def _look(whose: tuple[int, Role, bool] | None, anonymous_runs: bool) -> Select[Any]:
+def _look(whose: access.Whose, anonymous_runs: bool) -> Select[Any]:
     """Made once for each account, as making it takes longer than asking it."""
-    account = Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
-    seen: ColumnElement[bool] = access.where(account, Action.RUN_JOB)
+    seen: ColumnElement[bool] = access.where(access.like(whose), Action.RUN_JOB)
     return _states().add_columns(seen.label("seen")).where(_job.c.name == bindparam("name"))
 
 

@@ -47,8 +47,6 @@ CLAIMED = (
     Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle, Run.worker, Run.queue,
     Run.position, Run.stage, Run.state, Run.needs, Run.task_name,
 )  # fmt: skip
-NEXT = (Run.position, Run.stage, Run.state, Run.needs, Run.condition, Run.queue, Run.step, Run.task_name)
-QUIETLY = {"synchronize_session": False}  # no object of the session has what the statement changes
 LEFT_OUT = {Then.FAIL: "An earlier step did not complete", Then.FINISH: "The job ended early, as the task's rules say"}
 
 log = logging.getLogger(__name__)
@@ -281,9 +279,9 @@ def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) 
     _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
     attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
     rows(session, statements.BEGIN_ATTEMPT, attempt)
-    if first and (started := row(session, statements.START, {"submission": claim.submission_id})):
+    if first and (begun := row(session, statements.START, {"submission": claim.submission_id})):
         _forget(session, Submission, claim.submission_id)
-        _summarise_batch(session, started.batch_id)
+        _summarise_batch(session, begun.batch_id)
 
 
 def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:

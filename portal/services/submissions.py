@@ -110,9 +110,7 @@ def submit(session: Session, order: Order) -> Batch:
     stored = _store(order, arguments)
     accepting = _Accepting(session, order, arguments, stored)
     try:
-        checking.check(
-            chosen, [checking.Sent(each.field, each.name if each.number else "", each.blob) for each in stored]
-        )
+        checking.check(chosen, [each.sent for each in stored])
         batch = accepting.until_answered()
     except BaseException:
         if not accepting.uncertain:
