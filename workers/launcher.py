@@ -5,6 +5,9 @@ secret but those of its run, which a pipe brings it, as a JSON object by variabl
 starts. It outlives the worker that started it: how the run ended stands in its directory, put there by one rename when
 nothing of the run is alive any more. A failure of the launcher itself leaves no outcome, so that it never becomes the
 user's verdict. After `until`, by the monotonic clock, it starts nothing any more. Its imports are few and light.
+
+SIGTERM stops the run if that has been asked for in its directory, too: the signal may have been meant for a run that
+this launcher had before.
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
@@ -36,7 +39,7 @@ from workers.confinement.kernel import (
     prctl,
 )
 from workers.confinement.pair import Pair
-from workers.confinement.program import Program, encoded
+from workers.confinement.program import encoded
 from workers.warm import environ
 
 TYPE_CHECKING = False
@@ -45,6 +48,12 @@ if TYPE_CHECKING:
     from io import BufferedWriter
     from os import _ScandirIterator as ScandirIterator  # the name that the type has
     from typing import Any
+
+    from workers.confinement.spawn import Spawn
+
+    Become = Callable[[], None]
+    Ready = Pair | Spawn
+    Make = Callable[[dict[str, Any]], Ready]
 
 TICK = 1.0  # the longest time between two looks at beat and deadline
 SHORT = 0.02  # a run that takes no longer shall have the machine's processors for itself
@@ -60,6 +69,9 @@ CPU_CLOCK = 2  # of all threads of a process, in the number of its clock
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MINDED = b"m"  # what the line is told first
+ROOM = b"room"  # what the parent is told
+STOP = "stop"  # the file that says that the run shall be stopped
+NEVER_BEGAN = 127
 
 
 class Reason(StrEnum):
@@ -180,6 +192,11 @@ class Capture:
             self.file = open(self.name, "wb")  # noqa: SIM115 - open as long as the launcher lives
         return self.file
 
+    def close(self) -> None:
+        os.close(self.reading)
+        if self.file is not None:
+            self.file.close()
+
 
 def log_of(reading: int, stream: str, cap: int | None) -> Capture:
     return Capture(reading, stream, cap, f"\n[log cut: more than {cap} bytes]\n")
@@ -228,26 +245,25 @@ class Gauge:
         self.cpu_seconds = max(self.cpu_seconds, cpu_seconds)
         self.memory_bytes = max(self.memory_bytes, memory_bytes)
 
-    def close(self) -> None:
+    def close(self, largest_dead: int) -> None:
         """When nothing lives any more. Before it was the user's program, each child was as large as its launcher."""
-        self.hear(cpu_of_dead() - self.before)
-        if memory_of_largest_dead() > self.doubtful:
-            self.memory_bytes = max(self.memory_bytes, memory_of_largest_dead())
+        self.hear(cpu_of_dead() - self.before, largest_dead if largest_dead > self.doubtful else 0)
 
 
 class Minded:
     """The user's process with all its descendants, from the start until none of them is alive."""
 
-    def __init__(self, spec: Spec, pair: Pair) -> None:
+    def __init__(self, spec: Spec, pair: Ready) -> None:
         self.spec, self.limits, self.pair = spec, spec.limits, pair
-        self.cage, self.main = pair.cage, pair.main
-        self.wall = self.main if self.cage.walled else None
-        self.cage.hold(self.main)
+        self.cage = pair.cage
+        self.wall = pair.main if self.cage.walled else None
+        self.cage.hold(pair.main)
         self.reason: Reason | None = None
         self.detail = ""
         self.code: int | None = None
         self.alone = False
-        self.is_heard = False
+        self.is_heard = pair.telling is None
+        self.largest_dead = 0
         self.stop_asked = False
         self.started_at, self.started = time.time(), time.monotonic()
         self.deadline = self.started + (spec.limits.wall_seconds or math.inf)
@@ -256,10 +272,12 @@ class Minded:
         self.stdout = self.capture_of_stdout()
         self.stderr = log_of(pair.stderr[0], "stderr", spec.limits.log_bytes)
         self.captures = {capture.reading: capture for capture in (self.stdout, self.stderr)}
-        self.waking = self.wake_by_signals()
+        self.waking, self.waked = os.pipe()
+        self.wake_by_signals()
         self.poll = select.poll()
-        for readable in (self.waking, self.pair.telling, *self.captures):
-            self.poll.register(readable, select.POLLIN)
+        for readable in (self.waking, pair.telling, *self.captures):
+            if readable is not None:
+                self.poll.register(readable, select.POLLIN)
 
     def capture_of_stdout(self) -> Capture:
         """A standard output that is a result goes to its own file; it counts as output then, not as log."""
@@ -269,18 +287,16 @@ class Minded:
             return result
         return log_of(self.pair.stdout[0], "stdout", self.limits.log_bytes)
 
-    def wake_by_signals(self) -> int:
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    def wake_by_signals(self) -> None:
+        os.set_blocking(self.waked, False)
+        signal.set_wakeup_fd(self.waked, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self.ask_stop)
         for ignored in (signal.SIGINT, signal.SIGHUP):
             signal.signal(ignored, signal.SIG_IGN)
-        return reading
 
     def ask_stop(self, *_: object) -> None:
-        self.stop_asked = True
+        self.stop_asked = os.path.exists(STOP)
 
     def run(self, lasting: Callable[[], None]) -> dict[str, object]:
         """How it ended, when nothing of it lives any more. Before that, if it is no short one, that it is `lasting`."""
@@ -302,12 +318,15 @@ class Minded:
         return self.outcome(self.code)
 
     def start(self) -> None:
-        self.pair.let_begin()
+        """What cannot begin has ended."""
+        if problem := self.pair.let_begin():
+            self.end_for(Reason.CANNOT_START, problem)
+            self.code = NEVER_BEGAN
         hear_again()
 
     def hear_start(self) -> None:
         """Why the program could not be started, if so. The end of what is told says that it runs, or never will."""
-        if self.is_heard:
+        if self.is_heard or self.pair.telling is None:
             return
         self.is_heard = True
         self.poll.unregister(self.pair.telling)
@@ -358,8 +377,9 @@ class Minded:
     def reap(self) -> None:
         """Bury the dead. Orphans become our children, so without a child there is no descendant either."""
         try:
-            while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                if found[0] == self.main and self.code is None:
+            while (found := os.wait4(-1, os.WNOHANG))[0]:
+                self.largest_dead = max(self.largest_dead, found[2].ru_maxrss * 1024)
+                if found[0] == self.pair.main and self.code is None:
                     self.code = self.cage.code(found[1])
         except ChildProcessError:
             self.alone = True
@@ -446,7 +466,7 @@ class Minded:
 
     def judge(self, code: int) -> None:
         """A limit that was met between two looks counts before the way in which the process ended."""
-        self.gauge.close()
+        self.gauge.close(self.largest_dead)
         if self.reason is not None:
             return
         ended_by = -code if code < 0 else code - 128  # a shell says 128 + signal of the program it ran
@@ -459,6 +479,13 @@ class Minded:
         if code < 0:
             self.end_for(Reason.SIGNALLED, signal_sentence(-code))
         self.end_for(Reason.EXITED, "")
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for each in (self.waking, self.waked):
+            os.close(each)
+        for capture in self.captures.values():
+            capture.close()
 
     def outcome(self, code: int) -> dict[str, object]:
         began = self.reason is not Reason.CANNOT_START
@@ -480,7 +507,7 @@ class Minded:
         return {
             "wall_seconds": time.monotonic() - self.started,
             "cpu_seconds": self.gauge.cpu_seconds,
-            "max_memory_bytes": max(self.gauge.memory_bytes, memory_of_largest_dead()),
+            "max_memory_bytes": max(self.gauge.memory_bytes, self.largest_dead),
         }
 
 
@@ -605,10 +632,6 @@ def cpu_of_buried(fields: list[str]) -> float:
 def cpu_of_dead() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def memory_of_largest_dead() -> int:
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def resident_memory(fields: list[str]) -> int:
@@ -767,22 +790,23 @@ def write(name: str, content: bytes) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def publish(outcome: dict[str, object], line: int | None) -> None:
-    """In the directory first, for whoever takes the run up; then to the worker that ordered it, if it still listens."""
+def publish(outcome: dict[str, object], line: int | None) -> bool:
+    """In the directory first, for whoever takes the run up; then to the worker that ordered it. Whether it listens."""
     told = json.dumps(outcome).encode()
     write("outcome.new", told)
     os.rename("outcome.new", "outcome.json")
-    if line is not None:
-        os.set_blocking(line, False)
-        say(line, told)
+    if line is None:
+        return False
+    os.set_blocking(line, False)
+    return say(line, told)
 
 
-def say(line: int, words: bytes) -> None:
-    """To whoever listens still, and to all of it."""
+def say(line: int, words: bytes) -> bool:
+    """Whether somebody listens still, and to all of it."""
     try:
-        os.write(line, words)
+        return os.write(line, words) == len(words)
     except (BrokenPipeError, ConnectionResetError, BlockingIOError):
-        return
+        return False
 
 
 def settle(*kept: int) -> None:
@@ -798,17 +822,32 @@ def enter(directory: str) -> None:
     """Be at home in the run's directory, deaf until there is something to mind."""
     be_deaf()
     os.chdir(directory)
-    log = os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
+    speak_into(os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+
+
+def leave() -> None:
+    """Be nowhere, and nobody's."""
+    be_deaf()
+    os.chdir("/")
+    speak_into(os.open(os.devnull, os.O_WRONLY))
+    environ.show("")
+
+
+def speak_into(file: int) -> None:
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
 
 
 class Order:
     """What a launcher is told beside what stands in the directory; and, of a warm parent, who is to hear of the run.
 
-    `line`: the worker. `free`: the parent, whose next pair is made for such a run, too, when this one leaves room.
+    `line`: the worker. `parent`: whose next pair is made for such a run, too, when this one leaves room. `is_over`:
+    the worker knows of the end, and nobody will look for this run's launcher any more.
     """
+
+    is_over = False
+    common: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -816,9 +855,9 @@ class Order:
         until: float,
         inside: bool = False,
         line: int | None = None,
-        free: int | None = None,
+        parent: int | None = None,
     ) -> None:
-        self.secrets, self.until, self.inside, self.line, self.free = secrets, until, inside, line, free
+        self.secrets, self.until, self.inside, self.line, self.parent = secrets, until, inside, line, parent
 
     def spec(self) -> Spec:
         with open("launch.json", "rb") as file:
@@ -831,17 +870,23 @@ class Order:
             say(self.line, MINDED)
 
     def is_like(self, common: dict[str, Any]) -> None:
-        if self.free is not None:
-            say(self.free, json.dumps(common).encode())
+        self.common = common
+        if self.parent is not None:
+            say(self.parent, json.dumps(common).encode())
 
     def leaves_room(self) -> None:
         """For a next pair to be made, which takes a processor for some milliseconds."""
-        if self.free is not None:
-            os.close(self.free)
-            self.free = None
+        if self.parent is not None:
+            say(self.parent, ROOM)
+
+    def ends(self, outcome: dict[str, object]) -> None:
+        """Whoever told it to stop might kill its launcher, should that not heed it."""
+        self.is_over = publish(outcome, self.line) and not os.path.exists(STOP)
+        if self.line is not None:
+            os.close(self.line)
 
 
-def mind(order: Order, pair: Pair | None = None, kind: type[Program] = Program) -> Callable[[], None] | None:
+def mind(order: Order, pair: Ready | None = None, make: Make = Pair) -> Become | None:
     """See the run of this directory to its end, unless another launcher does; the worker is told that, and the end.
 
     With the program to be if there is one and it is for such runs, else with one made for it. In that one: what turns
@@ -855,9 +900,9 @@ def mind(order: Order, pair: Pair | None = None, kind: type[Program] = Program) 
         pair.dismiss()
         pair = None
     if pair is None:
-        pair = Pair(spec.common, kind)
-        if pair.fork():
-            return pair.become
+        pair = make(spec.common)
+        if become := pair.fork():
+            return become
     if not claim():
         return None
     pair.cage.take(spec.own, [])
@@ -868,8 +913,8 @@ def mind(order: Order, pair: Pair | None = None, kind: type[Program] = Program) 
         sys.exit("it was not started in time")
     minded.start()
     environ.show(f"SPACE={spec.order['space']}/")
-    publish(minded.run(order.leaves_room), order.line)
-    order.leaves_room()
+    order.ends(minded.run(order.leaves_room))
+    minded.close()
     return None
 
 

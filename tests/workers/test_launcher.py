@@ -63,6 +63,10 @@ class Launch:
         assert self.start().wait(PATIENCE) == 0
         return self.outcome()
 
+    def stop(self, launcher: subprocess.Popen[bytes]) -> None:
+        (self.directory / "stop").touch()
+        launcher.terminate()
+
     def python(self, code: str, **changes: Any) -> dict[str, Any]:
         return self.run([sys.executable, "-c", code], **changes)
 
@@ -124,7 +128,7 @@ def launch(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Launch]:
     made = Launch(tmp_path, getattr(request, "param", 1))
     yield made
     for process in made.started:
-        process.terminate()
+        made.stop(process)
         process.wait(PATIENCE)
 
 
@@ -206,7 +210,7 @@ def test_it_stops_a_hidden_descendant_that_ignores_the_polite_signal(launch: Lau
     launch.write([sys.executable, "-c", DOUBLE_FORK + "write('main')\ntime.sleep(600)"])
     launcher = launch.start()
     hidden, main = launch.pid("hidden"), launch.pid("main")
-    launcher.terminate()
+    launch.stop(launcher)
     assert launcher.wait(PATIENCE) == 0
     assert not is_alive(hidden)
     assert not is_alive(main)
@@ -218,7 +222,7 @@ def test_it_says_stopped_when_the_process_exits_after_ignoring_the_stop(launch: 
     launch.write(["sh", "-c", "trap '' TERM; echo $$ > main; while [ ! -e go ]; do :; done"], grace_seconds=20)
     launcher = launch.start()
     launch.pid("main")
-    launcher.terminate()
+    launch.stop(launcher)
     (launch.work / "go").touch()
     assert launcher.wait(PATIENCE) == 0
     assert (launch.outcome()["reason"], launch.outcome()["exit_status"]) == ("stopped", 0)
@@ -260,7 +264,7 @@ def test_it_ends_a_whole_tree_of_processes(launch: Launch) -> None:
     launch.write([sys.executable, "-c", SPREAD])
     launcher = launch.start()
     launch.pid("spread")
-    launcher.terminate()
+    launch.stop(launcher)
     assert launcher.wait(PATIENCE) == 0
     assert launch.outcome()["reason"] == "stopped"
     assert not processes_in(launch.work)

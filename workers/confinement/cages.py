@@ -38,7 +38,7 @@ SMALL = str(64 * 2**20)  # bytes of /tmp and /dev/shm
 MEMORY_ROOM = 48 * 2**20  # beyond the limit of memory, for what starts the program; its own look comes first
 NOBODY = "65534"
 WALLS_SECONDS = 0.2  # of processor time, that they take at most: whoever looks late has the program's own before him
-OUT_OF_MEMORY = "/proc/self/oom_score_adj"
+OUT_OF_MEMORY = "/proc/{}/oom_score_adj"
 OF_SIGNALS = 128
 
 
@@ -74,9 +74,14 @@ class Cage:
 
     def prepare(self, launcher: int, hearing: int) -> int:
         """In the forked child, beforehand: where the order comes from, which the launcher gives there."""
-        be_first_to_go()
-        die_with(launcher)
+        be_first_to_go(os.getpid())
+        self.confine()
+        end_with(launcher)
         return hearing
+
+    def confine(self) -> None:
+        """In the thread that is to be the program, or to start it, beforehand: itself alone."""
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
 
     def become(self, program: Program, launcher: int, telling: int, order: dict[str, Any]) -> None:
         """In the forked child: turn into the program."""
@@ -119,15 +124,14 @@ class Fence(Cage):
         if landlock.version() < landlock.LEAST:
             raise OSError("this kernel's Landlock is missing or too old")
 
-    def prepare(self, launcher: int, hearing: int) -> int:
-        super().prepare(launcher, hearing)
+    def confine(self) -> None:
+        super().confine()
         self.rules = landlock.Rules(self.network)
         self.rules.let_read([*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"])
         self.rules.let_write(f"/dev/{name}" for name in places.DEVICES)
         bound_capabilities()
         drop_capabilities()
         seccomp.install(seccomp.filter_for(walled=False, network=self.network, bounded=False))
-        return hearing
 
     def shut(self) -> None:
         self.rules.let_read((*self.readable, *self.files))
@@ -394,9 +398,9 @@ def shown(named: list[str], measured: str, hidden: list[str]) -> list[tuple[str,
 LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, 3: Room, 4: Cell}
 
 
-def be_first_to_go() -> None:
+def be_first_to_go(process: int) -> None:
     """When the machine runs out of memory, before the portal and whatever else it serves."""
-    cgroups.try_writing(OUT_OF_MEMORY, "1000")
+    cgroups.try_writing(OUT_OF_MEMORY.format(process), "1000")
 
 
 def die_with(launcher: int) -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
-CLONE_NEWNS = 0x20000
+CLONE_FS, CLONE_NEWNS = 0x200, 0x20000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 HERE, RECURSIVE, ITSELF, READ_ONLY, DETACH = -100, 0x8000, 0x1000, 1, 2
@@ -65,8 +65,13 @@ def private_mounts() -> None:
     mount("none", "/", "", MS_REC | MS_PRIVATE)
 
 
-def unshare(namespaces: int) -> None:
-    check(LIBC.unshare(namespaces), "unshare")
+def own_directory() -> None:
+    """From here on this thread works where it likes."""
+    unshare(CLONE_FS)
+
+
+def unshare(what: int) -> None:
+    check(LIBC.unshare(what), "unshare")
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:

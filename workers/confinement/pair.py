@@ -15,10 +15,11 @@ import socket
 from workers.confinement.cages import LEVELS
 from workers.confinement.kernel import close_all_but, reset_signals
 from workers.confinement.program import GO, Program, framed, ordered, set_usual_limits
-from workers.warm import environ
+from workers.warm import environ, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 HANDED = b"d"
@@ -39,13 +40,13 @@ class Pair:
         self.main = 0
         environ.bounds()  # while it can be seen
 
-    def fork(self) -> bool:
-        """Make the program to be; True in it, which is to `become` it."""
+    def fork(self) -> Callable[[], None] | None:
+        """Make the program to be; in it, what is to be called for it to become the program."""
         self.main = os.fork()
         if self.main:
             for end in (self.hearing, self.writing, self.stdout[1], self.stderr[1], *self.cage.kept()):
                 os.close(end)
-        return self.main == 0
+        return None if self.main else self.become
 
     def become(self) -> None:
         """In the program to be. Only one that is no fresh program comes back from it, as itself."""
@@ -75,10 +76,8 @@ class Pair:
     def handed(self, hearing: int, count: int) -> list[int]:
         if not count:
             return []
-        way = socket.socket(fileno=hearing)
-        found = [descriptor for _ in range(count) for descriptor in socket.recv_fds(way, len(HANDED), 1)[1]]
-        way.detach()
-        return found
+        with words.way(hearing) as way:
+            return [descriptor for _ in range(count) for descriptor in socket.recv_fds(way, len(HANDED), 1)[1]]
 
     def complaints(self) -> int:
         """Where the launcher looks for what kept its program from being started."""
@@ -96,23 +95,24 @@ class Pair:
             self.hand(each)
 
     def hand(self, descriptor: int) -> None:
-        way = socket.socket(fileno=self.ordering)
         try:
-            socket.send_fds(way, [HANDED], [descriptor])
+            with words.way(self.ordering) as way:
+                socket.send_fds(way, [HANDED], [descriptor])
         except (BrokenPipeError, ConnectionResetError):
             return
         finally:
-            way.detach()
             os.close(descriptor)
 
-    def let_begin(self) -> None:
+    def let_begin(self) -> str:
+        """What keeps it from that is told in another way."""
         self.say(GO)
         os.close(self.ordering)
+        return ""
 
-    def say(self, words: bytes) -> None:
+    def say(self, told: bytes) -> None:
         try:
-            while words:
-                words = words[os.write(self.ordering, words) :]
+            while told:
+                told = told[os.write(self.ordering, told) :]
         except (BrokenPipeError, ConnectionResetError):
             return
 

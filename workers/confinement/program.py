@@ -30,7 +30,7 @@ CANNOT_START = {
 class Program:
     """Its words and environment, as bytes whatever the locale, its directory, and its own limits: which, soft, hard."""
 
-    def __init__(self, given: dict[str, Any], hearing: int) -> None:
+    def __init__(self, given: dict[str, Any], hearing: int = -1) -> None:
         self.given, self.hearing = given, hearing
         self.argv = [encoded(word) for word in given["argv"]]
         self.environment = {encoded(name): encoded(value) for name, value in given["environment"].items()}
@@ -119,9 +119,14 @@ def set_usual_limits() -> None:
 
 
 def set_limit(which: int, soft: int, margin: int = 0) -> None:
+    resource.setrlimit(which, bounds(which, soft, margin))
+
+
+def bounds(which: int, soft: int, margin: int) -> tuple[int, int]:
+    """Soft and hard, as far as this process may have them."""
     most = resource.getrlimit(which)[1]
     hard = soft + margin if most == resource.RLIM_INFINITY else min(soft + margin, most)
-    resource.setrlimit(which, (min(soft, hard), hard))
+    return min(soft, hard), hard
 
 
 def encoded(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,14 +18,24 @@ HINT = (
     "flag is VALUE; $ID the run's identity, $TMP the directory above the working directory."
 )
 SHELL = "/bin/sh"
+WARM = (sys.executable, "command")
+LIMITED = 'eval "${PORTAL_LIMITS-}"; unset PORTAL_LIMITS\n'  # who starts it may leave its limits to itself
 
 
 def unavailable(options: Mapping[str, str]) -> str | None:
     return None if Path(SHELL).exists() else f"{SHELL} is missing on this machine."
 
 
+def warm(work: Work) -> tuple[str, ...] | None:
+    return WARM
+
+
+def usual() -> list[tuple[str, ...]]:
+    return [WARM]
+
+
 def prepare(work: Work, space: Path) -> list[str]:
     script = f"{space}/task.sh"
     with open(script, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib takes longer than all the rest
-        file.write(command.script(work.code, bindings(work, str(space / "tmp"))))
+        file.write(LIMITED + command.script(work.code, bindings(work, str(space / "tmp"))))
     return [SHELL, script]

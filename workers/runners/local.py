@@ -30,6 +30,7 @@ LAUNCHER = Path(__file__).parents[1] / "launcher.py"
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 NAMESPACE = str(Path("/proc/self/ns/pid").readlink())
 HOST = f"{socket.gethostname()}/{BOOT}"
+STOP = "stop"  # the file by which a run's launcher knows whom a signal is for
 START_SECONDS = 10.0
 REAP_SECONDS = 5.0
 REST_SECONDS = 5.0
@@ -120,7 +121,7 @@ def wait(handle: Handle, seconds: float) -> Outcome | None:
         return told
     seconds = max(0.0, until - time.monotonic())
     with _process(space) as process:
-        alive = process is not None and _outlives(process, seconds, _patience.get(str(space)))
+        alive = process is not None and _outlives(space, process, seconds)
         outcome = _outcome(_content(space / "outcome.json"))
     if outcome is not None:
         _reap(handle["space"])
@@ -153,7 +154,7 @@ def stop(handle: Handle) -> None:
     _patience.setdefault(str(space), time.monotonic() + _grace(space) + LATE_SECONDS)
     with _process(space) as process:
         if process is not None:
-            _send(process, signal.SIGTERM, signal.SIGCONT)
+            _ask_to_stop(space, process)
 
 
 def end_abandoned(space: Path) -> bool:
@@ -164,17 +165,38 @@ def end_abandoned(space: Path) -> bool:
     if not _is_here(launched):
         return False
     with _process(space) as process:
-        if process is not None and not _ends(process, signal.SIGTERM, _grace(space) + LATE_SECONDS):
-            _ends(process, signal.SIGKILL, LATE_SECONDS)
+        if process is not None:
+            _ask_to_stop(space, process)
+            if not _ends(process, signal.SIGCONT, _grace(space) + LATE_SECONDS):
+                _kill(space, process)
     return _reap(str(space)) and _end_the_rest(space)
 
 
-def _outlives(process: int, seconds: float, patience: float | None) -> bool:
+def _ask_to_stop(space: Path, process: int) -> None:
+    """The launcher may mind another run by now: the signal is for the one whose directory says so."""
+    with suppress(OSError):  # a disk without room for a name: it is killed in the end
+        os.link(space / "launched.json", space / STOP)
+    _send(process, signal.SIGTERM, signal.SIGCONT)
+
+
+def _kill(space: Path, process: int) -> bool:
+    """A launcher that was asked to stop this run; whether it is gone.
+
+    After that it takes up no other run. Where the run's outcome came first, it may have, and is let live.
+    """
+    return not _has_ended(space) and _ends(process, signal.SIGKILL, LATE_SECONDS)
+
+
+def _has_ended(space: Path) -> bool:
+    return (space / "outcome.json").exists()
+
+
+def _outlives(space: Path, process: int, seconds: float) -> bool:
     """Whether a launcher is alive after so long. The program may have frozen it; it is killed when it heeds no stop."""
     _send(process, signal.SIGCONT)
     words.can_be_read(process, seconds)
-    if patience is not None and time.monotonic() > patience:
-        return not _ends(process, signal.SIGKILL, LATE_SECONDS)
+    if time.monotonic() > _patience.get(str(space), math.inf):
+        return not _kill(space, process)
     return not words.can_be_read(process)
 
 
@@ -198,7 +220,7 @@ def _grace(space: Path) -> float:
 
 @contextmanager
 def _process(space: Path) -> Iterator[int | None]:
-    """A descriptor of the run's launcher while it lives; None when it is gone, or never was."""
+    """A descriptor of the run's launcher while it minds it; None when it is gone, or never was."""
     descriptor = _open(space)
     try:
         yield descriptor
@@ -209,7 +231,7 @@ def _process(space: Path) -> Iterator[int | None]:
 
 def _open(space: Path) -> int | None:
     launched = _launched(space)
-    if launched is None:
+    if launched is None or _has_ended(space):
         return None
     try:
         descriptor = os.pidfd_open(launched["pid"])

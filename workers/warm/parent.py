@@ -1,9 +1,9 @@
 """A warm parent: `parent.py <orders> <ready> <language> [<module> ...]`, the first two being descriptors.
 
-It loads what it shall have, says so, and forks children that wait for an order, one ahead, each with the program to be
-of a run like the last one. The child that takes an order becomes the launcher of a run. With the order comes one end of
-a line, whose other end the worker holds: on it the launcher says that it has the run, and how the run ended; its end
-alone says that there is no such launcher.
+It loads what it shall have, says so, and forks children that wait for an order, one at least, each with the program to
+be of a run like the last one. The child that takes an order becomes the launcher of a run. With the order comes one end
+of a line, whose other end the worker holds: on it the launcher says that it has the run, and how the run ended; its end
+alone says that there is no such launcher. A launcher whose programs are no forks of it waits for another order then.
 """
 
 # ruff: noqa: E402
@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 from importlib import import_module
 
@@ -21,16 +22,16 @@ sys.path[0] = os.path.dirname(os.path.dirname(sys.path[0]))
 
 from workers import launcher
 from workers.confinement.kernel import PR_SET_PDEATHSIG, end_with, prctl
-from workers.confinement.pair import Pair
-from workers.confinement.program import Program
 from workers.warm import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
-WAITING_SECONDS = 60.0  # after which a pair is made anew, as what it saw of the machine may have changed
+    from workers.launcher import Become, Make, Ready
+
+WAITING_SECONDS = 60  # after which a launcher is made anew, as what it saw of the machine may have changed
+WAITS = b"waits"  # what a launcher tells its parent; what it has ready for a run, it tells when it has taken one
 
 
 def main() -> None:
@@ -45,56 +46,114 @@ def main() -> None:
     gc.freeze()
     os.write(ready, b"ready")
     os.close(ready)
-    if become := next_child(socket.socket(fileno=orders), language.Program):
+    if become := Launchers(socket.socket(fileno=orders), language.made).next():
         become()
         language.run()
     os._exit(0)
 
 
-def next_child(orders: socket.socket, kind: type[Program]) -> Callable[[], None] | None:
-    """One after another, for a run like the last one: when that leaves room, or somebody waits, or it has died."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # they are buried by themselves
-    common = None
-    while True:
-        waiting, free = os.pipe()
-        if os.fork() == 0:
-            return launch(orders, kind, free, common)
-        os.close(free)
-        if told := os.read(waiting, words.LONGEST):
-            common = json.loads(told)
-            words.await_any(waiting, orders.fileno())
-        os.close(waiting)
+class Launchers:
+    """A parent's children, by what each last told: that it waits, has taken a run, or that this leaves room.
+
+    Another is made when none waits: once all leave room, or when somebody waits for it.
+    """
+
+    def __init__(self, orders: socket.socket, make: Make) -> None:
+        self.orders, self.make = orders, make
+        self.told: dict[int, bytes] = {}
+        self.common: dict[str, Any] | None = None
+
+    def next(self) -> Become | None:
+        """Only in a child, when it has nothing more to do, or becomes a run's program."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # they are buried by themselves
+        patience = struct.pack("@qq", WAITING_SECONDS, 0)
+        self.orders.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        while True:
+            if self.is_wanted():
+                hearing, telling = (each.detach() for each in socket.socketpair(type=socket.SOCK_SEQPACKET))
+                if os.fork() == 0:
+                    return launch(self.orders, telling, self.make, self.common)
+                os.close(telling)
+                self.told[hearing] = WAITS
+            self.listen()
+
+    def is_wanted(self) -> bool:
+        if WAITS in self.told.values():
+            return False
+        return set(self.told.values()) <= {launcher.ROOM} or words.can_be_read(self.orders.fileno())
+
+    def listen(self) -> None:
+        others = () if WAITS in self.told.values() else (self.orders.fileno(),)
+        words.await_any(*self.told, *others)
+        for each in filter(words.can_be_read, list(self.told)):
+            self.hear(each, os.read(each, words.LONGEST))
+
+    def hear(self, child: int, said: bytes) -> None:
+        if not said:
+            os.close(child)
+            del self.told[child]
+            return
+        self.told[child] = said
+        if said == WAITS:
+            with words.way(child) as way:
+                words.say(way, "orders", self.orders.fileno())
+        elif said != launcher.ROOM:
+            self.common = json.loads(said)
 
 
-def launch(
-    orders: socket.socket, kind: type[Program], free: int, common: dict[str, Any] | None
-) -> Callable[[], None] | None:
-    """Take an order and see to it, as the launcher of its run, which outlives its parent."""
-    end_with(os.getppid())
+def launch(orders: socket.socket, telling: int, make: Make, common: dict[str, Any] | None) -> Become | None:
+    """Take an order and see to it, as the launcher of its run, which outlives its parent; one after another, if it may.
+
+    Who minds a run does not listen for orders, so that they are heard to be nobody's when their parent is dead.
+    """
+    parent = os.getppid()
+    end_with(parent)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    launcher.settle(orders.fileno(), free)
-    pair = made(common, kind)
-    if pair and pair.fork():
-        orders.detach()
-        return pair.become
+    launcher.settle(orders.fileno(), telling)
+    while True:
+        ready = made(make, common)
+        if become := ready and ready.fork():
+            orders.detach()
+            return become
+        order, space = taken(orders, telling, ready)
+        launcher.enter(space)
+        if (become := launcher.mind(order, ready, make)) or not order.is_over:
+            return become
+        launcher.leave()
+        end_with(parent)
+        common = order.common
+        orders = again(telling)
+
+
+def taken(orders: socket.socket, telling: int, ready: Ready | None) -> tuple[launcher.Order, str]:
+    """The next order, and its run's directory; without one, there is no launcher any more."""
     try:
-        order, line = words.wanted(orders, WAITING_SECONDS)
+        order, line = words.wanted(orders)
     except (EOFError, TimeoutError):
-        if pair:
-            pair.dismiss()
+        if ready:
+            ready.dismiss()
         os._exit(0)
     prctl(PR_SET_PDEATHSIG, 0)
     os.close(orders.detach())
     secrets = json.loads(words.rest(line)) if order["secrets"] else {}
-    launcher.enter(order["space"])
-    return launcher.mind(launcher.Order(secrets, order["until"], order["inside"], line, free), pair, kind)
+    return launcher.Order(secrets, order["until"], order["inside"], line, telling), order["space"]
 
 
-def made(common: dict[str, Any] | None, kind: type[Program]) -> Pair | None:
-    """A pair for such runs. What keeps it from being made is told of the run for which it is tried again."""
+def again(telling: int) -> socket.socket:
+    """Where orders come from, as the parent gives it to whoever waits. Without a parent, there is no launcher."""
+    launcher.say(telling, WAITS)
     try:
-        return Pair(common, kind) if common else None
+        with words.way(telling) as way:
+            return socket.socket(fileno=words.hear(way)[1])
+    except EOFError:
+        os._exit(0)
+
+
+def made(make: Make, common: dict[str, Any] | None) -> Ready | None:
+    """What is ready for such runs. What keeps it from being made is told of the run for which it is tried again."""
+    try:
+        return make(common) if common else None
     except OSError:
         return None
 

@@ -17,10 +17,11 @@ from workers.warm.nursery import Key
 
 NAP_SECONDS = 0.05
 START_SECONDS = 5.0
+OWN_WAYS = ("python", "command")  # in which programs come to be; R's do as Python's
 TRIES = 2  # the second program is one that has waited for its order
 
 log = logging.getLogger(__name__)
-_proven: dict[str, bool] = {}  # by interpreter
+_proven: dict[Key, bool] = {}  # by interpreter and way
 
 
 def holds(key: Key) -> bool:
@@ -28,21 +29,28 @@ def holds(key: Key) -> bool:
     level, own_walls = probes.level(), probes.found().own_walls
     if (level >= probes.WALLED and not own_walls) or not lines.is_open(key):
         return False
-    judged = key if key[1] == lines.BARE[1] else lines.BARE
-    if (interpreter := judged[0]) not in _proven:
+    judged = _judged(key)
+    if judged[:2] not in _proven:
         tries = (probes.probe(level, settings().runs_directory, own_walls, judged) for _ in range(TRIES))
         found = next(filter(None, tries), None)
         if found:
-            log.warning("programs of %s start fresh, as its forks are not confined: %s", interpreter, found)
-        _proven[interpreter] = not found
-    return _proven[interpreter]
+            log.warning("programs of %s start fresh, as those of its parent are not confined: %s", judged[0], found)
+        _proven[judged[:2]] = not found
+    return _proven[judged[:2]]
 
 
 def prepare() -> None:
-    """Have the usual parents loaded, and the bare one proven, before a worker's first run."""
+    """Have the usual parents loaded, and the bare ones proven, before a worker's first run."""
+    ways = {_judged(key)[:2] for key in usual()}
     for key in usual():
         lines.is_open(key)
     deadline = time.monotonic() + START_SECONDS
-    while not lines.is_open(lines.BARE) and time.monotonic() < deadline:
+    while not all(map(lines.is_open, ways)) and time.monotonic() < deadline:
         time.sleep(NAP_SECONDS)
-    holds(lines.BARE)
+    for key in ways:
+        holds(key)
+
+
+def _judged(key: Key) -> Key:
+    """The parent that tells of this one's way."""
+    return key if key[1] in OWN_WAYS else lines.BARE

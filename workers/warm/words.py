@@ -6,9 +6,11 @@ import json
 import os
 import select
 import socket
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 LONGEST = 65_536  # bytes
@@ -26,15 +28,27 @@ def hear(way: socket.socket) -> tuple[Any, int]:
     return json.loads(words), descriptors[0]
 
 
-def wanted(way: socket.socket, seconds: float) -> tuple[Any, int]:
-    """The next words whose answer somebody still waits for. Raises EOFError, TimeoutError."""
+def wanted(way: socket.socket) -> tuple[Any, int]:
+    """The next words whose answer somebody still waits for. Raises EOFError, TimeoutError if none come for as long as
+    the way is patient."""
     while True:
-        if not can_be_read(way.fileno(), seconds):
-            raise TimeoutError
-        words, line = hear(way)
+        try:
+            words, line = hear(way)
+        except BlockingIOError:
+            raise TimeoutError from None
         if is_held(line):
             return words, line
         os.close(line)
+
+
+@contextmanager
+def way(descriptor: int) -> Iterator[socket.socket]:
+    """To talk by, and no longer."""
+    found = socket.socket(fileno=descriptor)
+    try:
+        yield found
+    finally:
+        found.detach()
 
 
 def rest(line: int) -> bytes:

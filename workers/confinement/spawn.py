@@ -1,0 +1,108 @@
+"""A program that is started by a confined thread of its launcher, which forks nothing.
+
+A fork copies what its parent writes to, page by page; a program that is started anew needs none of it. What confines
+at levels 1 and 2 is each thread's own (credentials, Landlock, the filter of system calls) and handed down by an exec.
+So a thread that is confined starts the program (by vfork, within the C library), and ends. Limits alone are a whole
+process's: the program, a shell script, sets them itself before all else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import threading
+
+from workers.confinement.cages import LEVELS, be_first_to_go
+from workers.confinement.kernel import SIGNALS, own_directory
+from workers.confinement.program import Program, bounds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LIMITS = "PORTAL_LIMITS"  # the variable with the commands that limit a script
+ULIMIT = {resource.RLIMIT_CPU: ("t", 1), resource.RLIMIT_FSIZE: ("f", 512), resource.RLIMIT_AS: ("v", 1024)}
+
+
+class Spawn:
+    """The thread, which waits for its order as confined as it can be without it, and the pipes of the program.
+
+    It stands where a `Pair` may: `main` is the program's process, once it has begun.
+    """
+
+    telling = None
+
+    def __init__(self, common: dict[str, Any]) -> None:
+        self.common = common
+        self.cage = LEVELS[common["level"]](common)
+        self.cage.open()
+        self.stdout, self.stderr = os.pipe(), os.pipe()
+        self.main = 0
+        self.program: Program | None = None
+        self.problem = ""
+        self.ordered, self.begun = threading.Semaphore(0), threading.Semaphore(0)
+        threading.Thread(target=self._begin, daemon=True).start()
+
+    def fork(self) -> None:
+        """There is no child before the program itself."""
+
+    def is_for(self, common: dict[str, Any]) -> bool:
+        return self.common == common
+
+    def give(self, order: dict[str, Any], handed: list[int]) -> None:
+        self.program = Program(order["program"])
+
+    def let_begin(self) -> str:
+        """What kept the program from being started, or nothing."""
+        self.ordered.release()
+        self.begun.acquire()
+        for end in (self.stdout[1], self.stderr[1]):
+            os.close(end)
+        if self.main:
+            be_first_to_go(self.main)
+        return self.problem
+
+    def dismiss(self) -> None:
+        """Nothing of it is left."""
+        self.ordered.release()
+        self.begun.acquire()
+        for end in (*self.stdout, *self.stderr):
+            os.close(end)
+
+    def _begin(self) -> None:
+        """In the thread."""
+        try:
+            own_directory()
+            self.cage.confine()
+            self.ordered.acquire()
+            if self.program:
+                self._start(self.program)
+        except BaseException as problem:  # noqa: BLE001 - the launcher waits for it
+            self.problem = self.program.why_not(problem) if self.program else f"{problem}"
+        finally:
+            self.begun.release()
+
+    def _start(self, program: Program) -> None:
+        program.enter()
+        self.cage.shut()
+        streams = [(os.POSIX_SPAWN_DUP2, each[1], number) for number, each in ((1, self.stdout), (2, self.stderr))]
+        self.main = os.posix_spawn(
+            program.argv[0],
+            program.argv,
+            {**program.environment, LIMITS.encode(): limiting(program.limits).encode()},
+            file_actions=streams,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=SIGNALS,
+        )
+
+
+def limiting(limits: list[tuple[int, int, int]]) -> str:
+    """The commands of sh that set these limits: which, soft, and how much more at the very most."""
+    return ";".join(_bound(which, *bounds(which, soft, margin)) for which, soft, margin in limits)
+
+
+def _bound(which: int, soft: int, hard: int) -> str:
+    letter, unit = ULIMIT[which]
+    return f"ulimit -S{letter} {math.ceil(soft / unit)};ulimit -H{letter} {math.ceil(hard / unit)}"
