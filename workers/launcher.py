@@ -72,6 +72,7 @@ MINDED = b"m"  # what the line is told first
 ROOM = b"room"  # what the parent is told
 STOP = "stop"  # the file that says that the run shall be stopped
 NEVER_BEGAN = 127
+BLOCK = 1024  # bytes
 
 
 class Reason(StrEnum):
@@ -521,10 +522,15 @@ def resources(limits: Limits, given: list[int], address_space: int | None) -> li
     if limits.cpu_seconds is not None:
         bounds.append((resource.RLIMIT_CPU, math.ceil(limits.cpu_seconds) + CPU_LATER, CPU_MARGIN))
     if limits.output_bytes is not None:
-        bounds.append((resource.RLIMIT_FSIZE, max(given, default=0) + limits.output_bytes + 1, 0))
+        bounds.append((resource.RLIMIT_FSIZE, rounded_up(max(given, default=0) + limits.output_bytes + 1), 0))
     if address_space is not None:
-        bounds.append((resource.RLIMIT_AS, address_space, 0))
+        bounds.append((resource.RLIMIT_AS, rounded_up(address_space), 0))
     return bounds
+
+
+def rounded_up(count: int) -> int:
+    """To what a shell can say."""
+    return -(-count // BLOCK) * BLOCK
 
 
 def signal_sentence(number: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -25,12 +26,15 @@ from tests.attacks.listed import LISTS
 from tests.levels import offered
 from tests.servers import ROOT, eventually
 from workers.confinement import landlock
+from workers.confinement.probes import WALLED
 from workers.installed import homes
+from workers.languages.command import LIMITED, SHELL
 from workers.languages.python import DRIVER
 from workers.runners import local
 
 PRISONER = Path(__file__).with_name("prisoner.py")
 TABLE = yaml.safe_load((LISTS / "confinement.yaml").read_text("utf-8"))
+WAYS = ("fresh", "python", "command")
 ORDINARY = 21_234
 PATIENCE = 60
 LOUD = 500  # processes or threads from which on others would feel it
@@ -56,11 +60,12 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from workers.warm import lines
+key = (sys.executable, sys.argv[2])
 lines.open_nursery()
 for space in sys.stdin:
-    while not lines.is_open(lines.BARE):
+    while not lines.is_open(key):
         time.sleep(0.05)
-    started = lines.ordered(lines.BARE, Path(space.strip()), time.monotonic() + 60, True, {})
+    started = lines.ordered(key, Path(space.strip()), time.monotonic() + 60, True, {})
     print("started" if started else "not started", flush=True)
 """
 TASK = "import runpy, sys\nsys.argv += {words!r}\nrunpy.run_path({program!r}, run_name='__main__')\n"
@@ -68,12 +73,15 @@ TASK = "import runpy, sys\nsys.argv += {words!r}\nrunpy.run_path({program!r}, ru
 
 @dataclass
 class World:
-    """A service with its data, as one user started it; and the runs that try to get at it, fresh or of warm parents."""
+    """A service with its data, as one user started it; and the runs that try to get at it, fresh or of warm parents.
+
+    `way`: fresh, or the parents' language: python forks, command lets a thread start them.
+    """
 
     root: Path
     user: int
     python: str
-    warm: bool
+    way: str
     secret: str = field(default_factory=lambda: f"planted-{uuid4().hex}")
     mark: str = field(default_factory=lambda: f"portal-attack-{uuid4().hex}")
 
@@ -96,7 +104,7 @@ class World:
         assert self.service.stdout is not None
         self.ports = json.loads(self.service.stdout.readline())
         self.starter = subprocess.Popen(
-            [self.python, "-c", STARTER, str(ROOT)],
+            [self.python, "-c", STARTER, str(ROOT), self.way],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **self.as_user,
         )  # fmt: skip
 
@@ -116,7 +124,7 @@ class World:
 
     def run(self, level: int, *names: str, **limits: int) -> Run:
         """One run that tries all of these. A warm one has waited for its order, which needs another one before it."""
-        if self.warm and level not in self.begun:
+        if self.way != "fresh" and level not in self.begun:
             self.begun.add(level)
             self.run(level)
         space = self.runs / f"{uuid4()}.1"
@@ -135,7 +143,7 @@ class World:
             "patience_seconds": 2 * PATIENCE,
             "confinement": {
                 "level": level,
-                "own_walls": self.warm,
+                "own_walls": self.way == "python",
                 "readable": homes(self.python),
                 "hidden": [str(self.data)],
                 "files": [str(each) for each in space.iterdir() if each.is_file()],
@@ -148,17 +156,21 @@ class World:
         return Run(work, json.loads((space / "outcome.json").read_text()))
 
     def words(self, space: Path, words: list[str]) -> list[str]:
-        """What starts the prisoner: itself, or as the task of the driver, which a warm parent's fork runs in itself."""
+        """What starts the prisoner: itself, a command, or the task of the driver, which a fork runs in itself."""
         program = str(shutil.copy(PRISONER, space))
-        if not self.warm:
-            return [self.python, "-I", "-S", program, *words]
+        alone = [self.python, "-I", "-S", program, *words]
+        if self.way == "fresh":
+            return alone
+        if self.way == "command":
+            (space / "task.sh").write_text(f"{LIMITED}exec {shlex.join(alone)}\n")
+            return [SHELL, str(space / "task.sh")]
         (space / "task.py").write_text(TASK.format(program=program, words=words))
         (space / "values.json").write_text('{"names": {}, "files": {}}')
         return [self.python, str(shutil.copy(DRIVER, space))]
 
     def launch(self, space: Path) -> None:
         """See it to its end, by a launcher that this world's user starts."""
-        if self.warm:
+        if self.way != "fresh":
             assert self.starter.stdin is not None and self.starter.stdout is not None
             print(space, file=self.starter.stdin, flush=True)
             assert self.starter.stdout.readline() == "started\n"
@@ -231,21 +243,21 @@ def starters() -> list[str]:
     return ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
 
 
-def cells() -> list[tuple[str, int, bool]]:
+def cells() -> list[tuple[str, int, str]]:
     levels = [(who, level) for who in starters() for level in offered() if level < 4 or who == "root"]
-    return [(*each, warm) for each in levels for warm in (False, True)]
+    return [(who, level, way) for who, level in levels for way in WAYS if way != "command" or level < WALLED]
 
 
 @pytest.fixture(scope="session")
-def worlds() -> Iterator[Callable[[str, bool], World]]:
-    made: dict[tuple[str, bool], World] = {}
+def worlds() -> Iterator[Callable[[str, str], World]]:
+    made: dict[tuple[str, str], World] = {}
 
-    def world(who: str, warm: bool) -> World:
-        if (who, warm) not in made:
+    def world(who: str, way: str) -> World:
+        if (who, way) not in made:
             user = 0 if who == "root" else os.geteuid() or ORDINARY
             root = Path(tempfile.mkdtemp(prefix="portal-world-", dir="/var/tmp"))
-            made[who, warm] = World(root, user, python_for(user), warm)
-        return made[who, warm]
+            made[who, way] = World(root, user, python_for(user), way)
+        return made[who, way]
 
     yield world
     for each in made.values():
@@ -265,10 +277,10 @@ def reachable(path: str) -> bool:
     return all(each.stat().st_mode & 0o001 for each in Path(path).parents)
 
 
-@pytest.fixture(params=cells(), ids=lambda cell: "-".join((cell[0], str(cell[1]), *(["warm"] if cell[2] else []))))
-def cell(request: pytest.FixtureRequest, worlds: Callable[[str, bool], World]) -> tuple[World, str, int]:
-    who, level, warm = request.param
-    return worlds(who, warm), who, level
+@pytest.fixture(params=cells(), ids=lambda cell: "-".join(map(str, cell)))
+def cell(request: pytest.FixtureRequest, worlds: Callable[[str, str], World]) -> tuple[World, str, int]:
+    who, level, way = request.param
+    return worlds(who, way), who, level
 
 
 Cell = tuple[World, str, int]

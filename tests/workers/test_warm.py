@@ -16,6 +16,7 @@ from tests.levels import offered
 from tests.making import make_backend, make_job, make_task
 from tests.servers import eventually
 from tests.workers.alike import Twice, left
+from workers.languages import usual
 from workers.runners import local
 from workers.warm import lines
 
@@ -150,9 +151,15 @@ def test_it_leaves_nothing_to_the_next_run(level: int, session: Session, work: C
 
 
 @WARM
-def test_a_run_goes_on_without_its_parent(level: int, session: Session, work: Callable[[], None]) -> None:
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [("python", "import time\ntime.sleep(0.3)\nprint('done')"), ("command", "sleep 0.3; echo done")],
+)
+def test_a_run_goes_on_without_its_parent(
+    level: int, session: Session, work: Callable[[], None], language: str, code: str
+) -> None:
     """A parent that is killed ends no run, and the next run starts all the same."""
-    make_task(session, "t", "python", "import os, signal, time\ntime.sleep(0.3)\nprint('done')")
+    make_task(session, "t", language, code)
     make_job(session, "job", [(1, "t")])
     nursery = nursery_of_this_process()
     before = children_of(nursery)
@@ -182,6 +189,7 @@ def test_it_leaves_nothing_open_behind(level: int, session: Session, work: Calla
     make_task(session, "t", "command", "true")
     make_job(session, "job", [(1, "t")])
     left(session, work)
+    eventually(lambda: all(map(lines.is_open, usual())))
     before = open_sockets()
 
     for _ in range(3):
@@ -203,8 +211,11 @@ def test_who_does_not_hear_of_the_end_finds_it(
 
 @WARM
 @pytest.mark.parametrize("which", ["launchers", "programs"])
-def test_what_waits_for_a_run_may_die(level: int, session: Session, work: Callable[[], None], which: str) -> None:
-    make_task(session, "t", "command", "echo done")
+@pytest.mark.parametrize(("language", "code"), [("python", "print('done')"), ("command", "echo done")])
+def test_what_waits_for_a_run_may_die(
+    level: int, session: Session, work: Callable[[], None], which: str, language: str, code: str
+) -> None:
+    make_task(session, "t", language, code)
     make_job(session, "job", [(1, "t")])
     eventually(lambda: left(session, work) and waiting()["programs"])
 
@@ -215,8 +226,11 @@ def test_what_waits_for_a_run_may_die(level: int, session: Session, work: Callab
 
 
 @WARM
-def test_what_waits_for_a_run_ends_with_its_parent(level: int, session: Session, work: Callable[[], None]) -> None:
-    make_task(session, "t", "command", "true")
+@pytest.mark.parametrize(("language", "code"), [("python", "pass"), ("command", "true")])
+def test_what_waits_for_a_run_ends_with_its_parent(
+    level: int, session: Session, work: Callable[[], None], language: str, code: str
+) -> None:
+    make_task(session, "t", language, code)
     make_job(session, "job", [(1, "t")])
     eventually(lambda: left(session, work) and waiting()["programs"])
     found = set().union(*waiting().values())

@@ -8,7 +8,6 @@ process's: the program, a shell script, sets them itself before all else.
 
 from __future__ import annotations
 
-import math
 import os
 import resource
 import threading
@@ -105,4 +104,4 @@ def limiting(limits: list[tuple[int, int, int]]) -> str:
 
 def _bound(which: int, soft: int, hard: int) -> str:
     letter, unit = ULIMIT[which]
-    return f"ulimit -S{letter} {math.ceil(soft / unit)};ulimit -H{letter} {math.ceil(hard / unit)}"
+    return f"ulimit -S{letter} {soft // unit};ulimit -H{letter} {hard // unit}"

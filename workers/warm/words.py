@@ -25,6 +25,7 @@ def hear(way: socket.socket) -> tuple[Any, int]:
     words, descriptors, _, _ = socket.recv_fds(way, LONGEST, 1)
     if not descriptors:
         raise EOFError("there is nobody at the other end")
+    os.set_inheritable(descriptors[0], False)
     return json.loads(words), descriptors[0]
 
 
