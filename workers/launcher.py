@@ -269,7 +269,7 @@ class Minded:
         self.started_at, self.started = time.time(), time.monotonic()
         self.deadline = self.started + (spec.limits.wall_seconds or math.inf)
         self.next_walk = self.started + WALK
-        self.beat, self.gauge = Beat(spec.patience_seconds), Gauge(cpu_of_dead() + sum(map(cpu_time, family())))
+        self.beat, self.gauge = Beat(spec.patience_seconds), Gauge(cpu_of_dead() + self.cpu_of_waiting())
         self.stdout = self.capture_of_stdout()
         self.stderr = log_of(pair.stderr[0], "stderr", spec.limits.log_bytes)
         self.captures = {capture.reading: capture for capture in (self.stdout, self.stderr)}
@@ -279,6 +279,10 @@ class Minded:
         for readable in (self.waking, pair.telling, *self.captures):
             if readable is not None:
                 self.poll.register(readable, select.POLLIN)
+
+    def cpu_of_waiting(self) -> float:
+        """Seconds that the program to be has taken already, if there is one."""
+        return sum(map(cpu_time, family())) if self.pair.main else 0.0
 
     def capture_of_stdout(self) -> Capture:
         """A standard output that is a result goes to its own file; it counts as output then, not as log."""
@@ -437,7 +441,7 @@ class Minded:
     def added(self) -> tuple[int, int]:
         """By how many files and folders, and bytes, there is more than there was."""
         count, total = measure(self.spec.measured)
-        kept = deleted_lengths(self.spec.device)
+        kept = [] if self.alone else deleted_lengths(self.spec.device)
         return count + len(kept) - len(self.spec.given), total + sum(kept) - sum(self.spec.given)
 
     def end_all(self) -> None:
@@ -573,8 +577,7 @@ def beat_mark() -> tuple[int, ...] | None:
 
 def told_patience() -> float | None:
     try:
-        with open("beat", encoding="ascii") as beat:
-            told = float(beat.read(CHUNK))
+        told = float(content("beat"))
     except (OSError, ValueError):
         return None
     return told if 0 < told < math.inf else None
@@ -605,8 +608,7 @@ def children_of(pid: str) -> list[str]:
     found = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as children:
-                found.extend(children.read().decode("ascii").split())
+            found.extend(content(f"/proc/{pid}/task/{thread}/children").decode("ascii").split())
     except OSError:
         return found
     return found
@@ -747,8 +749,7 @@ def descendants(ancestor: int) -> list[int]:
 
 def process_fields(pid: str) -> list[str]:
     """The fields of /proc/<pid>/stat from the third (state) on; the second is a name that may hold anything."""
-    with open(f"/proc/{pid}/stat", "rb") as stat:
-        return stat.read().rpartition(b")")[2].decode("ascii").split()
+    return content(f"/proc/{pid}/stat").rpartition(b")")[2].decode("ascii").split()
 
 
 def claim() -> bool:
@@ -789,11 +790,23 @@ def rehearse() -> None:
             seccomp.filter_for(walled=walled, network=network, bounded=bounded)
 
 
+def content(file: str) -> bytes:
+    """All of a small one."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(descriptor, CHUNK), b""))
+    finally:
+        os.close(descriptor)
+
+
 def write(name: str, content: bytes) -> None:
     """It need not outlast the machine's power: what a run of an earlier boot left is asked for nothing any more."""
-    with open(name, "wb", buffering=0) as file:
-        if file.write(content) != len(content):
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        if os.write(descriptor, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(descriptor)
 
 
 def publish(outcome: dict[str, object], line: int | None) -> bool:
@@ -820,7 +833,11 @@ def settle(*kept: int) -> None:
     handle()
     os.umask(0o077)
     close_all_but(*kept)
-    os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+    for stream, way in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        nothing = os.open(os.devnull, way)
+        os.dup2(nothing, stream)
+        os.close(nothing)
+    sys.stderr = Log()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -828,21 +845,24 @@ def enter(directory: str) -> None:
     """Be at home in the run's directory, deaf until there is something to mind."""
     be_deaf()
     os.chdir(directory)
-    speak_into(os.open("launcher.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
 
 
 def leave() -> None:
     """Be nowhere, and nobody's."""
     be_deaf()
     os.chdir("/")
-    speak_into(os.open(os.devnull, os.O_WRONLY))
     environ.show("")
 
 
-def speak_into(file: int) -> None:
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
+class Log:
+    """What is told of a launcher that fails, in the directory of the run that it minds; mostly, there is none."""
+
+    def write(self, text: str) -> int:
+        with open("launcher.log", "a", encoding="utf-8", errors="backslashreplace") as log:
+            return log.write(text)
+
+    def flush(self) -> None:
+        """It has been."""
 
 
 class Order:
@@ -866,8 +886,7 @@ class Order:
         self.secrets, self.until, self.inside, self.line, self.parent = secrets, until, inside, line, parent
 
     def spec(self) -> Spec:
-        with open("launch.json", "rb") as file:
-            given = json.loads(file.read())
+        given = json.loads(content("launch.json"))
         given["environment"].update(self.secrets)
         return Spec(given, self.inside)
 

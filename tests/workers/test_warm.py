@@ -21,6 +21,11 @@ from workers.runners import local
 from workers.warm import lines
 
 WARM = pytest.mark.parametrize("level", [f"{offered()[0]} warm", f"{offered()[-1]} warm"], indirect=True)
+WAITING = [  # commands at the lower levels are started by their launchers' threads
+    ("python", "print('done')", "launchers"),
+    ("python", "print('done')", "programs"),
+    ("command", "echo done", "launchers"),
+]
 ALIKE = {
     "its name and words": """
         import os, sys
@@ -210,30 +215,29 @@ def test_who_does_not_hear_of_the_end_finds_it(
 
 
 @WARM
-@pytest.mark.parametrize("which", ["launchers", "programs"])
-@pytest.mark.parametrize(("language", "code"), [("python", "print('done')"), ("command", "echo done")])
+@pytest.mark.parametrize(("language", "code", "which"), WAITING)
 def test_what_waits_for_a_run_may_die(
-    level: int, session: Session, work: Callable[[], None], which: str, language: str, code: str
+    level: int, session: Session, work: Callable[[], None], language: str, code: str, which: str
 ) -> None:
     make_task(session, "t", language, code)
     make_job(session, "job", [(1, "t")])
-    eventually(lambda: left(session, work) and waiting()["programs"])
+    eventually(lambda: left(session, work) and waiting(language)[which])
 
-    for each in waiting()[which]:
+    for each in waiting(language)[which]:
         os.kill(each, signal.SIGKILL)
 
     assert [left(session, work).words[1] for _ in range(2)] == ["done\n"] * 2
 
 
 @WARM
-@pytest.mark.parametrize(("language", "code"), [("python", "pass"), ("command", "true")])
+@pytest.mark.parametrize(("language", "code", "which"), WAITING)
 def test_what_waits_for_a_run_ends_with_its_parent(
-    level: int, session: Session, work: Callable[[], None], language: str, code: str
+    level: int, session: Session, work: Callable[[], None], language: str, code: str, which: str
 ) -> None:
     make_task(session, "t", language, code)
     make_job(session, "job", [(1, "t")])
-    eventually(lambda: left(session, work) and waiting()["programs"])
-    found = set().union(*waiting().values())
+    eventually(lambda: left(session, work) and waiting(language)[which])
+    found = waiting(language)[which]
 
     for each in children_of(nursery_of_this_process()):
         os.kill(each, signal.SIGKILL)
@@ -267,11 +271,15 @@ def test_it_is_confined_as_its_own_backend_says(level: int, session: Session, wo
     assert found == ["in\n", "out\n", "out\n", "in\n", "in\n"]
 
 
-def waiting() -> dict[str, set[int]]:
-    """The processes that wait for a run: launchers to be, and their programs to be."""
-    parents = children_of(nursery_of_this_process())
+def waiting(language: str) -> dict[str, set[int]]:
+    """The processes that wait for a run of a language: launchers to be, and their programs to be."""
+    parents = {each for each in children_of(nursery_of_this_process()) if language in words_of(each)}
     launchers = set().union(*map(children_of, parents))
     return {"launchers": launchers, "programs": set().union(*map(children_of, launchers))}
+
+
+def words_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 def is_alive(pid: int) -> bool:

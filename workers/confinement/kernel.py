@@ -11,6 +11,7 @@ from functools import cache
 from itertools import pairwise
 
 LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 CLONE_FS, CLONE_NEWNS = 0x200, 0x20000
@@ -25,9 +26,8 @@ CAPABILITY_VERSION = 0x20080522
 SIGNALS = sorted(int(each) for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
-def prctl(option: int, value: int, more: object = 0) -> None:
-    words = [ctypes.c_ulong(value), more if more else ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)]
-    check(LIBC.prctl(option, *words), f"prctl {option}")
+def prctl(option: int, value: int, more: int = 0) -> None:
+    check(LIBC.prctl(option, value, more, 0, 0), "prctl")
 
 
 def end_with(parent: int) -> None:

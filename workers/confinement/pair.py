@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import sys
 
 from workers.confinement.cages import LEVELS
 from workers.confinement.kernel import close_all_but, reset_signals
@@ -65,6 +66,7 @@ class Pair:
         """All that needs no order; where that comes from."""
         os.dup2(self.stdout[1], 1)
         os.dup2(self.stderr[1], 2)
+        sys.stderr = sys.__stderr__  # which is the launcher's log in that
         close_all_but(self.hearing, self.writing, *self.cage.kept())
         os.setsid()
         reset_signals()

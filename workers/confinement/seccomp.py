@@ -110,7 +110,7 @@ def install(program: bytes) -> None:
     """For this thread and all that comes of it; it must not be able to gain privileges any more."""
     code = ctypes.create_string_buffer(program, len(program))
     described = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
-    prctl(PR_SET_SECCOMP, 2, ctypes.c_void_p(ctypes.addressof(described)))
+    prctl(PR_SET_SECCOMP, 2, ctypes.addressof(described))
 
 
 def _if(number: int | None, then: list[Instruction]) -> list[Instruction]:
