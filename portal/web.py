@@ -6,8 +6,8 @@ import errno
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
 from typing import Any
 
 import flask
@@ -56,7 +56,12 @@ RETRY_SECONDS = 30
 SECRET = frozenset({"submissions", "batches", "files", "contract", "v1"})  # their addresses are all that a guest needs
 OPEN = frozenset({"contract", "v1"})  # these take other sites' requests, and no session with them
 FOREIGN = frozenset({"cross-site", "same-site"})
-PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+SAME_ALWAYS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
 HOUR = 3600
 READING = {"execution_options": {"alone": True}}  # what is written comes in `transaction`
 SEEN_SECONDS = 60
@@ -127,6 +132,9 @@ class Cookies(SecureCookieSessionInterface):
     """Sessions in cookies; where the portal is reached by TLS, in such as no other host and no plain HTTP can set."""
 
     digest_method = staticmethod(hashlib.sha256)
+
+    def __init__(self) -> None:
+        self.get_signing_serializer = cache(super().get_signing_serializer)  # type: ignore[method-assign]
 
     def get_cookie_name(self, app: Flask) -> str:
         name = super().get_cookie_name(app)
@@ -240,20 +248,25 @@ def _headers(response: Response) -> Response:
 
     Who follows a link away from a page that only its address protects does not tell that address.
     """
-    response.headers.setdefault("Content-Security-Policy", _policy())
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer" if request.blueprint in SECRET else "same-origin")
-    response.headers.setdefault("Permissions-Policy", PERMISSIONS)
-    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    if response.status_code in PASSING:
-        response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
+    own = {name.lower() for name, _ in response.headers}
+    for name, value in _usual_headers(response.status_code):
+        if name.lower() not in own:
+            response.headers.add(name, value)
     if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "private, no-cache")
         response.vary.update(["HX-Request", "Cookie", "Authorization"])
     return response
+
+
+def _usual_headers(status: int) -> Iterator[tuple[str, str]]:
+    yield "Content-Security-Policy", _policy()
+    yield "Referrer-Policy", "no-referrer" if request.blueprint in SECRET else "same-origin"
+    yield from SAME_ALWAYS
+    if request.is_secure:
+        yield "Strict-Transport-Security", "max-age=31536000"
+    if status in PASSING:
+        yield "Retry-After", str(RETRY_SECONDS)
+    if request.endpoint != "static":
+        yield "Cache-Control", "private, no-cache"
 
 
 def _policy() -> str:
