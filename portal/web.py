@@ -18,7 +18,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx, request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NotSupportedError
 from sqlalchemy.orm import Session
 
 from portal import bodies, database, journal, models, patience, rates
@@ -145,11 +145,13 @@ class Cookies(SecureCookieSessionInterface):
 
 
 def outage(error: BaseException | None) -> errors.Unavailable | None:
-    """What to say of a fault that will pass: a database that does not answer, a disk without room. Else None."""
+    """What to say of a fault that will pass: a database that does not answer, a disk without room ... Else None."""
     if database.full(error) or (isinstance(error, OSError) and error.errno in DISK_FULL):
         return errors.NoRoom(FULL)
     if database.away(error):
         return errors.Unavailable("The portal's database does not answer: try again in a minute.")
+    if isinstance(error, NotSupportedError):  # what was planned before a migration can be asked anew only
+        return errors.Unavailable("The portal's database has just been changed: try again.")
     return None
 
 
