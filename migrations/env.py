@@ -15,7 +15,7 @@ def seen(thing: object, name: str | None, kind: str, *_: object) -> bool:
 
 database = current_app.extensions["migrate"].db
 
-with database.engine.connect() as connection:
+with database.engine.connect().execution_options(writes=True) as connection:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

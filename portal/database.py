@@ -155,11 +155,21 @@ def _bound_locks(connection: Any) -> None:
 
 
 @event.listens_for(Engine, "begin")
-def _begin_sqlite(connection: Connection) -> None:
-    """A writing transaction takes SQLite's one write lock at its start, so that it never fails for it half-way."""
+def _begin(connection: Connection) -> None:
+    """A writing transaction takes SQLite's one write lock at its start, so that it never fails for it half-way.
+
+    Where the engine only reads `alone`, each statement is a transaction of PostgreSQL's own: it sees no less by that,
+    and nothing has to be said before the first and after the last.
+    """
+    options = connection.get_execution_options()
+    writes = options.get("writes")
     if connection.dialect.name == "sqlite":
-        writes = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        return
+    its: Any = connection.connection.dbapi_connection
+    alone = bool(options.get("alone")) and not writes
+    if its.autocommit != alone:
+        its.autocommit = alone
 
 
 def engine_options(url: str, pool_size: int = 2) -> dict[str, Any]:
@@ -236,14 +246,6 @@ def once(session: Session, question: Hashable, ask: Callable[[], Answer]) -> Ans
 def _forget_answers(session: Session, ended: SessionTransaction) -> None:
     if ended.parent is None:
         session.info.pop(KNOWN, None)
-
-
-def read_alone(session: Session) -> None:
-    """Let each statement of the reading that begins now be a transaction of its own: it sees no less by that, and
-    nothing has to be said to PostgreSQL before the first and after the last. What is written comes in `transaction`.
-    """
-    if is_postgresql(session) and not session.in_transaction():
-        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
 def clock(session: Session) -> datetime:

@@ -62,7 +62,8 @@ def _end(response: Response) -> Response:
     response.headers[HEADER] = request_id()
     serious = response.status_code >= 500 or response.status_code in WORTH_A_WARNING
     level = logging.WARNING if serious else logging.INFO
-    log.log(level, "answered %d", response.status_code, extra={"asked": _asked()})
+    if log.isEnabledFor(level):
+        log.log(level, "answered %d", response.status_code, extra={"asked": _asked()})
     return response
 
 

@@ -32,7 +32,7 @@ def answer(tag: str, mimetype: str, make: Callable[[], bytes], may_keep: Callabl
     has_it = request.if_none_match.contains_weak(tag)
     response = Response(status=304) if has_it else Response(body(tag, make, may_keep), mimetype=mimetype)
     response.set_etag(tag)
-    return response if has_it else response.make_conditional(request)
+    return response.make_conditional(request) if request.if_match and not has_it else response
 
 
 def body(tag: str, make: Callable[[], bytes], may_keep: Callable[[], bool] = lambda: True) -> bytes:

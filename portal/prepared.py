@@ -39,8 +39,9 @@ class Prepared:
         self.sql = str(compiled)
         self.row, self.found = _rows(statement, dialect)
         self.name = f"portal_{next(_numbers)}" if dialect.name == "postgresql" else ""
-        self.order = list(names) if self.name else compiled.positiontup
-        self.call = f"EXECUTE {self.name} ({', '.join(['%s'] * len(names))})" if self.name else self.sql
+        self.order = [name for name in names if name in compiled.binds] if self.name else compiled.positiontup
+        places = f" ({', '.join(['%s'] * len(self.order))})" if self.order else ""
+        self.call = f"EXECUTE {self.name}{places}" if self.name else self.sql
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Its rows, as named tuples. Raises what SQLAlchemy does.

@@ -49,9 +49,11 @@ class Reception:
 
     def _body(self, environ: dict[str, Any]) -> IO[bytes] | None:
         """The body; None where there is none, or where the application refuses it for its length alone."""
-        most = self.largest if parse_options_header(environ.get("CONTENT_TYPE"))[0] == FORM else self.largest_text
         length = _length(environ)
-        if length == 0 or (length or 0) > most:
+        if length == 0:
+            return None
+        most = self.largest if parse_options_header(environ.get("CONTENT_TYPE"))[0] == FORM else self.largest_text
+        if (length or 0) > most:
             return None
         if not self.bodies.acquire(blocking=False):
             return _Broken(Unavailable(BUSY))

@@ -6,8 +6,8 @@ import errno
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
 from typing import Any
 
 import flask
@@ -18,7 +18,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx, request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NotSupportedError
 from sqlalchemy.orm import Session
 
 from portal import bodies, database, journal, models, patience, rates
@@ -56,8 +56,14 @@ RETRY_SECONDS = 30
 SECRET = frozenset({"submissions", "batches", "files", "contract", "v1"})  # their addresses are all that a guest needs
 OPEN = frozenset({"contract", "v1"})  # these take other sites' requests, and no session with them
 FOREIGN = frozenset({"cross-site", "same-site"})
-PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+SAME_ALWAYS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
 HOUR = 3600
+READING = {"execution_options": {"alone": True}}  # what is written comes in `transaction`
 SEEN_SECONDS = 60
 LONGEST_WAIT = 8.0
 
@@ -127,6 +133,9 @@ class Cookies(SecureCookieSessionInterface):
 
     digest_method = staticmethod(hashlib.sha256)
 
+    def __init__(self) -> None:
+        self.get_signing_serializer = cache(super().get_signing_serializer)  # type: ignore[method-assign]
+
     def get_cookie_name(self, app: Flask) -> str:
         name = super().get_cookie_name(app)
         return f"__Host-{name}" if self.get_cookie_secure(app) else name
@@ -136,18 +145,20 @@ class Cookies(SecureCookieSessionInterface):
 
 
 def outage(error: BaseException | None) -> errors.Unavailable | None:
-    """What to say of a fault that will pass: a database that does not answer, a disk without room. Else None."""
+    """What to say of a fault that will pass: a database that does not answer, a disk without room ... Else None."""
     if database.full(error) or (isinstance(error, OSError) and error.errno in DISK_FULL):
         return errors.NoRoom(FULL)
     if database.away(error):
         return errors.Unavailable("The portal's database does not answer: try again in a minute.")
+    if isinstance(error, NotSupportedError):  # what was planned before a migration can be asked anew only
+        return errors.Unavailable("The portal's database has just been changed: try again.")
     return None
 
 
 def install(app: Flask, settings: Settings) -> None:
     """Put the extensions to work on an application."""
     _check_debugging(app, settings)
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = database.engine_options(settings.database, pool_size=8)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = database.engine_options(settings.database, pool_size=8) | READING
     patience.wait_at_most(lambda: LONGEST_WAIT if has_request_context() else None)
     app.session_interface = Cookies()
     journal.install(app, settings.portal_log_level)
@@ -239,20 +250,25 @@ def _headers(response: Response) -> Response:
 
     Who follows a link away from a page that only its address protects does not tell that address.
     """
-    response.headers.setdefault("Content-Security-Policy", _policy())
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer" if request.blueprint in SECRET else "same-origin")
-    response.headers.setdefault("Permissions-Policy", PERMISSIONS)
-    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    if response.status_code in PASSING:
-        response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
+    own = {name.lower() for name, _ in response.headers}
+    for name, value in _usual_headers(response.status_code):
+        if name.lower() not in own:
+            response.headers.add(name, value)
     if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "private, no-cache")
         response.vary.update(["HX-Request", "Cookie", "Authorization"])
     return response
+
+
+def _usual_headers(status: int) -> Iterator[tuple[str, str]]:
+    yield "Content-Security-Policy", _policy()
+    yield "Referrer-Policy", "no-referrer" if request.blueprint in SECRET else "same-origin"
+    yield from SAME_ALWAYS
+    if request.is_secure:
+        yield "Strict-Transport-Security", "max-age=31536000"
+    if status in PASSING:
+        yield "Retry-After", str(RETRY_SECONDS)
+    if request.endpoint != "static":
+        yield "Cache-Control", "private, no-cache"
 
 
 def _policy() -> str:

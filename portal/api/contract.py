@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from flask.sansio.blueprints import BlueprintSetupState
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from portal import database, downloads, rates, web
+from portal import downloads, rates, web
 from portal.api import negotiation, order, origins, roots, sender, shapes
 from portal.api.negotiation import Refused, answer
 from portal.domain import errors
@@ -23,7 +23,7 @@ from portal.domain.jobtimes import typical
 from portal.domain.policy import Action
 from portal.domain.states import State
 from portal.journal import request_id
-from portal.models import Account, Batch, Job, Letter, Submission
+from portal.models import Account, Job, Submission
 from portal.services import access, catalogue, jobs, looks, results, submissions
 
 EVERY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -32,8 +32,6 @@ PAGE_LENGTH = 10
 REMEMBERED_RUNS = 1000
 STATUSES = (400, 404, 405, 413)
 LISTS = ("contract.endpoints", "contract.job_list", "contract.job_times")
-
-SENT = select(Letter.id).where(Letter.batch_id == bindparam("batch"), Letter.sent.is_not(None))
 
 contract = Blueprint("contract", __name__)
 files = Blueprint("files", __name__)
@@ -100,21 +98,24 @@ def submit() -> Response:
 
 @route(READ, "/submission/<name>", "/submission/<name>/")
 def batch(name: str) -> Response:
-    found = submissions.batch(web.session(), name)
-    members = submissions.Members(web.session(), found, sender.account, alike=sender.grant().reads)
-    facts = members.facts()
+    alike = sender.grant().reads
+    facts = looks.over_batch(web.session(), name, sender.account()) if alike else _members(name).facts()
     if not facts:
         raise negotiation.not_found()
-    email = _shown_email(found)
-    return negotiation.kept_answer((found.uuid, email, facts), lambda: shapes.whole(found, members.seen(), email))
+    return negotiation.kept_answer((name, facts), lambda: shapes.whole(name, _members(name).seen(), facts[0].email))
+
+
+def _members(name: str) -> submissions.Members:
+    found = submissions.batch(web.session(), name)
+    return submissions.Members(web.session(), found, sender.account, alike=sender.grant().reads)
 
 
 @route(READ, "/submission/single/<name>", "/submission/single/<name>/")
 def single(name: str) -> Response:
-    found = sender.seen(name)
-    email = _shown_email(found.batch)
     facts = looks.over_one(web.session(), name, sender.account_for(name))
-    return negotiation.kept_answer((name, email, facts), lambda: shapes.single(found, email))
+    if not facts:
+        raise negotiation.not_found()
+    return negotiation.kept_answer((name, facts), lambda: shapes.single(sender.seen(name), facts[0].email))
 
 
 @files.get("/submissions/<name>")
@@ -137,12 +138,6 @@ def _seeing(submission: Submission) -> Account | None:
 
 
 files.record(lambda state: _add(state, file, ("/submissions/<name>",), ["GET"]))
-
-
-def _shown_email(batch: Batch) -> str:
-    """The address, until the letter to it is sent; empty afterwards, since null would break a published client."""
-    sent = web.session().connection().execute(SENT, {"batch": batch.id}).first()
-    return "" if sent else batch.email
 
 
 # Discovery
@@ -221,7 +216,6 @@ def _address_of_page(page: int) -> str:
 def _prepare() -> AnyResponse | None:
     """Settle the answer's form, who asks, how and for what: the first of these that is wrong is the answer."""
     g.form = negotiation.asked()
-    database.read_alone(web.session())
     g.account = sender.account_of_header()
     allow = allowed[str(request.endpoint)]
     if request.method not in allow.split(", "):

@@ -43,11 +43,11 @@ def accepted(batch: Batch) -> Shape:
     return {"UUID": batch.uuid, "submission_name": batch.name}
 
 
-def whole(batch: Batch, submissions: Sequence[Submission], email: str) -> Shape:
+def whole(uuid: str, submissions: Sequence[Submission], email: str) -> Shape:
     """Its state is that of the submissions beside it, which may have ended since the batch was read."""
     frozen = _frozen(submissions)
     return {
-        "UUID": batch.uuid,
+        "UUID": uuid,
         "state": STATES[batch_summary(submission.state for submission in submissions)],
         "submissions": [_single(submission, email, frozen) for submission in submissions],
     }

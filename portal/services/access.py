@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, false, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, object_session
 
 from portal.domain import policy
@@ -19,7 +19,7 @@ from portal.models import Account, Job, Membership, Share, Submission, Task
 from portal.settings import settings
 
 Thing = Task | Job | Submission
-Whose = tuple[int, Role, bool] | None
+Whose = tuple[Role, bool] | None
 Seen = TypeVar("Seen", Task, Job, Submission)
 
 SUBJECTS: dict[Action, type[Thing]] = {
@@ -43,13 +43,18 @@ SHARED: dict[type[Thing], InstrumentedAttribute[int | None]] = {
 
 
 def whose(account: Account | None) -> Whose:
-    """All of an account that its conditions hang on: a statement with them may be made once for it."""
-    return (account.id, account.role, account.active) if account else None
+    """All of an account, but for its id, that its conditions hang on: a statement is made once for all that are so."""
+    return (account.role, account.active) if account else None
 
 
 def like(whose: Whose) -> Account | None:
-    """An account for which the conditions are the same."""
-    return Account(id=whose[0], role=whose[1], active=whose[2]) if whose else None
+    """An account for which the conditions are the same, with a place for the id."""
+    return Account(id=bindparam("account", type_=Integer()), role=whose[0], active=whose[1]) if whose else None
+
+
+def named(account: Account | None) -> dict[str, int]:
+    """What comes in that place."""
+    return {"account": account.id} if account else {}
 
 
 def may(account: Account | None, action: Action, thing: Thing | None = None) -> bool:

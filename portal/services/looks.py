@@ -8,23 +8,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.domain.policy import Action
 from portal.domain.states import WORST_FIRST, State
-from portal.models import Account, Job, LogChunk, Message, Run, Submission, Task
+from portal.models import Account, Batch, Job, Letter, LogChunk, Message, Run, Submission, Task
 from portal.services import access, backends
 from portal.services.access import Whose
+from portal.services.statements import row, rows
 from portal.settings import settings
 
 LAST_MESSAGE = (
     select(func.max(Message.id)).where(Message.submission_id == Submission.id).correlate(Submission).scalar_subquery()
 )
 TASKS = select(func.count(Task.id)).scalar_subquery()
+OF_BATCH = Submission.batch_id == select(Batch.id).where(Batch.uuid == bindparam("uuid")).scalar_subquery()
+LATER = (
+    select(Submission.id, Submission.state).where(Submission.resumed_from == bindparam("uuid")).order_by(Submission.id)
+)
+_of_it = Run.submission_id == bindparam("submission")
+STATES = (
+    select(
+        Run.state,
+        func.count().label("runs"),
+        func.sum(Run.attempt).label("attempts"),
+        func.max(Run.due).label("due"),
+    )
+    .where(_of_it)
+    .group_by(Run.state)
+    .order_by(Run.state)
+)
+WRITTEN = select(func.max(LogChunk.id).label("last")).join(
+    Run, and_(LogChunk.run_id == Run.id, _of_it, Run.state == State.RUNNING)
+)
 
 
 @dataclass(frozen=True)
@@ -39,44 +59,53 @@ class Look:
     rights: tuple[bool | None, ...] = ()
 
 
-def over_all(session: Session, which: ColumnElement[bool], account: Account | None) -> list[tuple[Any, ...]]:
+def over_all(session: Session, which: ColumnElement[bool], account: Account | None) -> list[Any]:
     """The id, the state and the last message of those of these submissions that somebody may see, in their order.
 
-    How many tasks there are is said, too: a result tells its task's number only as long as the task is there.
+    How many tasks there are is said, too: a result tells its task's number only as long as the task is there. So is
+    the `email` that is shown with them.
     """
-    wanted = _over(account).where(which).order_by(Submission.position)
-    return [tuple(row) for row in session.execute(wanted)]
+    wanted = _over(account, _shown_email(Batch.id == Submission.batch_id)).where(which).order_by(Submission.position)
+    return list(session.execute(wanted))
 
 
-def over_batch(session: Session, batch_id: int, account: Account | None) -> list[tuple[Any, ...]]:
-    """The same of those of a batch."""
-    found = session.connection().execute(_of_batch(access.whose(account)), {"batch": batch_id})
-    return [tuple(row) for row in found]
+def over_batch(session: Session, uuid: str, account: Account | None) -> list[Any]:
+    """The same of those of the batch of this UUID."""
+    return rows(session, _of_batch(access.whose(account)), {"uuid": uuid} | access.named(account))
 
 
-def over_one(session: Session, uuid: str, account: Account | None) -> list[tuple[Any, ...]]:
+def over_one(session: Session, uuid: str, account: Account | None) -> list[Any]:
     """The same of the one of this UUID."""
-    return [tuple(row) for row in session.connection().execute(_of_one(access.whose(account)), {"uuid": uuid})]
+    return rows(session, _of_one(access.whose(account)), {"uuid": uuid} | access.named(account))
 
 
-def _over(account: Account | None) -> Select[Any]:
-    return select(Submission.id, Submission.state, LAST_MESSAGE, TASKS).where(access.where(account, Action.SEE_RUN))
+def _over(account: Account | None, email: ColumnElement[str]) -> Select[Any]:
+    facts = Submission.id, Submission.state, LAST_MESSAGE.label("message"), TASKS.label("tasks"), email.label("email")
+    return select(*facts).where(access.where(account, Action.SEE_RUN))
 
 
-@lru_cache(maxsize=256)
+def _shown_email(which: ColumnElement[bool]) -> ColumnElement[str]:
+    """The address, until the letter to it is sent; empty afterwards, since null would break a published client."""
+    sent = select(Letter.id).where(Letter.batch_id == Batch.id, Letter.sent.is_not(None)).exists()
+    return select(case((sent, ""), else_=Batch.email)).where(which).scalar_subquery()
+
+
+@cache
 def _of_batch(whose: Whose) -> Select[Any]:
-    return _over(access.like(whose)).where(Submission.batch_id == bindparam("batch")).order_by(Submission.position)
+    email = _shown_email(Batch.uuid == bindparam("uuid"))
+    return _over(access.like(whose), email).where(OF_BATCH).order_by(Submission.position)
 
 
-@lru_cache(maxsize=256)
+@cache
 def _of_one(whose: Whose) -> Select[Any]:
-    return _over(access.like(whose)).where(Submission.uuid == bindparam("uuid"))
+    email = _shown_email(Batch.id == Submission.batch_id)
+    return _over(access.like(whose), email).where(Submission.uuid == bindparam("uuid"))
 
 
 def at(session: Session, uuid: str, account: Account | None) -> Look | None:
     """How the submission of this UUID stands; None where there is none that this account may see."""
     look = _statement(access.whose(account), settings().portal_anonymous_runs)
-    found = session.execute(look, {"uuid": uuid}).one_or_none()
+    found = row(session, look, {"uuid": uuid} | access.named(account))
     if found is None or not found.seen:
         return None
     facts = (uuid, found.state, found.stop_asked, found.delete_asked, found.removed, found.message, found.source)
@@ -85,9 +114,9 @@ def at(session: Session, uuid: str, account: Account | None) -> Look | None:
     return Look(found.id, found.state, found.started, found.expires, (*facts, *more), rights)
 
 
-@lru_cache(maxsize=256)
+@cache
 def _statement(whose: Whose, anonymous_runs: bool) -> Any:
-    """Made once for each account, as making it takes longer than asking it."""
+    """Made once for each kind of account, as making it takes longer than asking it."""
     return _wanted(access.like(whose)).where(Submission.uuid == bindparam("uuid"))
 
 
@@ -114,20 +143,15 @@ def _wanted(account: Account | None) -> Any:
 
 def _of_the_end(session: Session, uuid: str, state: State) -> tuple[Any, ...]:
     """What goes on with it, if it is one that something can go on with."""
-    if state not in WORST_FIRST:
-        return ()
-    later = select(Submission.id, Submission.state).where(Submission.resumed_from == uuid).order_by(Submission.id)
-    return tuple(tuple(row) for row in session.execute(later))
+    return tuple(rows(session, LATER, {"uuid": uuid})) if state in WORST_FIRST else ()
 
 
 def _under_way(session: Session, submission_id: int) -> tuple[Any, ...]:
-    mine = Run.submission_id == submission_id
-    counted = select(Run.state, func.count(), func.sum(Run.attempt), func.max(Run.due)).where(mine)
-    states = {row[0]: tuple(row) for row in session.execute(counted.group_by(Run.state).order_by(Run.state))}
-    written = select(func.max(LogChunk.id)).join(Run, and_(LogChunk.run_id == Run.id, mine, Run.state == State.RUNNING))
+    its = {"submission": submission_id}
+    states = {each.state: each for each in rows(session, STATES, its)}
     return (
         *states.values(),
-        session.scalar(written) if State.RUNNING in states else None,
+        row(session, WRITTEN, its).last if State.RUNNING in states else None,
         _workers(session) if State.QUEUED in states else None,
     )
 

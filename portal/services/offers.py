@@ -55,7 +55,7 @@ def of(session: Session, name: str, account: Account | None) -> Offer | None:
 
 def _looked_up(session: Session, name: str, account: Account | None) -> Offer | None:
     look = _look(access.whose(account), settings().portal_anonymous_runs)
-    rows = session.connection().execute(look, {"name": name}).all()
+    rows = session.connection().execute(look, {"name": name} | access.named(account)).all()
     if not rows or not rows[0].seen:
         return None
     state = tuple(tuple(row)[:-1] for row in rows)
@@ -98,7 +98,7 @@ def _read(session: Session, job_id: int) -> Job:
 
 @lru_cache(maxsize=256)
 def _look(whose: access.Whose, anonymous_runs: bool) -> Select[Any]:
-    """Made once for each account, as making it takes longer than asking it."""
+    """Made once for each kind of account, as making it takes longer than asking it."""
     seen: ColumnElement[bool] = access.where(access.like(whose), Action.RUN_JOB)
     return _states().add_columns(seen.label("seen")).where(_job.c.name == bindparam("name"))
 

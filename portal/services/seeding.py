@@ -186,5 +186,5 @@ def _constraints(table: Table) -> list[UniqueConstraint | ForeignKeyConstraint]:
 def _vacuum(session: Session) -> None:
     """Let the planner know what is there now."""
     engine = session.get_bind().engine
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with engine.connect().execution_options(alone=True) as connection:
         connection.execute(text("VACUUM ANALYZE"))

@@ -31,7 +31,6 @@ from portal.services.freezing import Row, freeze
 from portal.services.statements import rows
 from portal.settings import settings
 
-BATCH = select(Batch).where(Batch.uuid == bindparam("uuid"))
 ONE_BY_ONE: Select[Any] = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("sender"))).label("locked"))
 LONGEST_NAME = 64
 LONGEST_EMAIL = 256
@@ -160,7 +159,7 @@ def run(session: Session, submission: Submission, uuid: str) -> Run:
 
 
 def batch(session: Session, uuid: str) -> Batch:
-    found = session.scalar(BATCH, {"uuid": uuid})
+    found = session.scalar(select(Batch).where(Batch.uuid == uuid))
     if found is None:
         raise NotFound(NO_BATCH)
     return found
@@ -197,10 +196,8 @@ class Members:
     asking: Callable[[str], Account | None]
     alike: bool = True
 
-    def facts(self) -> list[tuple[Any, ...]]:
+    def facts(self) -> list[Any]:
         """How they stand, in a few columns."""
-        if self.alike:
-            return looks.over_batch(self.session, self.batch.id, self.asking(""))
         return [fact for which, account in self._by_account() for fact in looks.over_all(self.session, which, account)]
 
     def seen(self) -> list[Submission]:
