@@ -153,7 +153,7 @@ class Cluster:
     def terminate_backends(self) -> None:
         """Cut every connection from the server's side."""
         execute(
-            self.url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            self.url, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
             "AND backend_type = 'client backend'",
         )  # fmt: skip
 
