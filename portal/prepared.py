@@ -97,7 +97,7 @@ def _given(process: Process | None, value: Any) -> Any:
 
 def _taken(connection: Connection, *more: Call) -> Call:
     """What was told, and more, as one call."""
-    calls = [*connection.info.pop(TOLD, ()), *more]
+    calls: list[Call] = [*connection.info.pop(TOLD, ()), *more]
     if len(calls) == 1:
         return calls[0]
     return "; ".join(text for text, _ in calls), tuple(chain.from_iterable(values for _, values in calls))

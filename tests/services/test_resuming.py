@@ -51,7 +51,7 @@ def end(session: Session) -> Ending:
 
 def kept(claim: progress.Claim, content: bytes | None) -> list[Kept]:
     name = f"{claim.work.identity}.{claim.work.task}"
-    key = f"runs/{claim.uuid}/{claim.attempt}/1"
+    key = f"runs/{claim.uuid}/{claim.attempt}-1"
     return [Kept(name, storage.put(key, io.BytesIO(content or claim.work.task.encode())))]
 
 
