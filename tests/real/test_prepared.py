@@ -13,12 +13,14 @@ from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, OperationalError
 from sqlalchemy.orm import Session
 
-from portal import database
+from portal import database, queue
 from portal.database import away, engine, reading, transaction
+from portal.domain.verdict import Outcome
 from portal.models import Batch, Message, Submission
-from portal.services import statements
+from portal.services import progress, statements
 from portal.services.statements import row, rows, tell
 from tests.conftest import forget_settings
+from tests.making import make_job, make_task, submitted
 from tests.servers import migrate, new_database
 
 pytestmark = pytest.mark.real
@@ -94,6 +96,29 @@ def test_what_is_told_goes_with_the_next_question_in_one_message(submission: int
     assert len(messages) == before + 1 and messages[-1].count("EXECUTE") == 2
     with reading() as session:
         assert story(session) == ["100 % of it", "last", "more"]
+
+
+def test_a_run_ends_and_the_next_one_begins_in_six_messages(messages: list[str]) -> None:
+    """Those of docs/reliability.md, but for results and inputs, of which there are none."""
+    with Session(engine()) as session:
+        for step in range(3):
+            make_task(session, f"t{step}", "command", "true")
+        make_job(session, "chain", [(step + 1, f"t{step}") for step in range(3)])
+        submitted(session, "chain")
+    with transaction() as session:
+        run = progress.claim_due(session, [queue.EVERY], "test", 4)
+        assert run is not None
+        progress.started(session, run, {"host": "here"})
+
+    for _ in range(2):
+        messages.clear()
+        with transaction() as session:
+            progress.finish(session, run, Outcome("exited", 0))
+            after = progress.claim(session, [queue.EVERY], "test", "here", 4)
+            assert after is not None and progress.follow(session, after, run, {"host": "here"})
+        run = after
+
+    assert [each.count("EXECUTE") for each in messages] == [2, 3, 2, 1, 1, 2]
 
 
 def test_nothing_overtakes_what_is_told(submission: int) -> None:
