@@ -7,7 +7,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -313,11 +313,11 @@ class Settings(BaseSettings):
         """Where this machine itself finds the web server."""
         return f"127.0.0.1:{self.port}" if self.host == "0.0.0.0" else self.bind  # noqa: S104 - it is compared
 
-    @property
+    @cached_property
     def files_directory(self) -> Path:
         return self.portal_data / "files"
 
-    @property
+    @cached_property
     def runs_directory(self) -> Path:
         return self.portal_data / "runs"
 

@@ -126,7 +126,8 @@ def empty(directory: int) -> None:
 
 
 def _cleared(inner: int, directory: int) -> list[str]:
-    """Remove the files of an inner directory and bring its directories up; what they are called there."""
+    """Remove the files of an inner directory and bring its directories up; what they are called there. Those that are
+    up already keep their names."""
     with os.scandir(inner) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     brought = []
@@ -134,6 +135,8 @@ def _cleared(inner: int, directory: int) -> list[str]:
         with suppress(OSError):
             if not is_directory:
                 os.unlink(name, dir_fd=inner)
+            elif inner == directory:
+                brought.append(name)
             else:
                 _let_in(inner, name)
                 os.rename(name, up := uuid4().hex, src_dir_fd=inner, dst_dir_fd=directory)

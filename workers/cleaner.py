@@ -34,7 +34,7 @@ from workers.runners import local
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SPACE = re.compile(rf"({UUID})\.\d+")
-RESULT = re.compile(rf"(runs/({UUID})/\d+)/\d+")
+RESULT = re.compile(rf"(runs/({UUID})/\d+)[-/]\d+")  # an older version had a directory for each attempt
 UPLOAD = re.compile(rf"uploads/{UUID}")
 DRAFT = re.compile(rf"(runs|uploads)/.+{re.escape(storage.DRAFT)}")
 MANY = 500

@@ -144,7 +144,7 @@ class Collector:
         return size <= self.size and (self.files is None or len(self.kept) < self.files)
 
     def _keep(self, name: str, stream: BinaryIO, size: int) -> None:
-        key = f"runs/{self.claim.uuid}/{self.claim.attempt}/{len(self.kept) + 1}"
+        key = f"runs/{self.claim.uuid}/{self.claim.attempt}-{len(self.kept) + 1}"
         blob = storage.adopt(key, stream) or storage.put(key, io.BufferedReader(_Beginning(stream, size)))
         self.size -= blob.size
         self.kept[name] = Kept(public_file(self.claim.work.identity, name), blob)

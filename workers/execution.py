@@ -389,11 +389,12 @@ class _Watch:
         return End(_told(self.claim, self._checked(outcome)), rest)
 
     def start(self) -> None:
-        """Never later than the lease can be trusted. What was started before goes on, with its log."""
+        """Never later than the lease can be trusted; it is as good as a beat. What was started before goes on, with its
+        log."""
         if not self.workspace.is_whole():  # ended in order, say, by a worker that could not write so
             raise Lost("its directory is gone from the worker's machine, or was never whole")
-        self.workspace.beat()
         if self.claim.handle is not None:
+            self.workspace.beat()
             with reading() as session:
                 self.workspace.resume_log(progress.log_ends(session, self.claim))
             self._beat()

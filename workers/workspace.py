@@ -43,8 +43,9 @@ from workers.warm import environ, proofs
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
-STAGED = "staged.json"
 LAUNCH = "launch.json"
+GIVEN = "given"  # in it: the marks of the files that the run was given, by name
+GIVEN_BEFORE = "staged.json"  # where an older version kept them
 TEMPORARY = "tmp"
 READABLE = "readable"  # the option of a backend that names directories, with colons between
 LAUNCHERS_MARK = 100  # bytes at most, where the launcher cut the log
@@ -203,8 +204,8 @@ class Workspace:
 
     def collect(self) -> Found:
         """The files that match the task's output endings, stored; and the endings that no file matched."""
-        staged = self._staged()
-        return Collector(self.claim, self._room(staged), staged).collect(self.space, self._kept_endings())
+        given = self._given()
+        return Collector(self.claim, self._room(given), given).collect(self.space, self._kept_endings())
 
     def tidy(self) -> None:
         remove(self.space)
@@ -252,8 +253,6 @@ class Workspace:
                 self._bring(newest, expected)
         for each in sources.own:
             self._bring(each, each.name)
-        with os.scandir(f"{self.place}/{self.inside}") as entries:
-            self._write(STAGED, {each.name: mark(each.stat(follow_symlinks=False)) for each in entries})
 
     def _bring(self, source: Source, name: str) -> None:
         storage.copy_to(source.key, f"{self.place}/{self.inside}/{name}", source.sha256)
@@ -280,8 +279,13 @@ class Workspace:
                 "warm": self._warm(spoken),
                 "grace_seconds": GRACE_SECONDS,
                 "patience_seconds": 2 * settings().portal_lease_seconds,
+                GIVEN: self._marks(),
             },
         )
+
+    def _marks(self) -> dict[str, list[int]]:
+        with os.scandir(f"{self.place}/{self.inside}") as entries:
+            return {each.name: mark(each.stat(follow_symlinks=False)) for each in entries}
 
     def _warm(self, spoken: Language) -> tuple[str, ...] | None:
         """The warm parent whose fork the program shall be, where one can be confined as far as any other run."""
@@ -294,7 +298,7 @@ class Workspace:
         placement = self.work.placement
         named = [each for each in placement.options.get(READABLE, "").split(":") if each.startswith("/")]
         with os.scandir(self.place) as entries:
-            written = [each.path for each in entries if each.is_file() and each.name != STAGED]
+            written = [each.path for each in entries if each.is_file()]
         return {
             "level": probes.level(),
             "own_walls": probes.found().own_walls,
@@ -312,8 +316,8 @@ class Workspace:
     def _write(self, name: str, content: object) -> None:
         """Whole, or not at all."""
         draft = f"{self.place}/{name}.new"
-        with open(draft, "w", encoding="utf-8") as file:
-            file.write(json.dumps(content))
+        with open(draft, "wb") as file:
+            file.write(json.dumps(content).encode())
         os.replace(draft, f"{self.place}/{name}")
 
     def _written(self, stream: str, last: bool) -> Written | None:
@@ -351,19 +355,24 @@ class Workspace:
     def _kept_endings(self) -> list[str]:
         return list(dict.fromkeys([*self.work.outputs, *([self.work.stdout] if self.work.stdout else [])]))
 
-    def _staged(self) -> dict[str, list[int]]:
+    def _given(self) -> dict[str, list[int]]:
         """The marks of the files that the run was given, by name."""
-        with open(f"{self.place}/{STAGED}", encoding="utf-8") as file:
-            staged: dict[str, list[int]] = json.load(file)
-        return staged
+        marks = self._read(LAUNCH).get(GIVEN)
+        given: dict[str, list[int]] = self._read(GIVEN_BEFORE) if marks is None else marks
+        return given
 
-    def _room(self, staged: Mapping[str, Sequence[int]]) -> Room:
+    def _read(self, name: str) -> dict[str, Any]:
+        with open(f"{self.place}/{name}", "rb") as file:
+            content: dict[str, Any] = json.loads(file.read())
+        return content
+
+    def _room(self, given: Mapping[str, Sequence[int]]) -> Room:
         """What was given may have been changed and be a result: it comes on top of what the run may add."""
         limits = self.work.limits
         free = shutil.disk_usage(settings().portal_data).free
         return Room(
-            free if limits.output_bytes is None else limits.output_bytes + sum(size for _, size, _ in staged.values()),
-            None if limits.files is None else limits.files + len(staged),
+            free if limits.output_bytes is None else limits.output_bytes + sum(size for _, size, _ in given.values()),
+            None if limits.files is None else limits.files + len(given),
         )
 
 

@@ -34,7 +34,7 @@ from portal.domain.work import Work
 from portal.models import Attempt, Batch, Letter, LogChunk, Result, Run, Submission
 from portal.models.submission import LONGEST_SENTENCE, without_secrets
 from portal.services import audit, statements
-from portal.services.statements import STOP_ASKED, for_each, one_of, row, rows
+from portal.services.statements import STOP_ASKED, for_each, one_of, row, rows, tell
 from portal.settings import settings
 from portal.storage import Blob
 
@@ -224,7 +224,7 @@ def started(
 ) -> Answer:
     """Keep the handle, before anything is started under it, and tell that the step runs, unless that is told already.
     STOP: it ends unstarted."""
-    held = _hold(session, claim)
+    held = row(session, statements.HOLD, {"submission": claim.submission_id})
     if held is None:
         return Answer.GHOST
     if held.stop_asked:
@@ -269,16 +269,15 @@ def _keeping() -> Update:
     return statements.keep_handle(settings().portal_lease_seconds)
 
 
-def _write(session: Session, claim: Claim, statement: Update, **values: Any) -> bool:
-    """Change the claimed run; False when it is this worker's no more."""
-    mine = {"run": claim.run_id, "as": claim.attempt}
-    return row(session, statement, mine | values) is not None
+def _write(session: Session, claim: Claim, statement: Update, **values: Any) -> Any:
+    """Change the claimed run; None when it is this worker's no more."""
+    return row(session, statement, {"run": claim.run_id, "as": claim.attempt, **values})
 
 
 def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) -> None:
     _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
     attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
-    rows(session, statements.BEGIN_ATTEMPT, attempt)
+    tell(session, statements.BEGIN_ATTEMPT, attempt)
     if first and (begun := row(session, statements.START, {"submission": claim.submission_id})):
         _forget(session, Submission, claim.submission_id)
         _summarise_batch(session, begun.batch_id)
@@ -287,7 +286,7 @@ def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) 
 def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:
     """Add lines about a run to the story of its submission."""
     about = {"submission_id": claim.submission_id, "run_id": claim.run_id, "kind": "note"}
-    for_each(session, statements.SAY, [about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences])
+    tell(session, statements.SAY, *(about | {"sentence": each[:LONGEST_SENTENCE]} for each in sentences))
 
 
 def _which(session: Session, claim: Claim) -> str:
@@ -303,39 +302,43 @@ def beat(session: Session, claim: Claim, written: Sequence[Written] = ()) -> Ans
     if not _write(session, claim, statements.extend(settings().portal_lease_seconds)):
         return Answer.GHOST
     _keep_log(session, claim, written)
+    return Answer.STOP if _is_stop_asked(session, claim) else Answer.GO_ON
+
+
+def _is_stop_asked(session: Session, claim: Claim) -> bool:
     asked = row(session, STOP_ASKED, {"submission": claim.submission_id})
-    return Answer.STOP if asked.stop_asked else Answer.GO_ON
+    return asked is not None and asked.stop_asked
 
 
 def finish(
     session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING, written: Sequence[Written] = ()
 ) -> bool:
     """One transaction that ends a run: state, results, the rest of its log, messages, what follows. False: a ghost."""
-    held = _hold(session, claim)
-    if held is None:
-        return False
-    state, sentence, then = _ending(claim, outcome, found, held.stop_asked)
+    tell(session, statements.HOLD, {"submission": claim.submission_id})
+    stopped = outcome.reason == "stopped" and _is_stop_asked(session, claim)
+    state, sentence, then = _ending(claim, outcome, found, stopped)
     used = {"status": outcome.exit_status, "used": outcome.usage}
-    if not _write(session, claim, statements.END, end=state, sentence=sentence, **used):
+    mine = _write(session, claim, statements.END, end=state, sentence=sentence, **used)
+    if mine is None:
         return False
     _forget_secrets(session, claim)
     _keep_log(session, claim, written)
     _keep_results(session, claim, found)
     left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
     _say(session, claim, [*left, sentence])
-    rows(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
+    tell(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
     if then is not Then.CONTINUE:
         _leave_out(session, claim.submission_id, LEFT_OUT[then])
     _advance(session, claim.submission_id, claim.place)
-    if held.started is None:
+    if mine.started is None:
         _summarise(session, claim.submission_id)
     return True
 
 
-def _ending(claim: Claim, outcome: Outcome, found: Found, stop_asked: bool) -> tuple[State, str, Then]:
+def _ending(claim: Claim, outcome: Outcome, found: Found, stopped: bool) -> tuple[State, str, Then]:
     """How a run ends, the sentence that tells so, and what follows of it."""
     verdict, stage = judge(claim.work.rules, outcome, found.missing), claim.place.stage
-    if stop_asked and outcome.reason == "stopped":
+    if stopped:
         return State.STOPPED, f"Stopped step: {stage}", Then.FAIL
     if verdict.then is Then.FAIL:
         return State.ERROR, f"Step {stage} ({claim.task_name}): {verdict.sentence}", verdict.then
@@ -555,7 +558,7 @@ def _queue(session: Session, turn: Sequence[Any]) -> None:
         check_move(run.state, State.QUEUED)
         queue.say(session, "wake", run.queue, run.id)
     if len(turn) == 1:
-        rows(session, statements.QUEUE_ONE, {"run": turn[0].id})
+        tell(session, statements.QUEUE_ONE, {"run": turn[0].id})
     elif turn:
         session.connection().execute(statements.QUEUE_ALL, {"runs": [run.id for run in turn]})
 
@@ -625,7 +628,7 @@ def _summarise(session: Session, submission_id: int, its_states: Set[State] | No
     if state.final:
         _end(session, submission_id, state)
     else:
-        rows(session, statements.SET_STATE, {"submission": submission_id, "to": state})
+        tell(session, statements.SET_STATE, {"submission": submission_id, "to": state})
     _forget(session, Submission, submission_id)
     _summarise_batch(session, known.batch_id)
 
@@ -634,9 +637,9 @@ def _end(session: Session, submission_id: int, state: State) -> None:
     """Until when its results are kept is as its job says, else the settings; None: for ever."""
     last = row(session, statements.LAST, {"submission": submission_id, "to": state})
     days = last.keep_days or settings().portal_keep_days
-    rows(session, statements.end_submission((days or 0) * DAY), {"submission": submission_id, "to": state})
+    tell(session, statements.end_submission((days or 0) * DAY), {"submission": submission_id, "to": state})
     about = {"submission_id": submission_id, "run_id": None, "kind": "end"}
-    rows(session, statements.SAY, about | {"sentence": _last_words(state, last)[:LONGEST_SENTENCE]})
+    tell(session, statements.SAY, about | {"sentence": _last_words(state, last)[:LONGEST_SENTENCE]})
 
 
 def _last_words(state: State, last: Any) -> str:
@@ -653,7 +656,7 @@ def _summarise_batch(session: Session, batch_id: int) -> None:
     members = statements.states_of_batch(session, batch_id)
     state = states.batch_summary(members)
     if state is not known.state:
-        rows(session, statements.SET_BATCH_STATE, {"batch": batch_id, "to": state})
+        tell(session, statements.SET_BATCH_STATE, {"batch": batch_id, "to": state})
         _forget(session, Batch, batch_id)
     if all(state.final for state in members) and mail.on():
         session.add(Letter(batch_id=batch_id))
@@ -675,11 +678,6 @@ def _lock_submission(session: Session, submission_id: int) -> Submission | None:
     return session.scalar(fresh.execution_options(populate_existing=True))
 
 
-def _hold(session: Session, claim: Claim) -> Any:
-    """Lock the submission of a run, as everything does that begins or ends one."""
-    return row(session, statements.HOLD, {"submission": claim.submission_id})
-
-
 def _lock(session: Session, claim: Claim) -> Run | None:
     """The claimed run with its submission locked, or None when it is this worker's no more."""
     if _lock_submission(session, claim.submission_id) is None:
@@ -699,8 +697,7 @@ def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> Non
     """Only what is not kept yet: a beat whose commit was uncertain says the same bytes again."""
     ends = log_ends(session, claim) if written else {}
     chunks = [_chunk(claim, each, ends.setdefault(each.stream, 0)) for each in written]
-    if new := [chunk for chunk in chunks if chunk["data"]]:
-        for_each(session, statements.KEEP_LOG, new)
+    tell(session, statements.KEEP_LOG, *(chunk for chunk in chunks if chunk["data"]))
 
 
 def _chunk(claim: Claim, written: Written, end: int) -> dict[str, Any]:

@@ -269,7 +269,7 @@ class _Succession:
         return new
 
     def _result(self, run: Run, number: int, old: Result) -> Result:
-        key = f"runs/{run.uuid}/0/{number}"
+        key = f"runs/{run.uuid}/0-{number}"
         _take_file(self.link, old.key, key)
         name = self.submission.uuid + old.name.removeprefix(old.run.submission.uuid)
         kept = Result(attempt=0, name=name, key=key, size=old.size, sha256=old.sha256)

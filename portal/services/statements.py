@@ -51,6 +51,14 @@ def row(session: Session, statement: Executable, values: Mapping[str, Any]) -> A
     return next(iter(rows(session, statement, values)), None)
 
 
+def tell(session: Session, statement: Executable, *every: Mapping[str, Any]) -> None:
+    """For each of these, in this order; nobody wants to know what came of it. It is done before whatever is asked
+    next, so that an error of it may come to light only then."""
+    its = connection(session)
+    for values in every:
+        prepared(statement, its.dialect, tuple(values)).tell(its, values)
+
+
 def for_each(session: Session, statement: Executable, every: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The rows of all of these together, asked for in as few words as can be."""
     if len(every) == 1:
@@ -99,11 +107,12 @@ START = (
 SET_STATE = update(_submission).where(_submission.c.id == bindparam("submission")).values(state=bindparam("to"))
 HOLD_BATCH: Select[Any] = select(_batch.c.state).where(_batch.c.id == bindparam("batch")).with_for_update()
 SET_BATCH_STATE = update(_batch).where(_batch.c.id == bindparam("batch")).values(state=bindparam("to"))
+_started = select(_submission.c.started).where(_submission.c.id == _run.c.submission_id).scalar_subquery()
 STOP_ASKED: Select[Any] = select(_submission.c.stop_asked).where(_submission.c.id == bindparam("submission"))
 END = _mine({
     "state": bindparam("end"), "reason": bindparam("sentence"), "ended": now(),
     "exit_status": bindparam("status"), "usage": bindparam("used", type_=_run.c.usage.type),
-})  # fmt: skip
+}).returning(_started.label("started"))  # fmt: skip
 END_ATTEMPT = (
     update(_attempt)
     .where(_attempt.c.run_id == bindparam("run"), _attempt.c.ended.is_(None))

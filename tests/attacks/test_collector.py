@@ -47,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         work = Work(IDENTITY, "t", "command", "true", Placement("here", "local"), outputs=outputs, limits=limits)
         workspace = Workspace.of(Claim(1, 1, str(uuid4()), 1, work.to_json()))
         workspace._make()
-        workspace._write("staged.json", {})
+        workspace._write("launch.json", {"given": {}})
         return workspace
 
     yield ended

@@ -1,4 +1,7 @@
-"""Statements that PostgreSQL has planned already: a migration under a running worker costs it one answer."""
+"""Statements that PostgreSQL has planned already: a migration under a running worker costs it one answer.
+
+What is only told goes with what is asked next: nothing overtakes it, and nothing of it outlives a transaction.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import NotSupportedError
+from sqlalchemy import event, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, OperationalError
+from sqlalchemy.orm import Session
 
-from portal import database
-from portal.database import transaction
-from portal.services import statements
-from portal.services.statements import rows
+from portal import database, queue
+from portal.database import away, engine, reading, transaction
+from portal.domain.verdict import Outcome
+from portal.models import Batch, Message, Submission
+from portal.services import progress, statements
+from portal.services.statements import row, rows, tell
 from tests.conftest import forget_settings
+from tests.making import make_job, make_task, submitted
 from tests.servers import migrate, new_database
 
 pytestmark = pytest.mark.real
@@ -45,3 +52,119 @@ def test_it_is_planned_anew_on_another_connection_when_its_table_has_changed() -
     with pytest.raises(NotSupportedError):
         ask()
     assert ask() == []
+
+
+@pytest.fixture
+def submission() -> int:
+    with transaction() as session:
+        made = Submission(uuid="s", batch=Batch(uuid="b", name=""), position=0, job_name="job", job_revision=1)
+        session.add(made)
+        session.flush()
+        return made.id
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """What is sent to PostgreSQL, each as one message."""
+    found: list[str] = []
+
+    def note(*given: object) -> None:
+        found.append(str(given[2]))
+
+    event.listen(engine(), "after_cursor_execute", note)
+    yield found
+    event.remove(engine(), "after_cursor_execute", note)
+
+
+def said(submission: int | None, *sentences: str) -> list[dict[str, object]]:
+    return [{"submission_id": submission, "run_id": None, "kind": "note", "sentence": each} for each in sentences]
+
+
+def story(session: Session) -> list[str]:
+    return list(session.scalars(select(Message.sentence).order_by(Message.id)))
+
+
+def test_what_is_told_goes_with_the_next_question_in_one_message(submission: int, messages: list[str]) -> None:
+    with transaction() as session:
+        tell(session, statements.SAY, *said(submission, "100 % of it", "last"))
+        asked = row(session, statements.STOP_ASKED, {"submission": submission})
+        before = len(messages)
+        tell(session, statements.SAY, *said(submission, "more"))
+        row(session, statements.STOP_ASKED, {"submission": submission})
+
+    assert not asked.stop_asked
+    assert len(messages) == before + 1 and messages[-1].count("EXECUTE") == 2
+    with reading() as session:
+        assert story(session) == ["100 % of it", "last", "more"]
+
+
+def test_a_run_ends_and_the_next_one_begins_in_six_messages(messages: list[str]) -> None:
+    """Those of docs/reliability.md, but for results and inputs, of which there are none."""
+    with Session(engine()) as session:
+        for step in range(3):
+            make_task(session, f"t{step}", "command", "true")
+        make_job(session, "chain", [(step + 1, f"t{step}") for step in range(3)])
+        submitted(session, "chain")
+    with transaction() as session:
+        run = progress.claim_due(session, [queue.EVERY], "test", 4)
+        assert run is not None
+        progress.started(session, run, {"host": "here"})
+
+    for _ in range(2):
+        messages.clear()
+        with transaction() as session:
+            progress.finish(session, run, Outcome("exited", 0))
+            after = progress.claim(session, [queue.EVERY], "test", "here", 4)
+            assert after is not None and progress.follow(session, after, run, {"host": "here"})
+        run = after
+
+    assert [each.count("EXECUTE") for each in messages] == [2, 3, 2, 1, 1, 2]
+
+
+def test_nothing_overtakes_what_is_told(submission: int) -> None:
+    with transaction() as session:
+        tell(session, statements.SAY, *said(submission, "first"))
+        session.add(Message(submission_id=submission, sentence="second"))
+        session.flush()
+        tell(session, statements.SAY, *said(submission, "third"))
+
+        assert story(session) == ["first", "second", "third"]
+        tell(session, statements.SAY, *said(submission, "fourth"))
+
+    with reading() as session:
+        assert story(session) == ["first", "second", "third", "fourth"]
+
+
+def test_nothing_that_was_told_outlives_its_transaction(submission: int) -> None:
+    with pytest.raises(ZeroDivisionError), transaction() as session:
+        tell(session, statements.SAY, *said(submission, "never"))
+        raise ZeroDivisionError
+
+    with transaction() as session:
+        assert story(session) == []
+
+
+def test_what_is_told_in_vain_fails_what_comes_next_or_the_commit(submission: int) -> None:
+    with pytest.raises(IntegrityError), transaction() as session:
+        tell(session, statements.SAY, *said(None, "of nothing"))
+        row(session, statements.STOP_ASKED, {"submission": submission})
+    with pytest.raises(IntegrityError), transaction() as session:
+        tell(session, statements.SAY, *said(submission, "kept"), *said(None, "of nothing"))
+
+    with reading() as session:
+        assert story(session) == []
+
+
+def test_a_connection_that_is_lost_is_known_for_that_and_replaced(submission: int) -> None:
+    for ask_next in (lambda session: row(session, statements.STOP_ASKED, {"submission": submission}), lambda _: None):
+        with pytest.raises(DBAPIError) as failure, transaction() as session:
+            mine = session.scalar(text("SELECT pg_backend_pid()"))
+            with transaction() as other:
+                other.execute(text("SELECT pg_terminate_backend(:it, 5000)"), {"it": mine})
+            tell(session, statements.SAY, *said(submission, "lost"))
+            ask_next(session)
+
+        assert isinstance(failure.value, OperationalError) and failure.value.connection_invalidated
+        assert away(failure.value)
+        with transaction() as session:
+            assert story(session) == []

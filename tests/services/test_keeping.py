@@ -55,7 +55,7 @@ def end(session: Session, begin: Ending) -> Ending:
 
     def end_next(outcome: Outcome = WELL) -> Claim:
         claim = begin()
-        blob = storage.put(f"runs/{claim.uuid}/{claim.attempt}/1", io.BytesIO(b"a result"))
+        blob = storage.put(f"runs/{claim.uuid}/{claim.attempt}-1", io.BytesIO(b"a result"))
         with transaction(session):
             progress.finish(session, claim, outcome, Found([Kept(f"{claim.work.identity}.txt", blob)]))
         return claim

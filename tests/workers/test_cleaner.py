@@ -392,10 +392,11 @@ def test_it_takes_no_file_for_old_by_a_clock_that_was_just_set(data: Path, monke
     assert files(data) == []
 
 
-def test_it_leaves_the_files_that_a_worker_is_about_to_name(session: Session, job: str, data: Path) -> None:
+@pytest.mark.parametrize("mark", ["-1", "/1"], ids=["now", "by an older version"])
+def test_it_leaves_the_files_that_a_worker_is_about_to_name(session: Session, job: str, data: Path, mark: str) -> None:
     submitted(session, job)
     claim = claimed()
-    keys = [f"runs/{claim.uuid}/{attempt}/1" for attempt in (claim.attempt, claim.attempt + 1)]
+    keys = [f"runs/{claim.uuid}/{attempt}{mark}" for attempt in (claim.attempt, claim.attempt + 1)]
     for key in keys:
         storage.put(key, io.BytesIO(b"x"))
 

@@ -186,7 +186,7 @@ def test_it_stores_nothing_when_it_cannot_store_all(
     adopt = storage.adopt
 
     def full_at_the_second(key: str, stream: BinaryIO) -> storage.Blob | None:
-        if key.endswith("/2"):
+        if key.endswith("-2"):
             raise OSError(errno.ENOSPC, "No space left on device")
         return adopt(key, stream)
 
