@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from workers.confinement.spawn import Spawn
+    from workers.confinement.twin import Twin
 
     Become = Callable[[], None]
     Ready = Pair | Spawn
@@ -222,22 +223,25 @@ class Beat:
 class Gauge:
     """What all processes of a run use together: the living are looked at, the kernel keeps account of the dead.
 
-    `before`: seconds of processor time that they had taken when it was not the run's yet.
+    `before`: seconds of processor time that they had taken when it was not the run's yet. `told`: seconds that the
+    twin knows of.
     """
 
     def __init__(self, before: float) -> None:
         self.before = before
+        self.told = 0.0
         self.cpu_seconds = 0.0
         self.memory_bytes = 0
         self.next_look = time.monotonic() + LOOK
         self.doubtful = 2 * resident_memory(process_fields("self"))
 
-    def look(self, wall: int | None) -> None:
+    def look(self, wall: int | None, twin: int | None) -> None:
         begun = time.monotonic()
-        found = living_descendants()
+        found = living_descendants(twin)
         living = {pid: fields for pid, fields in found.items() if not is_wall(pid, fields, wall)}
         buried = sum(cpu_of_buried(fields) for pid, fields in found.items() if pid not in living)
-        self.hear(cpu_of_dead() + buried + sum(cpu_of(fields) for fields in living.values()) - self.before)
+        alive = sum(cpu_of(fields) for fields in living.values())
+        self.hear(cpu_of_dead() + self.told + buried + alive - self.before)
         self.memory_bytes = max(self.memory_bytes, memory_of(living, self.memory_bytes))
         self.next_look = begun + max(LOOK, 20 * (time.monotonic() - begun))
 
@@ -248,7 +252,7 @@ class Gauge:
 
     def close(self, largest_dead: int) -> None:
         """When nothing lives any more. Before it was the user's program, each child was as large as its launcher."""
-        self.hear(cpu_of_dead() - self.before, largest_dead if largest_dead > self.doubtful else 0)
+        self.hear(cpu_of_dead() + self.told - self.before, largest_dead if largest_dead > self.doubtful else 0)
 
 
 class Minded:
@@ -258,6 +262,7 @@ class Minded:
         self.spec, self.limits, self.pair = spec, spec.limits, pair
         self.cage = pair.cage
         self.wall = pair.main if self.cage.walled else None
+        self.twin = pair.twin.pid if pair.twin else None
         self.cage.hold(pair.main)
         self.reason: Reason | None = None
         self.detail = ""
@@ -276,13 +281,13 @@ class Minded:
         self.waking, self.waked = os.pipe()
         self.wake_by_signals()
         self.poll = select.poll()
-        for readable in (self.waking, pair.telling, *self.captures):
+        for readable in (self.waking, pair.telling, pair.twin.way if pair.twin else None, *self.captures):
             if readable is not None:
                 self.poll.register(readable, select.POLLIN)
 
     def cpu_of_waiting(self) -> float:
         """Seconds that the program to be has taken already, if there is one."""
-        return sum(map(cpu_time, family())) if self.pair.main else 0.0
+        return sum(map(cpu_time, family(self.twin))) if self.pair.main else 0.0
 
     def capture_of_stdout(self) -> Capture:
         """A standard output that is a result goes to its own file; it counts as output then, not as log."""
@@ -368,6 +373,8 @@ class Minded:
                 os.read(self.waking, CHUNK)
             elif descriptor == self.pair.telling:
                 self.hear_start()
+            elif self.pair.twin and descriptor == self.pair.twin.way:
+                self.hear_twin(self.pair.twin)
             elif descriptor == self.cage.reading:
                 self.hear(descriptor, bool(event & select.POLLHUP))
             elif not self.captures[descriptor].drain():
@@ -379,6 +386,14 @@ class Minded:
         if over or self.code is not None:
             self.poll.unregister(descriptor)
 
+    def hear_twin(self, twin: Twin) -> None:
+        """The program has ended, and left its children to us."""
+        ended = twin.told()
+        self.poll.unregister(twin.way)
+        self.code = self.cage.code(ended.status)
+        self.gauge.told = ended.cpu_seconds
+        self.largest_dead = max(self.largest_dead, ended.memory_bytes)
+
     def reap(self) -> None:
         """Bury the dead. Orphans become our children, so without a child there is no descendant either."""
         try:
@@ -388,6 +403,8 @@ class Minded:
                     self.code = self.cage.code(found[1])
         except ChildProcessError:
             self.alone = True
+        if self.twin and self.code is not None:
+            self.alone = not family(self.twin)
 
     def check(self, now: float) -> None:
         if now >= self.deadline:
@@ -395,7 +412,7 @@ class Minded:
         if self.beat.is_missed(now):
             self.end_for(Reason.ABANDONED, SENTENCES[Reason.ABANDONED].format(self.beat.patience))
         if now >= self.gauge.next_look:
-            self.gauge.look(self.wall)
+            self.gauge.look(self.wall, self.twin)
             self.gauge.hear(self.cage.cpu_seconds())
             self.check_use()
         self.check_streams()
@@ -441,7 +458,7 @@ class Minded:
     def added(self) -> tuple[int, int]:
         """By how many files and folders, and bytes, there is more than there was."""
         count, total = measure(self.spec.measured)
-        kept = [] if self.alone else deleted_lengths(self.spec.device)
+        kept = [] if self.alone else deleted_lengths(self.spec.device, self.twin)
         return count + len(kept) - len(self.spec.given), total + sum(kept) - sum(self.spec.given)
 
     def end_all(self) -> None:
@@ -450,10 +467,10 @@ class Minded:
         if self.wall and self.code is not None:
             self.wait_until_alone(WALL_ENDS)
         if not self.alone and self.reason not in AT_ONCE:
-            signal_descendants(self.wall, signal.SIGTERM, signal.SIGCONT)
+            signal_descendants((self.wall, self.twin), signal.SIGTERM, signal.SIGCONT)
             self.wait_until_alone(self.spec.grace_seconds)
         while not self.alone:
-            signal_descendants(None, signal.SIGKILL)
+            signal_descendants((self.twin,), signal.SIGKILL)
             self.listen(KILL_AGAIN)
             self.reap()
 
@@ -583,10 +600,10 @@ def told_patience() -> float | None:
     return told if 0 < told < math.inf else None
 
 
-def living_descendants() -> dict[str, list[str]]:
+def living_descendants(twin: int | None) -> dict[str, list[str]]:
     """The fields of each descendant, by its number. One that comes or goes meanwhile may be missed, until next time."""
     found = {}
-    for pid in family():
+    for pid in family(twin):
         try:
             found[pid] = process_fields(pid)
         except OSError:
@@ -594,14 +611,16 @@ def living_descendants() -> dict[str, list[str]]:
     return found
 
 
-def family() -> list[str]:
-    """Parents before children. To look at all processes of the machine costs too much so often, where we need not."""
-    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
-        return [str(pid) for pid in descendants(os.getpid())]
-    found = children_of("self")
-    for pid in found:
-        found.extend(children_of(pid))
-    return found
+def family(twin: int | None) -> list[str]:
+    """Parents before children, but for the twin, who is none of the run. To look at all processes of the machine costs
+    too much so often, where we need not."""
+    if os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        found = children_of("self")
+        for pid in found:
+            found.extend(children_of(pid))
+    else:
+        found = [str(pid) for pid in descendants(os.getpid())]
+    return [pid for pid in found if pid != str(twin)]
 
 
 def children_of(pid: str) -> list[str]:
@@ -703,10 +722,10 @@ def entered(directory: bytes) -> ScandirIterator[bytes]:
         return os.scandir(directory)
 
 
-def deleted_lengths(device: int) -> list[int]:
+def deleted_lengths(device: int, twin: int | None) -> list[int]:
     """The length of each file on this disk that the run has open, and no directory has any more."""
-    found = {file.st_ino: file.st_size for pid in family() for file in nameless_files(pid) if file.st_dev == device}
-    return list(found.values())
+    files = (file for pid in family(twin) for file in nameless_files(pid) if file.st_dev == device)
+    return list({file.st_ino: file.st_size for file in files}.values())
 
 
 def nameless_files(pid: str) -> Iterator[os.stat_result]:
@@ -724,10 +743,10 @@ def nameless_files(pid: str) -> Iterator[os.stat_result]:
             yield file
 
 
-def signal_descendants(wall: int | None, *signals: int) -> None:
-    """All but the wall, with which everything inside would end at once."""
+def signal_descendants(spared: tuple[int | None, ...], *signals: int) -> None:
+    """All but the wall, with which everything inside would end at once, and the twin."""
     for pid in descendants(os.getpid()):
-        for number in signals if pid != wall else ():
+        for number in signals if pid not in spared else ():
             try:
                 os.kill(pid, number)
             except OSError:
@@ -873,7 +892,7 @@ class Order:
     """
 
     is_over = False
-    common: dict[str, Any] | None = None
+    common: dict[str, Any]
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tests.levels import offered
-from tests.making import make_backend, make_job, make_task
+from tests.making import make_backend, make_job, make_task, submitted
 from tests.servers import eventually
 from tests.workers.alike import Twice, left
 from workers.languages import usual
@@ -23,6 +23,7 @@ from workers.warm import lines
 WARM = pytest.mark.parametrize("level", [f"{offered()[0]} warm", f"{offered()[-1]} warm"], indirect=True)
 WAITING = [  # commands at the lower levels are started by their launchers' threads
     ("python", "print('done')", "launchers"),
+    ("python", "print('done')", "children"),
     ("python", "print('done')", "programs"),
     ("command", "echo done", "launchers"),
 ]
@@ -155,6 +156,32 @@ def test_it_leaves_nothing_to_the_next_run(level: int, session: Session, work: C
     assert [left(session, work).words[1].split("\n")[0] for _ in range(2)] == ["None False"] * 2
 
 
+SEARCH = """
+import re, sys
+found = 0
+with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+    for start, end in re.findall("^([0-9a-f]+)-([0-9a-f]+) rw", maps.read(), re.M):
+        memory.seek(int(start, 16))
+        found += len(re.findall(b"[n]eedle-of-an-earlier-run", memory.read(int(end, 16) - int(start, 16))))
+print("found", found)
+"""
+
+
+@pytest.mark.parametrize("level", [f"{each} warm" for each in offered()], indirect=True)
+def test_nothing_of_an_earlier_run_lies_in_its_memory(level: int, session: Session, work: Callable[[], None]) -> None:
+    """Though both may have had the same launcher."""
+    needle = "needle-of-an-earlier-run"
+    make_task(session, "t", "python", SEARCH)
+    make_job(session, "job", [(1, "t")])
+    make_task(session, "earlier", "python", f"print({needle!r} * 100)", variables=(("NEEDLE", needle),))
+    make_job(session, "before", [(1, "earlier")])
+    for _ in range(3):
+        submitted(session, "before")
+    work()
+
+    assert {left(session, work).words[1] for _ in range(3)} == {"found 0\n"}
+
+
 @WARM
 @pytest.mark.parametrize(
     ("language", "code"),
@@ -272,10 +299,16 @@ def test_it_is_confined_as_its_own_backend_says(level: int, session: Session, wo
 
 
 def waiting(language: str) -> dict[str, set[int]]:
-    """The processes that wait for a run of a language: launchers to be, and their programs to be."""
+    """The processes that wait for a run of a language: launchers, their children (twins, where these fork the
+    programs), and the program to be, the last."""
     parents = {each for each in children_of(nursery_of_this_process()) if language in words_of(each)}
     launchers = set().union(*map(children_of, parents))
-    return {"launchers": launchers, "programs": set().union(*map(children_of, launchers))}
+    children = set().union(*map(children_of, launchers))
+    return {
+        "launchers": launchers,
+        "children": children,
+        "programs": set().union(*map(children_of, children)) or children,
+    }
 
 
 def words_of(pid: int) -> list[str]:

@@ -23,12 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from workers.confinement.twin import Twin
+
 HANDED = b"d"
 REHEARSED = '{"argv": ["sh"], "environment": {"PATH": "/bin"}, "work": "/", "resources": [[7, 1, 0]]}'  # page by page
 
 
 class Pair:
-    """The two of them and the pipes between them; `kind` is what the program is if it runs in the fork itself."""
+    """The two of them and the pipes between them; `kind` is what the program is if it runs in the fork itself.
+
+    `twin`: who has forked it instead of the launcher, and tells how it ended.
+    """
+
+    twin: Twin | None = None
 
     def __init__(self, common: dict[str, Any], kind: type[Program] = Program) -> None:
         self.common, self.kind = common, kind
@@ -37,17 +44,24 @@ class Pair:
         self.hearing, self.ordering = (each.detach() for each in socket.socketpair())
         self.telling, self.writing = os.pipe()
         self.stdout, self.stderr = os.pipe(), os.pipe()
-        self.launcher = os.getpid()
+        self.parent = os.getpid()
         self.main = 0
         environ.bounds()  # while it can be seen
 
     def fork(self) -> Callable[[], None] | None:
         """Make the program to be; in it, what is to be called for it to become the program."""
         self.main = os.fork()
-        if self.main:
-            for end in (self.hearing, self.writing, self.stdout[1], self.stderr[1], *self.cage.kept()):
-                os.close(end)
-        return None if self.main else self.become
+        if self.main == 0:
+            return self.become
+        self.close_its_ends()
+        return None
+
+    def its_ends(self) -> tuple[int, ...]:
+        return (self.hearing, self.writing, self.stdout[1], self.stderr[1])
+
+    def close_its_ends(self) -> None:
+        for end in (*self.its_ends(), *self.cage.kept()):
+            os.close(end)
 
     def become(self) -> None:
         """In the program to be. Only one that is no fresh program comes back from it, as itself."""
@@ -60,7 +74,7 @@ class Pair:
         except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
             os.write(self.complaints(), f"The program cannot be started: {problem}.\n".encode())
             os._exit(127)
-        self.cage.become(program, self.launcher, self.writing, order)
+        self.cage.become(program, self.parent, self.writing, order)
 
     def prepare(self) -> int:
         """All that needs no order; where that comes from."""
@@ -71,7 +85,7 @@ class Pair:
         os.setsid()
         reset_signals()
         set_usual_limits()
-        way = self.cage.prepare(self.launcher, self.hearing)
+        way = self.cage.prepare(self.parent, self.hearing)
         Program(json.loads(REHEARSED), self.hearing)
         return way
 
@@ -105,6 +119,10 @@ class Pair:
         finally:
             os.close(descriptor)
 
+    def bury(self) -> None:
+        os.kill(self.main, signal.SIGKILL)
+        os.waitpid(self.main, 0)
+
     def let_begin(self) -> str:
         """What keeps it from that is told in another way."""
         self.say(GO)
@@ -120,9 +138,9 @@ class Pair:
 
     def dismiss(self) -> None:
         """Nothing of it is left."""
-        os.kill(self.main, signal.SIGKILL)
-        os.waitpid(self.main, 0)
-        for end in (self.ordering, self.telling, self.stdout[0], self.stderr[0]):
+        os.close(self.ordering)
+        self.bury()
+        for end in (self.telling, self.stdout[0], self.stderr[0]):
             os.close(end)
         if self.cage.reading is not None:
             os.close(self.cage.reading)

@@ -30,7 +30,7 @@ class Spawn:
     It stands where a `Pair` may: `main` is the program's process, once it has begun.
     """
 
-    telling = None
+    telling = twin = None
 
     def __init__(self, common: dict[str, Any]) -> None:
         self.common = common

@@ -21,14 +21,19 @@ from importlib import import_module
 sys.path[0] = os.path.dirname(os.path.dirname(sys.path[0]))
 
 from workers import launcher
+from workers.confinement.cages import LEVELS
 from workers.confinement.kernel import PR_SET_PDEATHSIG, end_with, prctl
+from workers.confinement.pair import Pair
+from workers.confinement.program import Program
+from workers.confinement.spawn import Spawn
+from workers.confinement.twin import OfTwin, Twin
 from workers.warm import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from workers.launcher import Become, Make, Ready
+    from workers.launcher import Become, Ready
 
 WAITING_SECONDS = 60  # after which a launcher is made anew, as what it saw of the machine may have changed
 WAITS = b"waits"  # what a launcher tells its parent; what it has ready for a run, it tells when it has taken one
@@ -46,7 +51,7 @@ def main() -> None:
     gc.freeze()
     os.write(ready, b"ready")
     os.close(ready)
-    if become := Launchers(socket.socket(fileno=orders), language.made).next():
+    if become := Launchers(socket.socket(fileno=orders), language.Program).next():
         become()
         language.run()
     os._exit(0)
@@ -58,8 +63,8 @@ class Launchers:
     Another is made when none waits: once all leave room, or when somebody waits for it.
     """
 
-    def __init__(self, orders: socket.socket, make: Make) -> None:
-        self.orders, self.make = orders, make
+    def __init__(self, orders: socket.socket, kind: type[Program] | None) -> None:
+        self.orders, self.kind = orders, kind
         self.told: dict[int, bytes] = {}
         self.common: dict[str, Any] | None = None
 
@@ -72,7 +77,7 @@ class Launchers:
             if self.is_wanted():
                 hearing, telling = (each.detach() for each in socket.socketpair(type=socket.SOCK_SEQPACKET))
                 if os.fork() == 0:
-                    return launch(self.orders, telling, self.make, self.common)
+                    return launch(self.orders, telling, self.kind, self.common)
                 os.close(telling)
                 self.told[hearing] = WAITS
             self.listen()
@@ -101,7 +106,9 @@ class Launchers:
             self.common = json.loads(said)
 
 
-def launch(orders: socket.socket, telling: int, make: Make, common: dict[str, Any] | None) -> Become | None:
+def launch(
+    orders: socket.socket, telling: int, kind: type[Program] | None, common: dict[str, Any] | None
+) -> Become | None:
     """Take an order and see to it, as the launcher of its run, which outlives its parent; one after another, if it may.
 
     Who minds a run does not listen for orders, so that they are heard to be nobody's when their parent is dead.
@@ -111,14 +118,19 @@ def launch(orders: socket.socket, telling: int, make: Make, common: dict[str, An
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     launcher.settle(orders.fileno(), telling)
+    twin = Twin() if kind and common and not is_walled(common) else None
+    if kind and twin and twin.pid == 0:
+        orders.detach()
+        return twin.serve(kind)
+    make = Maker(kind, twin)
     while True:
-        ready = made(make, common)
+        ready = make.ahead(common)
         if become := ready and ready.fork():
             orders.detach()
             return become
         order, space = taken(orders, telling, ready)
         launcher.enter(space)
-        if (become := launcher.mind(order, ready, make)) or not order.is_over:
+        if (become := launcher.mind(order, ready, make)) or not (order.is_over and make.knows_apart(order.common)):
             return become
         launcher.leave()
         end_with(parent)
@@ -150,12 +162,40 @@ def again(telling: int) -> socket.socket:
         os._exit(0)
 
 
-def made(make: Make, common: dict[str, Any] | None) -> Ready | None:
-    """What is ready for such runs. What keeps it from being made is told of the run for which it is tried again."""
-    try:
-        return make(common) if common else None
-    except OSError:
-        return None
+class Maker:
+    """Makes what is to be ready for a run: the thread that starts it, the program to be that a twin forks, or, behind
+    walls, one that the launcher forks, which thus must be the launcher's first.
+
+    `kind`: what the program is if it runs in the fork itself; None, if it never does.
+    """
+
+    def __init__(self, kind: type[Program] | None, twin: Twin | None) -> None:
+        self.kind, self.twin = kind, twin
+
+    def __call__(self, common: dict[str, Any]) -> Ready:
+        """Raises OSError when this cannot be."""
+        if is_walled(common):
+            if self.twin:
+                raise OSError("this launcher forks no programs itself")
+            return Pair(common, self.kind or Program)
+        if self.twin:
+            return OfTwin(common, self.twin)
+        return Pair(common, self.kind) if self.kind else Spawn(common)
+
+    def knows_apart(self, common: dict[str, Any]) -> bool:
+        """Whether nothing that the launcher knows of such a run comes to another one's program."""
+        return not is_walled(common) and (self.twin is not None or self.kind is None)
+
+    def ahead(self, common: dict[str, Any] | None) -> Ready | None:
+        """For runs like the last one. What keeps it from being made is told of the run for which it is tried again."""
+        try:
+            return self(common) if common else None
+        except OSError:
+            return None
+
+
+def is_walled(common: dict[str, Any]) -> bool:
+    return LEVELS[common["level"]].walled
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from importlib import import_module
 
 from workers.confinement import program
 from workers.confinement.kernel import close_all_but
-from workers.confinement.pair import Pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,10 +49,6 @@ class Program(program.Program):
         before()
         self.wait()
         close_all_but()
-
-
-def made(common: dict[str, Any]) -> Pair:
-    return Pair(common, Program)
 
 
 def load(modules: list[str]) -> None:

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 
 from workers.confinement import program
 from workers.confinement.kernel import LIBC, SIGNALS, close_all_but
-from workers.confinement.pair import Pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,10 +114,6 @@ class Program(program.Program):
         home = self.environment.get(b"HOME", NOWHERE.encode())
         found = {name: value.replace(NOWHERE.encode(), home) for name, value in embedded.environment.items()}
         return {**found, b"PWD": os.getcwdb()}
-
-
-def made(common: dict[str, Any]) -> Pair:
-    return Pair(common, Program)
 
 
 def load(packages: list[str]) -> None:
