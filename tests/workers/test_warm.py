@@ -16,9 +16,10 @@ from tests.levels import offered
 from tests.making import make_backend, make_job, make_task, submitted
 from tests.servers import eventually
 from tests.workers.alike import Twice, left
+from workers.confinement import probes
 from workers.languages import usual
 from workers.runners import local
-from workers.warm import lines
+from workers.warm import lines, proofs
 
 WARM = pytest.mark.parametrize("level", [f"{offered()[0]} warm", f"{offered()[-1]} warm"], indirect=True)
 WAITING = [  # commands at the lower levels are started by their launchers' threads
@@ -193,6 +194,7 @@ def test_a_run_goes_on_without_its_parent(
     """A parent that is killed ends no run, and the next run starts all the same."""
     make_task(session, "t", language, code)
     make_job(session, "job", [(1, "t")])
+    left(session, work)
     nursery = nursery_of_this_process()
     before = children_of(nursery)
     killing = threading.Timer(0.15, lambda: [os.kill(pid, signal.SIGKILL) for pid in before])
@@ -201,6 +203,19 @@ def test_a_run_goes_on_without_its_parent(
     assert [left(session, work).words[1] for _ in range(2)] == ["done\n"] * 2
     killing.join()
     eventually(lambda: lines.is_open(lines.BARE) and children_of(nursery) - before)
+
+
+@WARM
+def test_a_parent_that_died_over_its_proof_is_tried_again(
+    level: int, data: Path, monkeypatch: pytest.MonkeyPatch, nursery: None
+) -> None:
+    told = iter([{probes.START: "its launcher failed"}, {}, {}])
+    monkeypatch.setattr(probes, "probe", lambda *_: next(told))
+    monkeypatch.setattr(proofs, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(proofs, "_proven", {})
+    eventually(lambda: lines.is_open(lines.BARE))
+
+    assert [proofs.holds(lines.BARE) for _ in range(2)] == [False, True]
 
 
 @WARM
@@ -250,8 +265,10 @@ def test_what_waits_for_a_run_may_die(
     make_job(session, "job", [(1, "t")])
     eventually(lambda: left(session, work) and waiting(language)[which])
 
-    for each in waiting(language)[which]:
+    found = waiting(language)[which]
+    for each in found:
         os.kill(each, signal.SIGKILL)
+    eventually(lambda: not any(map(is_alive, found)))
 
     assert [left(session, work).words[1] for _ in range(2)] == ["done\n"] * 2
 
@@ -269,7 +286,7 @@ def test_what_waits_for_a_run_ends_with_its_parent(
     for each in children_of(nursery_of_this_process()):
         os.kill(each, signal.SIGKILL)
 
-    eventually(lambda: not any(is_alive(each) for each in found))
+    eventually(lambda: not any(map(is_alive, found)))
 
 
 CONNECT = """

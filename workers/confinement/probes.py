@@ -35,6 +35,7 @@ TASK = "import runpy, sys\nsys.argv.append({tried!r})\nrunpy.run_path({program!r
 PROGRAM = Path(__file__).with_name("probe.py")
 PATIENCE = 20
 PREFIX = "probe."
+START = "start"  # the probe that comes before all others
 MUST_NOT = {
     # what the program tries: from which level on it must fail, and what it means if it did not
     "files": (2, "it could read the portal's own files"),
@@ -96,9 +97,9 @@ def probe(level: int, directory: Path, own_walls: bool = False, warm: Key | None
             kept.touch(mode=0o600)
             tried = {"file": str(kept), "pid": os.getpid(), "port": port, "left": list(map(str, left))}
             why = _run(level, space, tried, own_walls, warm)
-            return {"start": why} if why else dict(_holes(level, space, left))
+            return {START: why} if why else dict(_holes(level, space, left))
     except (OSError, subprocess.SubprocessError, ValueError) as failure:
-        return {"start": f"{failure}"}
+        return {START: f"{failure}"}
     finally:
         for each in left:
             each.unlink(missing_ok=True)

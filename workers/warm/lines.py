@@ -22,6 +22,7 @@ BARE: Key = (sys.executable, "python")
 ANSWER_SECONDS = 1.0
 START_SECONDS = 10.0
 AGAIN_SECONDS = 0.25
+TRIES = 2
 
 log = logging.getLogger(__name__)
 _requests: socket.socket | None = None
@@ -51,11 +52,14 @@ def _keep(requests: socket.socket) -> None:
 def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[str, str]) -> socket.socket | None:
     """Where a parent's child, which has become the launcher of the run that is described there, will tell its end.
 
-    `inside`: it runs the program in itself; else it starts the program as any launcher does.
+    `inside`: it runs the program in itself; else it starts the program as any launcher does. A launcher that is not
+    made for such a run leaves it to the next one.
     """
-    way = _line(key)
     order = {"space": str(space), "until": until, "inside": inside, "secrets": bool(secrets)}
-    return way and _given(way, key, order, secrets)
+    for _ in range(TRIES):
+        if (way := _line(key)) and (line := _given(way, key, order, secrets)):
+            return line
+    return None
 
 
 def is_open(key: Key) -> bool:

@@ -17,11 +17,13 @@ from workers.warm.nursery import Key
 
 NAP_SECONDS = 0.05
 START_SECONDS = 5.0
+AGAIN_SECONDS = 30.0
 OWN_WAYS = ("python", "command")  # in which programs come to be; R's do as Python's
 TRIES = 2  # the second program is one that has waited for its order
 
 log = logging.getLogger(__name__)
 _proven: dict[Key, bool] = {}  # by interpreter and way
+_next: dict[Key, float] = {}  # when to try again
 
 
 def holds(key: Key) -> bool:
@@ -30,13 +32,21 @@ def holds(key: Key) -> bool:
     if (level >= probes.WALLED and not own_walls) or not lines.is_open(key):
         return False
     judged = _judged(key)
-    if judged[:2] not in _proven:
-        tries = (probes.probe(level, settings().runs_directory, own_walls, judged) for _ in range(TRIES))
-        found = next(filter(None, tries), None)
-        if found:
-            log.warning("programs of %s start fresh, as those of its parent are not confined: %s", judged[0], found)
+    if judged[:2] not in _proven and time.monotonic() >= _next.get(judged[:2], 0):
+        _prove(judged, level, own_walls)
+    return _proven.get(judged[:2], False)
+
+
+def _prove(judged: Key, level: int, own_walls: bool) -> None:
+    """What could not even be started tells nothing: its parent may have died just then."""
+    tries = (probes.probe(level, settings().runs_directory, own_walls, judged) for _ in range(TRIES))
+    found = next(filter(None, tries), {})
+    if found:
+        log.warning("programs of %s start fresh, as those of its parent are not confined: %s", judged[0], found)
+    if probes.START in found:
+        _next[judged[:2]] = time.monotonic() + AGAIN_SECONDS
+    else:
         _proven[judged[:2]] = not found
-    return _proven[judged[:2]]
 
 
 def prepare() -> None:
