@@ -856,7 +856,6 @@ def settle(*kept: int) -> None:
         nothing = os.open(os.devnull, way)
         os.dup2(nothing, stream)
         os.close(nothing)
-    sys.stderr = Log()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -864,11 +863,13 @@ def enter(directory: str) -> None:
     """Be at home in the run's directory, deaf until there is something to mind."""
     be_deaf()
     os.chdir(directory)
+    sys.stderr = Log()
 
 
 def leave() -> None:
     """Be nowhere, and nobody's."""
     be_deaf()
+    sys.stderr = sys.__stderr__
     os.chdir("/")
     environ.show("")
 

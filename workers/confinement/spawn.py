@@ -78,7 +78,7 @@ class Spawn:
             if self.program:
                 self._start(self.program)
         except BaseException as problem:  # noqa: BLE001 - the launcher waits for it
-            self.problem = self.program.why_not(problem) if self.program else f"{problem}"
+            self.problem = self.program.why_not(problem) if self.program else f"It cannot be confined: {problem}."
         finally:
             self.begun.release()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 
 from workers.confinement.cages import LEVELS
 from workers.confinement.kernel import close_all_but, end_with
@@ -42,8 +43,9 @@ class OfTwin(Pair):
         return self.common == common and not self.twin.has_told()
 
     def bury(self) -> None:
-        """Without a launcher that could order something, it has ended."""
-        self.twin.told()
+        """Without anybody who could order something, it has ended."""
+        with suppress(OSError):
+            self.twin.told()
 
 
 class Forked(Pair):

@@ -91,19 +91,25 @@ class Launchers:
         others = () if WAITS in self.told.values() else (self.orders.fileno(),)
         words.await_any(*self.told, *others)
         for each in filter(words.can_be_read, list(self.told)):
-            self.hear(each, os.read(each, words.LONGEST))
+            try:
+                self.hear(each, os.read(each, words.LONGEST))
+            except ConnectionError:
+                self.forget(each)
 
     def hear(self, child: int, said: bytes) -> None:
+        """Raises ConnectionError when there is no such child any more."""
         if not said:
-            os.close(child)
-            del self.told[child]
-            return
+            raise ConnectionResetError
         self.told[child] = said
         if said == WAITS:
             with words.way(child) as way:
                 words.say(way, "orders", self.orders.fileno())
         elif said != launcher.ROOM:
             self.common = json.loads(said)
+
+    def forget(self, child: int) -> None:
+        os.close(child)
+        del self.told[child]
 
 
 def launch(
