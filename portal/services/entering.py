@@ -15,7 +15,7 @@ from portal.domain.states import State
 from portal.models import Batch, Message, Run, Submission, Upload
 from portal.services import progress
 from portal.services.freezing import Frozen, Row
-from portal.services.statements import for_each, row
+from portal.services.statements import for_each, row, tell
 
 CHUNK = 500
 SUBMITTED = {"kind": "note", "sentence": "Submitted"}
@@ -37,7 +37,7 @@ def enter(session: Session, batch: Row, uploads: Sequence[Row], members: Sequenc
     """A batch with these uploads, and a submission for each of what was ordered, in this order; the batch's id."""
     batch_id = int(row(session, _BATCH, batch).id)
     for some in _chunks(uploads):
-        for_each(session, _UPLOADS, [each | {"batch_id": batch_id} for each in some])
+        tell(session, _UPLOADS, *(each | {"batch_id": batch_id} for each in some))
     whose = {"batch_id": batch_id, "account_id": batch["account_id"], "address": batch["address"]}
     for at, chunk in enumerate(_chunks(members)):
         _enter(session, whose, [(each, each.member(at * CHUNK + n, number)) for n, (each, number) in enumerate(chunk)])
@@ -51,8 +51,8 @@ def _enter(session: Session, whose: Row, members: Sequence[tuple[Frozen, Member]
     ids = {made.position: made.id for made in for_each(session, _SUBMISSIONS, new)}
     numbered = [(each, ids[submission["position"]], runs) for each, (submission, runs) in members]
     runs = [_begun(run) | {"submission_id": number} for _, number, runs in numbered for run in runs]
-    for_each(session, _RUNS, runs)
-    for_each(session, _MESSAGES, [SUBMITTED | {"submission_id": number} for _, number, _ in numbered])
+    tell(session, _RUNS, *runs)
+    tell(session, _MESSAGES, *(SUBMITTED | {"submission_id": number} for _, number, _ in numbered))
     progress.begin(session, [number for each, number, _ in numbered if each.conditional])
 
 

@@ -38,6 +38,7 @@ _batch, _submission, _run, _attempt, _result, _upload, _chunk, _message, _job = 
     cast(Table, model.__table__) for model in (Batch, Submission, Run, Attempt, Result, Upload, LogChunk, Message, Job)
 )
 _of_it = _run.c.submission_id == bindparam("submission")
+FEW = {"postgresql": 8, "sqlite": 1}  # values of one statement that are told one by one
 
 
 def rows(session: Session, statement: Executable, values: Mapping[str, Any]) -> list[Any]:
@@ -55,6 +56,9 @@ def tell(session: Session, statement: Executable, *every: Mapping[str, Any]) -> 
     """For each of these, in this order; nobody wants to know what came of it. It is done before whatever is asked
     next, so that an error of it may come to light only then."""
     its = connection(session)
+    if len(every) > FEW[its.dialect.name]:
+        for_each(session, statement, every)
+        return
     for values in every:
         prepared(statement, its.dialect, tuple(values)).tell(its, values)
 

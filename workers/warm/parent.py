@@ -27,7 +27,7 @@ from workers.confinement.pair import Pair
 from workers.confinement.program import Program
 from workers.confinement.spawn import Spawn
 from workers.confinement.twin import OfTwin, Twin
-from workers.warm import words
+from workers.warm import pages, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def main() -> None:
     language.load(sys.argv[4:])
     gc.collect()
     gc.freeze()
+    pages.gather()
     os.write(ready, b"ready")
     os.close(ready)
     if become := Launchers(socket.socket(fileno=orders), language.Program).next():

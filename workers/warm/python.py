@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 NAME = "driver.py"
 DRIVER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "languages", "drivers", NAME)
 OURS = "workers"
-OF_THE_DRIVER = ("io", "json", "linecache", "os", "sys", "traceback", "types")
+OF_THE_DRIVER = ("encodings.utf_8_sig", "io", "json", "linecache", "os", "sys", "traceback", "types")
 HANDLED: dict[signal.Signals, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGPIPE: signal.SIG_IGN,
     signal.SIGXFSZ: signal.SIG_IGN,
 }
+
+ours: list[str] = []  # the modules of ours that are loaded
 
 with open(DRIVER, encoding="utf-8") as driver:
     code = compile(driver.read(), DRIVER, "exec")
@@ -54,11 +56,13 @@ class Program(program.Program):
 def load(modules: list[str]) -> None:
     for each in (*OF_THE_DRIVER, *modules):
         import_module(each)
+    # To look for them among all modules would have each fork copy where the names lie.
+    ours.extend(name for name in sys.modules if name.partition(".")[0] == OURS)
 
 
 def forget_the_parent() -> None:
     """What a fresh interpreter would not have: our own modules, and the same chance as all other forks."""
-    for name in [each for each in sys.modules if each.partition(".")[0] == OURS]:
+    for name in ours:
         del sys.modules[name]
     if numbers := sys.modules.get("numpy.random"):
         numbers.seed()
