@@ -32,7 +32,7 @@ ALIKE = {
     "its name and words": "basename $0; echo $#",
     "its environment": "env | sort; set | grep -c PORTAL",
     "what it has open": "ls /proc/self/fd; readlink /proc/self/fd/0; cat",
-    "its signals": "grep ^Sig[BIC] /proc/self/status | sed 's/180000000/000000000/'",  # two are the C library's own,
+    "its signals": "grep ^Sig[BIC] /proc/self/status | sed 's/[01][08]0000000$//'",  # two are the C library's own,
     "its limits": "sort /proc/self/limits",
     "its place": "umask; id; [ $(ps -o sid= -p $$) = $$ ] && echo alone; [ $PWD = $HOME ] && echo home; ls -a",
     "what it may never gain": "grep -E '^(NoNewPrivs|Seccomp|Cap...):' /proc/self/status; cat /proc/self/oom_score_adj",
