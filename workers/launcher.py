@@ -40,7 +40,7 @@ from workers.confinement.kernel import (
 )
 from workers.confinement.pair import Pair
 from workers.confinement.program import encoded
-from workers.warm import environ
+from workers.warm import environ, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ CPU_MARGIN = 5  # seconds between the signal that can be caught and the one that
 CPU_CLOCK = 2  # of all threads of a process, in the number of its clock
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-MINDED = b"m"  # what the line is told first
 ROOM = b"room"  # what the parent is told
 STOP = "stop"  # the file that says that the run shall be stopped
 NEVER_BEGAN = 127
@@ -109,6 +108,10 @@ ONE_FILE = "The run was ended because one file of it, or block of shared memory,
 
 class TooDeep(Exception):
     """A folder's whole name is longer than the kernel takes."""
+
+
+class NotMade(Exception):
+    """A launcher is none for such a run; another one is."""
 
 
 class Limits:
@@ -912,7 +915,11 @@ class Order:
 
     def is_taken(self) -> None:
         if self.line is not None:
-            say(self.line, MINDED)
+            say(self.line, words.MINDED)
+
+    def is_declined(self) -> None:
+        if self.line is not None:
+            say(self.line, words.DECLINED)
 
     def is_like(self, common: dict[str, Any]) -> None:
         self.common = common
@@ -945,7 +952,11 @@ def mind(order: Order, pair: Ready | None = None, make: Make = Pair) -> Become |
         pair.dismiss()
         pair = None
     if pair is None:
-        pair = make(spec.common)
+        try:
+            pair = make(spec.common)
+        except NotMade:
+            order.is_declined()
+            return None
         if become := pair.fork():
             return become
     if not claim():

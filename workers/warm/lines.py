@@ -22,7 +22,7 @@ BARE: Key = (sys.executable, "python")
 ANSWER_SECONDS = 1.0
 START_SECONDS = 10.0
 AGAIN_SECONDS = 0.25
-TRIES = 2
+MOST_WAITING = 20  # launchers at one time, more or less
 
 log = logging.getLogger(__name__)
 _requests: socket.socket | None = None
@@ -56,9 +56,15 @@ def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[
     made for such a run leaves it to the next one.
     """
     order = {"space": str(space), "until": until, "inside": inside, "secrets": bool(secrets)}
-    for _ in range(TRIES):
-        if (way := _line(key)) and (line := _given(way, key, order, secrets)):
+    for _ in range(MOST_WAITING):
+        if (way := _line(key)) is None:
+            return None
+        told, line = _given(way, key, order, secrets)
+        if told == words.MINDED:
             return line
+        line.close()
+        if told != words.DECLINED:
+            return None
     return None
 
 
@@ -92,7 +98,8 @@ def _asked_for(key: Key) -> socket.socket | None:
 
 def _given(
     way: socket.socket, key: Key, order: Mapping[str, object], secrets: Mapping[str, str]
-) -> socket.socket | None:
+) -> tuple[bytes, socket.socket]:
+    """The line of an order, and what it was told first; nothing, if nobody has the order."""
     mine, theirs = socket.socketpair()
     mine.settimeout(START_SECONDS)
     try:
@@ -101,10 +108,8 @@ def _given(
         if secrets:
             mine.sendall(json.dumps(dict(secrets)).encode())
             mine.shutdown(socket.SHUT_WR)
-        if mine.recv(1):
-            return mine
+        return mine.recv(1), mine
     except OSError as failure:
         log.warning("a warm parent gave no answer: %s", failure)
         _lines.pop(key).close()
-    mine.close()
-    return None
+    return b"", mine

@@ -180,10 +180,10 @@ class Maker:
         self.kind, self.twin = kind, twin
 
     def __call__(self, common: dict[str, Any]) -> Ready:
-        """Raises OSError when this cannot be."""
+        """Raises NotMade, OSError."""
         if is_walled(common):
             if self.twin:
-                raise OSError("this launcher forks no programs itself")
+                raise launcher.NotMade
             return Pair(common, self.kind or Program)
         if self.twin:
             return OfTwin(common, self.twin)
@@ -197,7 +197,7 @@ class Maker:
         """For runs like the last one. What keeps it from being made is told of the run for which it is tried again."""
         try:
             return self(common) if common else None
-        except OSError:
+        except (OSError, launcher.NotMade):
             return None
 
 

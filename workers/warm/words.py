@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 LONGEST = 65_536  # bytes
+MINDED, DECLINED = b"m", b"d"  # what the line of an order is told first
 
 
 def say(way: socket.socket, words: Any, descriptor: int) -> None:
