@@ -91,7 +91,7 @@ def test_it_resumes(app: Flask, session: Session, pair: list[Submission]) -> Non
 
     assert done.exit_code == 0 and done.stdout.endswith(f" goes on with {failed.uuid}.\n")
     session.rollback()
-    made = submissions.get(session, done.output[:36])
+    made = submissions.get(session, done.stdout[:36])
     assert (made.resumed_from, made.batch.name) == (failed.uuid, "a test")
 
 
