@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 GO = b"g"  # the launcher's word
+LIMITS = "PORTAL_LIMITS"  # the variable with the commands that limit a script
 LENGTH = 8  # bytes that tell how long an order is
 OPEN_FILES = 4096  # of one process
 USUAL_LIMITS = {

@@ -14,13 +14,12 @@ import threading
 
 from workers.confinement.cages import LEVELS, be_first_to_go
 from workers.confinement.kernel import SIGNALS, own_directory
-from workers.confinement.program import Program, bounds
+from workers.confinement.program import LIMITS, Program, bounds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LIMITS = "PORTAL_LIMITS"  # the variable with the commands that limit a script
 ULIMIT = {resource.RLIMIT_CPU: ("t", 1), resource.RLIMIT_FSIZE: ("f", 512), resource.RLIMIT_AS: ("v", 1024)}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from portal.domain import command
 from portal.domain.work import Work, bindings
+from workers.confinement.program import LIMITS
 
 LABEL = "Command"
 EDITOR = "shell"
@@ -19,7 +20,7 @@ HINT = (
 )
 SHELL = "/bin/sh"
 WARM = (sys.executable, "command")
-LIMITED = 'eval "${PORTAL_LIMITS-}"; unset PORTAL_LIMITS\n'  # who starts it may leave its limits to itself
+LIMITED = f'eval "${{{LIMITS}-}}"; unset {LIMITS}\n'  # who starts it may leave its limits to itself
 
 
 def unavailable(options: Mapping[str, str]) -> str | None:
