@@ -38,7 +38,7 @@ SMALL = str(64 * 2**20)  # bytes of /tmp and /dev/shm
 MEMORY_ROOM = 48 * 2**20  # beyond the limit of memory, for what starts the program; its own look comes first
 NOBODY = "65534"
 WALLS_SECONDS = 0.2  # of processor time, that they take at most: whoever looks late has the program's own before him
-OUT_OF_MEMORY = "/proc/{}/oom_score_adj"
+OUT_OF_MEMORY = "/proc/self/oom_score_adj"
 OF_SIGNALS = 128
 
 
@@ -74,7 +74,7 @@ class Cage:
 
     def prepare(self, launcher: int, hearing: int) -> int:
         """In the forked child, beforehand: where the order comes from, which the launcher gives there."""
-        be_first_to_go(os.getpid())
+        be_first_to_go()
         self.confine()
         end_with(launcher)
         return hearing
@@ -398,9 +398,12 @@ def shown(named: list[str], measured: str, hidden: list[str]) -> list[tuple[str,
 LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, 3: Room, 4: Cell}
 
 
-def be_first_to_go(process: int) -> None:
-    """When the machine runs out of memory, before the portal and whatever else it serves."""
-    cgroups.try_writing(OUT_OF_MEMORY.format(process), "1000")
+def be_first_to_go(turn: str = "1000") -> str:
+    """When the machine runs out of memory, before the portal and whatever else it serves; the turn that it had."""
+    with open(OUT_OF_MEMORY, encoding="ascii") as told:
+        before = told.read()
+    cgroups.try_writing(OUT_OF_MEMORY, turn)
+    return before
 
 
 def die_with(launcher: int) -> None:

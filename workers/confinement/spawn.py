@@ -52,13 +52,13 @@ class Spawn:
         self.program = Program(order["program"])
 
     def let_begin(self) -> str:
-        """What kept the program from being started, or nothing."""
+        """What kept the program from being started, or nothing. Its turn to go is its launcher's of that moment."""
+        before = be_first_to_go()
         self.ordered.release()
         self.begun.acquire()
+        be_first_to_go(before)
         for end in (self.stdout[1], self.stderr[1]):
             os.close(end)
-        if self.main:
-            be_first_to_go(self.main)
         return self.problem
 
     def dismiss(self) -> None:
