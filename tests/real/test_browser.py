@@ -279,6 +279,7 @@ def look_at(page: Page, address: str) -> None:
 
 
 def look(page: Page, what: str) -> None:
+    page.wait_for_load_state()
     found = Axe().run(page)
     assert found.violations_count == 0, f"{what}: {found.generate_report()}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what
@@ -302,7 +303,9 @@ def make_secret(page: Page, name: str) -> str:
 
 
 def made(page: Page, name: str) -> str:
+    link = page.get_by_role("link", name=name, exact=True)
+    expect(link).to_be_visible()
     look(page, name)
-    address = page.get_by_role("link", name=name, exact=True).get_attribute("href")
+    address = link.get_attribute("href")
     assert address
     return address
