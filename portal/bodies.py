@@ -158,8 +158,8 @@ class Slice(io.RawIOBase):
 
 
 def _charset(headers: Headers) -> str:
-    """As Flask's own parser understands it."""
-    return MultiPartParser().get_part_charset(headers)
+    """As Flask's own parser understands it, which has UTF-8 for a part that names no type."""
+    return MultiPartParser().get_part_charset(headers) if "Content-Type" in headers else "utf-8"
 
 
 def _line_break(buffer: bytearray) -> int:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import DateTime, Dialect, Engine, Float, MetaData, bindparam, create_engine, event, exc, select
@@ -20,6 +20,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
+from portal import prepared
 from portal.settings import settings
 
 NAMING = {
@@ -30,6 +31,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
+READING = {"alone": True}  # what is written comes in `transaction`
 CONNECT_SECONDS = 5
 CONNECTION = "connection"
 FRESH_SECONDS = 0.5
@@ -159,7 +161,7 @@ def _begin(connection: Connection) -> None:
     """A writing transaction takes SQLite's one write lock at its start, so that it never fails for it half-way.
 
     Where the engine only reads `alone`, each statement is a transaction of PostgreSQL's own: it sees no less by that,
-    and nothing has to be said before the first and after the last.
+    and nothing has to be said before the first and after the last. What writes says that by itself.
     """
     options = connection.get_execution_options()
     writes = options.get("writes")
@@ -167,9 +169,11 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
         return
     its: Any = connection.connection.dbapi_connection
-    alone = bool(options.get("alone")) and not writes
-    if its.autocommit != alone:
-        its.autocommit = alone
+    by_itself = bool(options.get("alone") or writes)
+    if its.autocommit != by_itself:
+        its.autocommit = by_itself
+    if writes:
+        prepared.begin(connection)
 
 
 def engine_options(url: str, pool_size: int = 2) -> dict[str, Any]:
@@ -187,6 +191,11 @@ def make_engine(url: str) -> Engine:
 def engine() -> Engine:
     """The engine of this process; `forget` it after a fork."""
     return make_engine(settings().database)
+
+
+@lru_cache(1)
+def _that_reads(engine: Engine) -> Engine:
+    return engine.execution_options(**READING)
 
 
 _new_session = sessionmaker[Session]()
@@ -230,7 +239,7 @@ def connection(session: Session) -> Connection:
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session that only reads."""
-    with _new_session(bind=engine()) as session:
+    with _new_session(bind=_that_reads(engine())) as session:
         yield session
 
 

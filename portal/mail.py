@@ -7,6 +7,7 @@ import ssl
 from contextlib import closing, suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from functools import lru_cache
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
@@ -33,6 +34,7 @@ def on() -> bool:
     return bool(settings().mail_server)
 
 
+@lru_cache(maxsize=1000)
 def is_address(text: str) -> bool:
     """Whether this is one address, and nothing beside it."""
     try:

@@ -2,7 +2,7 @@
 
 At what each step asks, to make a statement anew took as long as to have it answered, and to plan it anew up to ten
 times as long. Types, events and errors are SQLAlchemy's; left out is what never differs from one execution to the next,
-and the way there and back for what nobody waits for.
+and the way there and back for what nobody waits for, the words around a transaction among it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from functools import lru_cache
 from itertools import chain, count
 from typing import Any
 
+from psycopg2 import extensions as driver
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import NotSupportedError
+from sqlalchemy.pool import Pool
 from sqlalchemy.types import TypeEngine
 
 Process = Callable[[Any], Any]
@@ -25,6 +27,9 @@ Call = tuple[str, tuple[Any, ...]]
 MOST = 1000
 KNOWN = "prepared"
 TOLD = "told"
+WORDS = "words"  # of a connection whose transaction begins and ends by words of ours
+BEGIN: Call = ("BEGIN", ())
+COMMIT: Call = ("COMMIT", ())
 PLACE = re.compile(r"%\((.+?)\)s|%%")
 
 _numbers = count(1)
@@ -118,18 +123,45 @@ def _said(connection: Connection, call: Call) -> DBAPICursor:
     return cursor
 
 
+def begin(connection: Connection) -> None:
+    """PostgreSQL hears that a transaction begins with what it is asked first, and of its end with what it is told last.
+
+    The driver, which would say each by itself, takes every statement for one of its own.
+    """
+    connection.info[WORDS] = True
+    connection.info[TOLD] = [BEGIN]
+
+
 @event.listens_for(Engine, "before_cursor_execute")
-@event.listens_for(Engine, "commit")
 def _say_what_was_told(connection: Connection, *_: object) -> None:
     """Nothing overtakes it."""
     if TOLD in connection.info:
         _said(connection, _taken(connection))
 
 
+@event.listens_for(Engine, "commit")
+def _commit(connection: Connection) -> None:
+    if WORDS not in connection.info:
+        _say_what_was_told(connection)
+    elif connection.info.get(TOLD) != [BEGIN]:
+        _said(connection, _taken(connection, COMMIT))
+    _forget(connection)
+
+
 @event.listens_for(Engine, "rollback")
-def _forget_what_was_told(connection: Connection) -> None:
+def _forget(connection: Connection) -> None:
     if not connection.invalidated:
-        connection.info.pop(TOLD, None)
+        for each in (TOLD, WORDS):
+            connection.info.pop(each, None)
+
+
+@event.listens_for(Pool, "reset")
+def _roll_back(connection: Any, *_: object) -> None:
+    """What was begun and did not end, for whatever reason; a connection that cannot be told so is given up."""
+    ours = isinstance(connection, driver.connection) and connection.autocommit
+    if ours and connection.get_transaction_status() != driver.TRANSACTION_STATUS_IDLE:
+        with connection.cursor() as cursor:
+            cursor.execute("ROLLBACK")
 
 
 def _rows(statement: Any, dialect: Dialect) -> tuple[Any, list[tuple[int, Process]]]:

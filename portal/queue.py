@@ -5,11 +5,14 @@ Nobody waits for the broker: a thread of its own talks to it, so that a dead or 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 import time
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
+from uuid import uuid4
 
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -22,7 +25,9 @@ from portal.settings import settings
 CHORES = "chores"
 EVERY = "every"
 PAUSE = 5.0
+LINGER = 0.2
 ENOUGH = 100
+KNOCK = "if redis.call('llen', KEYS[1]) < tonumber(ARGV[1]) then redis.call('lpush', KEYS[1], ARGV[2]) end"
 UNSAID = "words"
 
 log = logging.getLogger(__name__)
@@ -68,7 +73,7 @@ class Line:
                 "interval_step": 0,
             },
         )
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
         self.unsent: dict[tuple[str, str], None] = {}
         self.talking = False
         self.silent_until = 0.0
@@ -79,6 +84,7 @@ class Line:
                 return
             self.unsent[(word, queue)] = None
             if self.talking:
+                self.lock.notify()
                 return
             self.talking = True
         try:
@@ -89,7 +95,7 @@ class Line:
             self.talking = False
 
     def _talk(self) -> None:
-        """Send what waits, until nothing does."""
+        """Send what waits, until nothing has come for a moment: to start a thread costs more than to say a word."""
         while next_one := self._next():
             try:
                 self._tell(*next_one)
@@ -102,6 +108,8 @@ class Line:
 
     def _next(self) -> tuple[str, str] | None:
         with self.lock:
+            if not self.unsent:
+                self.lock.wait(LINGER)
             first = next(iter(self.unsent), None)
             self.talking = first is not None
             if first:
@@ -115,9 +123,29 @@ class Line:
 
     def _tell(self, word: str, queue: str) -> None:
         """A queue that nobody serves must not grow without end: enough words are as good as more."""
-        with self.app.producer_pool.acquire(block=True) as producer:
-            if producer.channel.queue_declare(queue=queue).message_count < ENOUGH:
-                self.app.send_task(word, queue=queue, retry=False, producer=producer)
+        self._knock(keys=[queue], args=[ENOUGH, _message(word, queue)])
+
+    @cached_property
+    def _knock(self) -> Any:
+        return self.app.connection_for_write().default_channel.client.register_script(KNOCK)
+
+
+def _message(word: str, queue: str) -> str:
+    text, *marks = _written(word, queue)
+    own = str(uuid4())
+    for mark in marks:
+        text = text.replace(mark, own)
+    return text
+
+
+@cache
+def _written(word: str, queue: str) -> tuple[str, str, str]:
+    """What Celery makes of a word, and what of it no other word may have: it is made once, as that takes so long."""
+    with Celery(set_as_current=False, broker="memory://") as celery, celery.connection_for_write() as connection:
+        channel = connection.default_channel
+        celery.send_task(word, queue=queue, connection=connection)
+        message = channel._get(queue)
+    return json.dumps(message), message["headers"]["id"], message["properties"]["delivery_tag"]
 
 
 @cache

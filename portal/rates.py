@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Any
 
 import flask
 from flask import Flask, Response, current_app, g, request
 from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter, RateLimiter
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import FixedWindowRateLimiter
 
 from portal import counting
 from portal.domain.addresses import home
@@ -21,6 +22,7 @@ from portal.hosts import HEALTH
 from portal.settings import Settings
 
 View = Callable[..., Any]
+Window = tuple[RateLimitItem, tuple[str, ...]]
 
 ASKED = "asked"
 SUBMITTED = "submitted"
@@ -35,34 +37,55 @@ SENTENCES = {
 }
 SILENCE = 10.0
 BELIEVED = 1.0
+SPEND = """
+for at, key in ipairs(KEYS) do
+    local count = redis.call('incr', key)
+    if count == 1 then
+        redis.call('expire', key, ARGV[2 * at])
+    end
+    if count > tonumber(ARGV[2 * at - 1]) then
+        return {at, redis.call('ttl', key)}
+    end
+end
+return {0, 0}
+"""
+
+
+@dataclass(frozen=True)
+class Full:
+    """A window that takes no more: what it counts, and the seconds until the next one."""
+
+    what: str
+    wait: int
 
 
 class Counters:
     """Who asked how often."""
 
     def __init__(self, broker: str) -> None:
-        shared, own = FixedWindowRateLimiter(counting.storage(broker)), FixedWindowRateLimiter(MemoryStorage())
         self.below: dict[tuple[str, ...], float] = {}
-        self.counts: counting.Shared[RateLimiter] = counting.Shared(shared, own, SILENCE)
+        shared, own = InRedis(counting.storage(broker)), Windows(MemoryStorage())
+        self.counts: counting.Shared[Windows] = counting.Shared(shared, own, SILENCE)
 
-    def spend(self, limits: Sequence[RateLimitItem], *who: str) -> int:
-        """Count one; the seconds until the next one is taken, or 0 where this one is."""
-        return self.counts.ask(lambda each: _first_breach(each, each.hit, limits, who))
+    def spend(self, windows: Sequence[Window]) -> Full | None:
+        """Count one in each, until one is full."""
+        return self.counts.ask(lambda each: each.spend(windows))
 
-    def left(self, limits: Sequence[RateLimitItem], *who: str) -> int:
-        """The same without counting."""
-        return self.counts.ask(lambda each: _first_breach(each, each.test, limits, who))
+    def left(self, windows: Sequence[Window]) -> Full | None:
+        """The first that is full, without counting."""
+        return self.counts.ask(lambda each: each.first_full(windows))
 
-    def believed(self, limits: Sequence[RateLimitItem], *who: str) -> int:
+    def believed(self, windows: Sequence[Window]) -> Full | None:
         """The same, of who was below all limits a moment ago, as far as this process knows, without asking again."""
-        if time.monotonic() < self.below.get(who, 0.0):
-            return 0
-        wait = self.left(limits, *who)
-        if not wait:
-            self.below = {**self._still_below(), who: time.monotonic() + BELIEVED}
-        return wait
+        whose = {who for _, who in windows}
+        if all(time.monotonic() < self.below.get(who, 0.0) for who in whose):
+            return None
+        full = self.left(windows)
+        if not full:
+            self.below = self._still_below() | dict.fromkeys(whose, time.monotonic() + BELIEVED)
+        return full
 
-    def doubt(self, *who: str) -> None:
+    def doubt(self, who: tuple[str, ...]) -> None:
         self.below.pop(who, None)
 
     def _still_below(self) -> dict[tuple[str, ...], float]:
@@ -70,13 +93,38 @@ class Counters:
         return {who: until for who, until in self.below.items() if until > present}
 
 
-def _first_breach(
-    counting: RateLimiter, may: Callable[..., bool], limits: Sequence[RateLimitItem], who: tuple[str, ...]
-) -> int:
-    for limit in limits:
-        if not may(limit, *who):
-            return max(1, round(counting.get_window_stats(limit, *who).reset_time - time.time()))
-    return 0
+class Windows(FixedWindowRateLimiter):
+    """Limits, and what each counts of whom: the first word of a window says what."""
+
+    def spend(self, windows: Sequence[Window]) -> Full | None:
+        return next((self._full(each) for each in windows if not self.hit(each[0], *each[1])), None)
+
+    def first_full(self, windows: Sequence[Window]) -> Full | None:
+        return next((self._full(each) for each in windows if not self.test(each[0], *each[1])), None)
+
+    def _full(self, window: Window) -> Full:
+        limit, who = window
+        return _full(window, self.get_window_stats(limit, *who).reset_time - time.time())
+
+
+class InRedis(Windows):
+    """The same, spent in one message, however many they are."""
+
+    def __init__(self, storage: RedisStorage) -> None:
+        super().__init__(storage)
+        self.key = storage.prefixed_key
+        self.script = storage.get_connection().register_script(SPEND)
+
+    def spend(self, windows: Sequence[Window]) -> Full | None:
+        keys = [self.key(limit.key_for(*who)) for limit, who in windows]
+        place, seconds = self.script(
+            keys, [each for limit, _ in windows for each in (limit.amount, limit.get_expiry())]
+        )
+        return _full(windows[place - 1], seconds) if place else None
+
+
+def _full(window: Window, seconds: float) -> Full:
+    return Full(window[1][0], max(1, round(seconds)))
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -100,19 +148,25 @@ def count_account(session_key: str) -> None:
 
 
 def _check_for(*who: str) -> None:
-    _refuse_beyond(ASKED, _counters().spend, who)
-    if request.view_args or request.routing_exception:
-        _refuse_beyond(MISSED, _counters().believed, who)
-    if request.method == "POST" and request.endpoint in SUBMITTING:
-        _refuse_beyond(SUBMITTED, _counters().spend, who)
+    """What may not be guessed at is asked between the two counts, which else are one."""
+    submits = request.method == "POST" and request.endpoint in SUBMITTING
+    submitted = _windows(SUBMITTED, who) if submits else []
+    if not (request.view_args or request.routing_exception):
+        _refuse(_counters().spend([*_windows(ASKED, who), *submitted]))
+        return
+    _refuse(_counters().spend(_windows(ASKED, who)))
+    for each in who:
+        _refuse(_counters().believed(_windows(MISSED, [each])))
+    if submitted:
+        _refuse(_counters().spend(submitted))
 
 
 def _count_miss(response: Response) -> Response:
     """What is not there, and what is there for others: to whoever guesses these are the same."""
     if response.status_code == 404 and g.pop("counted", False):
         for who in _who():
-            _counters().spend(_limits(MISSED), MISSED, who)
-            _counters().doubt(MISSED, who)
+            _counters().spend(_windows(MISSED, [who]))
+            _counters().doubt((MISSED, who))
     return response
 
 
@@ -138,26 +192,29 @@ def only_so_often(*methods: str) -> Callable[[View], View]:
 
 def count_attempt(way: str) -> None:
     """Note that somebody tries to get in this way. Raises TooMany."""
-    _refuse(TRIED, _counters().spend(_limits(TRIED), TRIED, way, _address()))
+    _refuse(_counters().spend(_tried(way)))
 
 
 def check_attempts(way: str) -> None:
     """Raises TooMany where this address has tried this way too often."""
-    _refuse(TRIED, _counters().left(_limits(TRIED), TRIED, way, _address()))
+    _refuse(_counters().left(_tried(way)))
 
 
-def _refuse_beyond(what: str, ask: Callable[..., int], who: Sequence[str]) -> None:
-    """Raises TooMany."""
-    for each in who:
-        _refuse(what, ask(_limits(what), what, each))
-
-
-def _refuse(what: str, wait: int) -> None:
+def _refuse(full: Full | None) -> None:
     """Raises TooMany, if there is anything to wait for."""
-    if wait:
+    if full:
         g.counted = False
-        seconds = "a second" if wait == 1 else f"{wait} seconds"
-        raise TooMany(SENTENCES[what].format(wait=seconds), wait)
+        seconds = "a second" if full.wait == 1 else f"{full.wait} seconds"
+        raise TooMany(SENTENCES[full.what].format(wait=seconds), full.wait)
+
+
+def _windows(what: str, who: Sequence[str]) -> list[Window]:
+    limits = _limits(what)
+    return [(limit, (what, each)) for each in who for limit in limits]
+
+
+def _tried(way: str) -> list[Window]:
+    return [(limit, (TRIED, way, _address())) for limit in _limits(TRIED)]
 
 
 def _who() -> list[str]:

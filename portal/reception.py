@@ -73,7 +73,7 @@ def _length(environ: dict[str, Any]) -> int | None:
 
 def _taken(source: IO[bytes], length: int | None, most: int) -> IO[bytes]:
     """One byte more than is allowed tells the application that it was too much."""
-    body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - whoever reads it closes it
+    body = _empty(length)
     size, wanted = 0, most + 1 if length is None else length
     try:
         while size < wanted and (block := source.read(min(BLOCK, wanted - size))):
@@ -86,7 +86,14 @@ def _taken(source: IO[bytes], length: int | None, most: int) -> IO[bytes]:
         body.close()
         return _Broken(RequestTimeout(NOT_WHOLE))
     body.seek(0)
-    return body  # type: ignore[return-value]
+    return body
+
+
+def _empty(length: int | None) -> IO[bytes]:
+    """What is known to be small needs no file."""
+    if length is not None and length <= IN_MEMORY:
+        return io.BytesIO()
+    return SpooledTemporaryFile(IN_MEMORY)  # type: ignore[return-value]
 
 
 def _reason(failure: OSError | ParseException) -> Exception:

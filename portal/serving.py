@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import selectors
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
 
+TOLD_SECONDS = 1.0
 HEAD_SECONDS = 20.0
 BLOCK = 1 << 16
 BLOCK_SECONDS = 20.0
@@ -45,6 +47,13 @@ class Patient(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self.heads: dict[TConn, bytearray] = {}
+        self.told_alive = 0.0
+
+    def notify(self) -> None:
+        """Its parent looks every few seconds, and not after each thing that happens."""
+        if (present := time.monotonic()) - self.told_alive > TOLD_SECONDS:
+            self.told_alive = present
+            super().notify()
 
     def enqueue_req(self, conn: TConn) -> None:
         """A connection is listened to first; what was read with the request before is in a thread's hands already."""
@@ -53,11 +62,20 @@ class Patient(ThreadWorker):  # type: ignore[misc]
         else:
             self._listen(conn)
 
+    def on_client_socket_readable(self, conn: TConn, client: Any) -> None:
+        """The next request of a client that was kept has begun to come."""
+        self.keepalived_conns.remove(conn)
+        self.poller.modify(client, selectors.EVENT_READ, self._expecting(conn))
+        self._on_head(conn, client)
+
     def _listen(self, conn: TConn) -> None:
         conn.sock.setblocking(False)
+        self.poller.register(conn.sock, selectors.EVENT_READ, self._expecting(conn))
+
+    def _expecting(self, conn: TConn) -> Callable[[Any], None]:
         conn.timeout = time.monotonic() + HEAD_SECONDS
         self.heads[conn] = bytearray()
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_head, conn))
+        return partial(self._on_head, conn)
 
     def _on_head(self, conn: TConn, sock: Any) -> None:
         try:
@@ -89,7 +107,6 @@ class Patient(ThreadWorker):  # type: ignore[misc]
                 self._forget(conn)
 
     def handle(self, conn: TConn) -> Any:
-        conn.sock.setblocking(True)
         first = not conn.initialized
         conn.init()
         if first:

@@ -4,7 +4,7 @@ Directories are no more than parts of keys: they come with the first file and go
 """
 
 # What each step of a run goes through is written without pathlib, which would take as long as the kernel does.
-# ruff: noqa: PTH103, PTH108, PTH116, PTH120, PTH123
+# ruff: noqa: PTH103, PTH105, PTH108, PTH116, PTH120, PTH123
 from __future__ import annotations
 
 import ctypes
@@ -56,6 +56,11 @@ class TooLarge(Invalid):
     """The stream went past its limit; nothing of it was kept."""
 
 
+def of_run(uuid: str) -> str:
+    """How the keys of a run's results begin. Many runs share a directory: to make one costs as much as the file."""
+    return f"runs/{uuid[:2]}/{uuid}."
+
+
 def put(key: str, stream: BinaryIO, limit: int | None = None) -> Blob:
     """Store a stream, durably, before this returns. Raises TooLarge past `limit` bytes."""
     with putting() as together:
@@ -66,30 +71,30 @@ def put(key: str, stream: BinaryIO, limit: int | None = None) -> Blob:
 class Putting:
     """Streams that are being stored together; each is known by its draft until all of them stand there."""
 
-    file_system: int
     blobs: list[Blob] = field(default_factory=list)
-    drafts: dict[Path, Path] = field(default_factory=dict)
-    placed: list[Path] = field(default_factory=list)
+    drafts: dict[str, str] = field(default_factory=dict)
+    placed: list[str] = field(default_factory=list)
 
     def put(self, key: str, stream: BinaryIO, limit: int | None = None) -> Blob:
-        target = _path(key)
-        draft = target.with_name(f"{target.name}.{uuid4().hex}{DRAFT}")
+        target = _place(key)
+        draft = f"{target}.{uuid4().hex}{DRAFT}"
         self.drafts[draft] = target
         self.blobs.append(_write(key, draft, stream, limit, force=len(self.drafts) <= FEW))
         return self.blobs[-1]
 
     def settle(self) -> None:
-        if len(self.drafts) > FEW and LIBC.syncfs(self.file_system):
-            raise OSError(ctypes.get_errno(), "the files could not be forced to the disk")
+        if len(self.drafts) > FEW:
+            _sync_all()
         for draft, target in self.drafts.items():
-            draft.replace(target)
+            os.replace(draft, target)
             self.placed.append(target)
-        for directory in {target.parent for target in self.placed}:
+        for directory in {os.path.dirname(target) for target in self.placed}:
             _sync(directory)
 
     def give_up(self) -> None:
         for path in (*self.drafts, *self.placed):
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 @contextmanager
@@ -98,17 +103,13 @@ def putting() -> Iterator[Putting]:
 
     A few are forced to the disk one by one; for many the file system is told once, as that is as quick as for one.
     """
-    settings().files_directory.mkdir(parents=True, exist_ok=True)
-    file_system = os.open(settings().files_directory, os.O_RDONLY | os.O_DIRECTORY)
-    together = Putting(file_system)
+    together = Putting()
     try:
         yield together
         together.settle()
     except BaseException:
         together.give_up()
         raise
-    finally:
-        os.close(file_system)
 
 
 def adopt(key: str, stream: BinaryIO) -> Blob | None:
@@ -170,7 +171,7 @@ def duplicate(key: str, new_key: str) -> None:
 def refresh(key: str) -> None:
     """Let the file count as written now, as a row is about to name it. Raises NotFound when it is gone."""
     try:
-        os.utime(_path(key))
+        os.utime(_place(key))
     except FileNotFoundError:
         raise NotFound("This file is not kept any more.") from None
 
@@ -201,9 +202,9 @@ def _place(key: str) -> str:
     return f"{settings().files_directory}/{key}"
 
 
-def _write(key: str, draft: Path, stream: BinaryIO, limit: int | None, force: bool) -> Blob:
+def _write(key: str, draft: str, stream: BinaryIO, limit: int | None, force: bool) -> Blob:
     digest, size = hashlib.sha256(), 0
-    with _placed(str(draft.parent), lambda: draft.open("wb")) as file:
+    with _placed(os.path.dirname(draft), lambda: open(draft, "wb")) as file:
         for block in _blocks(stream):
             size += len(block)
             if limit is not None and size > limit:
@@ -248,9 +249,10 @@ def _adopted(key: str, stream: BinaryIO) -> Blob:
     return Blob(key, stream.tell(), digest.hexdigest())
 
 
-def inodes(prefix: str) -> Iterator[tuple[int, int]]:
-    """The files themselves that stand below such a key, by device and number: one may have several keys."""
-    for path in _path(prefix).rglob("*"):
+def inodes(beginning: str) -> Iterator[tuple[int, int]]:
+    """The files themselves whose keys begin so, by device and number: one may have several keys."""
+    start = _path(beginning)
+    for path in start.parent.glob(f"{start.name}*"):
         with suppress(FileNotFoundError):
             found = path.lstat()
             yield found.st_dev, found.st_ino
@@ -267,13 +269,14 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _placed(directory: str, place: Callable[[], Placed], tries: int = TRIES) -> Placed:
-    """Make the file's directory, and the file in it; again when another process took the directory for left behind."""
+    """Make the file, and its directory first where there is none, or where another process took it for left behind."""
     try:
-        os.makedirs(directory, exist_ok=True)
         return place()
     except FileNotFoundError:
-        if tries == 1:
+        if tries == 0:
             raise
+    with suppress(FileNotFoundError):
+        os.makedirs(directory, exist_ok=True)
     return _placed(directory, place, tries - 1)
 
 
@@ -284,6 +287,16 @@ def _sync(place: Path | str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_all() -> None:
+    """Whatever was written to the file system."""
+    file_system = os.open(settings().files_directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if LIBC.syncfs(file_system):
+            raise OSError(ctypes.get_errno(), "the files could not be forced to the disk")
+    finally:
+        os.close(file_system)
 
 
 def _prune(directory: Path) -> None:

@@ -63,7 +63,6 @@ SAME_ALWAYS = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 HOUR = 3600
-READING = {"execution_options": {"alone": True}}  # what is written comes in `transaction`
 SEEN_SECONDS = 60
 LONGEST_WAIT = 8.0
 
@@ -158,7 +157,8 @@ def outage(error: BaseException | None) -> errors.Unavailable | None:
 def install(app: Flask, settings: Settings) -> None:
     """Put the extensions to work on an application."""
     _check_debugging(app, settings)
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = database.engine_options(settings.database, pool_size=8) | READING
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = database.engine_options(settings.database, pool_size=8)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"]["execution_options"] = database.READING
     patience.wait_at_most(lambda: LONGEST_WAIT if has_request_context() else None)
     app.session_interface = Cookies()
     journal.install(app, settings.portal_log_level)

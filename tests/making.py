@@ -80,9 +80,15 @@ def work_through() -> None:
     """Do all that is due, as a worker does, in this process: the launchers and the analysts' programs are real."""
     from workers.execution import perform  # it loads all that a worker has, which most tests do not need
 
-    while True:
-        with transaction() as session:
-            claim = progress.claim(session, [queue.EVERY], "test", "here")
-        if claim is None:
-            return
-        perform(claim)
+    run = _due()
+    while run:
+        run = perform(run, following=_due_in) or _due()
+
+
+def _due() -> progress.Claim | None:
+    with transaction() as session:
+        return progress.claim(session, [queue.EVERY], "test", "here")
+
+
+def _due_in(session: Session, expected: progress.Expected) -> progress.Claim | None:
+    return progress.claim_due(session, [queue.EVERY], "test", expected=expected)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-COMMIT = b"Q\0\0\0\x0bCOMMIT\0"
+COMMIT = b"COMMIT\0"  # the last word of a message
 BLOCK = 1 << 16
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from workers.execution import NO_ANSWER
+from workers.succession import NO_ANSWER
 
 NAP_SECONDS = 0.2
 

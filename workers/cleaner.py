@@ -33,8 +33,8 @@ from workers import workspace
 from workers.runners import local
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-SPACE = re.compile(rf"({UUID})\.\d+")
-RESULT = re.compile(rf"(runs/({UUID})/\d+)[-/]\d+")  # an older version had a directory for each attempt
+SPACE = re.compile(rf"({UUID})\.\d+(\.[0-9a-f]+)?")  # the last part of those that were made before their claim
+RESULT = re.compile(rf"runs/(?:[0-9a-f]{{2}}/)?({UUID})[./](\d+)[-/]\d+")  # older versions had a directory for each
 UPLOAD = re.compile(rf"uploads/{UUID}")
 DRAFT = re.compile(rf"(runs|uploads)/.+{re.escape(storage.DRAFT)}")
 MANY = 500
@@ -217,7 +217,7 @@ def _nothing_lives(space: Path) -> bool:
 def _is_of_an_earlier_boot(space: Path) -> bool:
     """Whether this machine started it and was booted since: a worker is called after its machine and its boot."""
     boot = json.loads((space / "launched.json").read_text("utf-8"))["boot"]
-    uuid, _, number = space.name.partition(".")
+    uuid, number = space.name.split(".")[:2]
     tries = select(Attempt.worker).join(Run, Run.id == Attempt.run_id)
     with reading() as session:
         worker = session.scalar(tries.where(Run.uuid == uuid, Attempt.number == int(number)))
@@ -248,10 +248,10 @@ def _unnamed(files: Sequence[storage.File]) -> list[storage.File]:
     return [file for file in files if file.key not in named and _is_over(file.key, growing)]
 
 
-def _growing(session: Session, keys: Sequence[str]) -> set[str]:
-    """Where the results of attempts that go on are put. To be asked before what is named."""
+def _growing(session: Session, keys: Sequence[str]) -> set[tuple[str, str]]:
+    """The runs that go on, with their attempts. To be asked before what is named."""
     running = select(Run.uuid, Run.attempt).where(Run.uuid.in_(_runs_of(keys)), Run.state == State.RUNNING)
-    return {f"runs/{uuid}/{attempt}" for uuid, attempt in session.execute(running)}
+    return {(uuid, str(attempt)) for uuid, attempt in session.execute(running)}
 
 
 def _named(session: Session, keys: Sequence[str]) -> set[str]:
@@ -261,13 +261,13 @@ def _named(session: Session, keys: Sequence[str]) -> set[str]:
 
 
 def _runs_of(keys: Sequence[str]) -> set[str]:
-    return {found[2] for key in keys if (found := RESULT.fullmatch(key))}
+    return {found[1] for key in keys if (found := RESULT.fullmatch(key))}
 
 
-def _is_over(key: str, growing: set[str]) -> bool:
+def _is_over(key: str, growing: set[tuple[str, str]]) -> bool:
     """What is not of the portal's own making is left alone."""
     if found := RESULT.fullmatch(key):
-        return found[1] not in growing
+        return (found[1], found[2]) not in growing
     return bool(UPLOAD.fullmatch(key) or DRAFT.fullmatch(key))
 
 

@@ -144,7 +144,7 @@ class Collector:
         return size <= self.size and (self.files is None or len(self.kept) < self.files)
 
     def _keep(self, name: str, stream: BinaryIO, size: int) -> None:
-        key = f"runs/{self.claim.uuid}/{self.claim.attempt}-{len(self.kept) + 1}"
+        key = f"{storage.of_run(self.claim.uuid)}{self.claim.attempt}-{len(self.kept) + 1}"
         blob = storage.adopt(key, stream) or storage.put(key, io.BufferedReader(_Beginning(stream, size)))
         self.size -= blob.size
         self.kept[name] = Kept(public_file(self.claim.work.identity, name), blob)
@@ -152,7 +152,7 @@ class Collector:
     def _known(self, found: os.stat_result) -> int:
         """How many names a file has in the directories of the run, all of which its code may write to, and with us."""
         its = found.st_dev, found.st_ino
-        return self._names_in_space[its] + Counter(storage.inodes(f"runs/{self.claim.uuid}"))[its]
+        return self._names_in_space[its] + Counter(storage.inodes(storage.of_run(self.claim.uuid)))[its]
 
     @cached_property
     def _names_in_space(self) -> Counter[tuple[int, int]]:

@@ -3,7 +3,7 @@
 What a user's program does is an outcome, which its task's rules may answer with another try. What fails of the
 machinery (a lost launcher, a full disk, a silent database) gives the run back. A worker that ends hands it over.
 
-The transaction that ends a run claims the worker's next one, and begins it, too, if it can without waiting for a lock.
+The transaction that ends a run claims the worker's next one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 from uuid import uuid4
-
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlalchemy.orm import Session
 
 from portal import storage
 from portal.database import reading, transaction
@@ -37,22 +33,29 @@ from portal.services.progress import NOTHING, Answer, Claim, Found, Written
 from portal.settings import settings
 from workers.collector import discard
 from workers.confinement import probes
-from workers.runners import Handle, Runner, runner
+from workers.runners import Handle, Runner, call_off
 from workers.runners.local import end_abandoned
+from workers.succession import (
+    NO_ANSWER,
+    After,
+    Begun,
+    Following,
+    Next,
+    OutOfReach,
+    nothing,
+    place_of,
+    trusted_until,
+)
 from workers.workspace import Sources, Workspace
 
-FENCE = 0.6
 RETRY_SECONDS = 0.5
 LOG_SECONDS = 0.5
-PROMPT_SECONDS = 1.0
 LOG_AT_END = 256_000
 STEPS = 16
 SEALED = "secrets"
 ROOM_SECONDS = 10.0
-LITTLE = 100_000  # bytes, which are copied in less time than the disk takes for anything
 MUCH = 4_000_000  # bytes, which the disk may take longer for than others should wait for a lock
 STOP_SECONDS = 30.0
-NO_ANSWER = (DBAPIError, NoConnection)
 
 log = logging.getLogger(__name__)
 
@@ -61,48 +64,12 @@ class Ghost(Exception):
     """The run is another worker's by now: nothing more may be written about it."""
 
 
-class OutOfReach(Exception):
-    """Processes of the run may live that this worker cannot end: its lease is left to run out, and they with it."""
-
-
 class Ending(Exception):
     """This worker is told to end while the run goes on."""
 
 
 def never() -> bool:
     return False
-
-
-Following = Callable[[Session], Claim | None]
-
-
-def nothing(session: Session) -> Claim | None:
-    return None
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A claim that was begun with the end of another run, `at` a time of the monotonic clock.
-
-    Its handle is kept, but nothing was started under it yet; small inputs are brought already. The directory of the
-    run `before` it goes when this one is started, as nobody waits for that then.
-    """
-
-    claim: Claim
-    workspace: Workspace
-    where: Runner
-    handle: Handle
-    sources: Sources
-    brought: bool
-    before: Workspace
-    at: float
-
-    def is_fresh(self) -> bool:
-        """Whether that is not so long ago that a stop has to be asked for once more."""
-        return time.monotonic() - self.at < PROMPT_SECONDS
-
-
-Next = Claim | Begun
 
 
 @dataclass(frozen=True)
@@ -139,12 +106,13 @@ def perform(run: Next, ending: Callable[[], bool] = never, following: Following 
         _give_back(claim, f"the portal failed (error {number}; its log says more)")
     finally:
         if begun:
+            call_off(begun.where, begun.handle)
             begun.before.tidy()
     return None
 
 
 def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], following: Following) -> Next | None:
-    workspace, where = (begun.workspace, begun.where) if begun else _place(claim)
+    workspace, where = (begun.workspace, begun.where) if begun else place_of(claim)
     if not _learn_secrets(claim, workspace):
         return None
     if claim.handle is None and not (begun and begun.brought):
@@ -153,9 +121,10 @@ def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], foll
     handle = claim.handle or _begin(claim, workspace, where, begun)
     if handle is None:
         return None
-    with _ended_on_failure(claim, workspace, where, handle):
+    with After(claim, workspace, following) as after, _ended_on_failure(claim, workspace, where, handle):
         watch = _Watch(claim, workspace, where, handle, proven)
         watch.start()
+        after.foresee()
         if begun:
             begun.before.tidy()
         try:
@@ -163,20 +132,11 @@ def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], foll
         except Ending:
             _leave(claim, workspace, where, handle)
             return None
-        after = None if _retry(claim, end) else _end(claim, workspace, end, following)
-    if not isinstance(after, Begun):
+        if not _retry(claim, end):
+            _end(claim, workspace, end, after)
+    if not isinstance(after.run, Begun):
         workspace.tidy()
-    return after
-
-
-def _place(claim: Claim) -> tuple[Workspace, Runner]:
-    """Where the run is to happen, or happens. Raises OutOfReach when it happens where this worker knows no way to."""
-    try:
-        return Workspace.of(claim), runner(claim.work.placement.runner)
-    except Exception as failure:
-        if claim.handle:
-            raise OutOfReach from failure
-        raise
+    return after.run
 
 
 def _learn_secrets(claim: Claim, workspace: Workspace) -> bool:
@@ -189,7 +149,8 @@ def _learn_secrets(claim: Claim, workspace: Workspace) -> bool:
             workspace.sealed = (claim.handle or {}).get(SEALED) or _sealed(claim)
             workspace.keep_secret(secrets.opened(workspace.sealed))
         except NotFound as gone:
-            _finish(claim, End(Outcome("cannot_start", detail=f"{gone}.")), NOTHING, nothing, lambda: None)
+            with After(claim, workspace, nothing) as after:
+                _finish(claim, Outcome("cannot_start", detail=f"{gone}."), NOTHING, after, lambda: None)
             return False
         except NoKey as failure:
             if claim.handle:
@@ -226,6 +187,7 @@ def _begin(claim: Claim, workspace: Workspace, where: Runner, begun: Begun | Non
         answer = progress.started(session, claim, handle, probes.level(), told=begun is not None)
     if answer is Answer.GO_ON:
         return handle
+    call_off(where, handle)
     workspace.tidy()
     if answer is Answer.GHOST:
         raise Ghost
@@ -270,15 +232,15 @@ def _retry(claim: Claim, end: End) -> bool:
         return progress.retry(session, claim, end.outcome, end.written)
 
 
-def _end(claim: Claim, workspace: Workspace, end: End, following: Following) -> Next | None:
+def _end(claim: Claim, workspace: Workspace, end: End, after: After) -> None:
     """What it gave is forced to the disk while the database is told of it, which commits nothing before."""
     with _beating(claim):
-        found = workspace.collect()
+        found = replace(workspace.collect(), log=end.written)
         forced = _disk().submit(storage.force, [each.blob.key for each in found.kept])
         if sum(each.blob.size for each in found.kept) > MUCH:
             forced.result()
     try:
-        return _finish(claim, end, found, lambda session: _next(session, claim, workspace, following), forced.result)
+        _finish(claim, end.outcome, found, after, forced.result)
     except (Ghost, OSError):
         discard(found)
         raise
@@ -398,7 +360,7 @@ class _Watch:
             with reading() as session:
                 self.workspace.resume_log(progress.log_ends(session, self.claim))
             self._beat()
-        self.where.start(self.handle, self.proven + FENCE * settings().portal_lease_seconds, self.workspace.secrets)
+        self.where.start(self.handle, trusted_until(self.proven), self.workspace.secrets)
 
     def _beat(self) -> None:
         """Extend the lease, with some of the log."""
@@ -443,7 +405,7 @@ class _Watch:
     def _fence(self, failure: Exception) -> None:
         """A worker that cannot prove its lease ends its run before another can begin it."""
         log.warning("run %s: the database does not answer a beat: %s", self.claim.uuid, type(failure).__name__)
-        if time.monotonic() - self.proven > FENCE * settings().portal_lease_seconds:
+        if time.monotonic() > trusted_until(self.proven):
             self.where.stop(self.handle)
             raise failure
 
@@ -469,63 +431,29 @@ class _Watch:
         return outcome
 
 
-def _finish(
-    claim: Claim, end: End, found: Found, following: Callable[[Session], Next | None], forced: Callable[[], None]
-) -> Next | None:
+def _finish(claim: Claim, outcome: Outcome, found: Found, after: After, forced: Callable[[], None]) -> None:
     """End the run and claim what follows; an answer that did not come is asked for again, for as long as the lease is
     surely ours, but then for the end alone. Nothing is committed before what it gave is `forced` to the disk.
 
     Raises Ghost, and OSError for what could not be forced.
     """
-    deadline = time.monotonic() + FENCE * settings().portal_lease_seconds
+    deadline = trusted_until(time.monotonic())
     while True:
         try:
             with transaction() as session:
-                if progress.finish(session, claim, end.outcome, found, end.written):
-                    after = following(session)
+                if done := progress.finish(session, claim, outcome, found, after.what_follows):
+                    after.claim(session, done)
                     forced()
-                    return after
+                    return
                 if progress.ended(session, claim):
-                    return None
+                    return
                 raise Ghost
         except NO_ANSWER:
+            after.take_back()
             if time.monotonic() > deadline:
                 raise
-            following = nothing
             log.warning("run %s: the database does not take its end yet", claim.uuid)
             time.sleep(RETRY_SECONDS)
-
-
-def _next(session: Session, claim: Claim, before: Workspace, following: Following) -> Next | None:
-    """What this worker does next; begun at once, unless somebody else holds its submission."""
-    after = following(session)
-    if after is None or after.handle is not None or after.frozen.get("secrets"):
-        return after
-    try:
-        workspace, where = _place(after)
-        if after.submission_id == claim.submission_id:
-            workspace.uploads = before.uploads
-        sources, handle = workspace.sources(session), where.handle(workspace.space)
-    except NO_ANSWER:
-        raise
-    except Exception:  # noqa: BLE001 - what it is comes to light when it is performed
-        return after
-    if progress.follow(session, after, claim, handle, probes.level()):
-        at = time.monotonic()
-        return Begun(after, workspace, where, handle, sources, _is_brought(workspace, sources), before, at)
-    return after
-
-
-def _is_brought(workspace: Workspace, sources: Sources) -> bool:
-    """Little is brought at once, while the disk is busy with what was given; what hinders that comes to light later."""
-    if sources.size > LITTLE or workspace.claim.attempt > 1:
-        return False
-    try:
-        workspace.check_room()
-        workspace.prepare(sources)
-    except (PortalError, OSError):
-        return False
-    return True
 
 
 def _plain(failure: PortalError | OSError) -> str:

@@ -39,12 +39,13 @@ from workers.confinement.kernel import (
     prctl,
 )
 from workers.confinement.pair import Pair
-from workers.confinement.program import encoded
+from workers.confinement.program import GO, Program, encoded
+from workers.confinement.twin import OfTwin
 from workers.warm import environ, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from io import BufferedWriter
     from os import _ScandirIterator as ScandirIterator  # the name that the type has
     from typing import Any
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from workers.confinement.spawn import Spawn
     from workers.confinement.twin import Twin
 
+    Apart = tuple[int | None, ...]  # the twin, and the first process behind its walls
     Become = Callable[[], None]
     Ready = Pair | Spawn
     Make = Callable[[dict[str, Any]], Ready]
@@ -70,7 +72,6 @@ CPU_CLOCK = 2  # of all threads of a process, in the number of its clock
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ROOM = b"room"  # what the parent is told
-STOP = "stop"  # the file that says that the run shall be stopped
 NEVER_BEGAN = 127
 BLOCK = 1024  # bytes
 
@@ -226,25 +227,32 @@ class Beat:
 class Gauge:
     """What all processes of a run use together: the living are looked at, the kernel keeps account of the dead.
 
-    `before`: seconds of processor time that they had taken when it was not the run's yet. `told`: seconds that the
-    twin knows of.
+    `apart`: who minds them, and is none of the run. `before`: seconds of processor time that they had taken when it was
+    not the run's yet. `told`: seconds that the twin knows of.
     """
 
-    def __init__(self, before: float) -> None:
-        self.before = before
+    def __init__(self, apart: Apart, waiting: float) -> None:
+        self.apart = apart
         self.told = 0.0
+        self.before = self.cpu_of_dead() + waiting
         self.cpu_seconds = 0.0
         self.memory_bytes = 0
         self.next_look = time.monotonic() + LOOK
         self.doubtful = 2 * resident_memory(process_fields("self"))
 
-    def look(self, wall: int | None, twin: int | None) -> None:
+    def cpu_of_dead(self) -> float:
+        """Seconds of those that this launcher has buried, or that one has with whom its programs live."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        buried = (cpu_of_buried(fields) for fields in fields_of(map(str, self.apart[1:])).values())
+        return used.ru_utime + used.ru_stime + self.told + sum(buried)
+
+    def look(self, wall: int | None) -> None:
         begun = time.monotonic()
-        found = living_descendants(twin)
+        found = fields_of(family(self.apart))
         living = {pid: fields for pid, fields in found.items() if not is_wall(pid, fields, wall)}
         buried = sum(cpu_of_buried(fields) for pid, fields in found.items() if pid not in living)
         alive = sum(cpu_of(fields) for fields in living.values())
-        self.hear(cpu_of_dead() + self.told + buried + alive - self.before)
+        self.hear(self.cpu_of_dead() + buried + alive - self.before)
         self.memory_bytes = max(self.memory_bytes, memory_of(living, self.memory_bytes))
         self.next_look = begun + max(LOOK, 20 * (time.monotonic() - begun))
 
@@ -255,7 +263,7 @@ class Gauge:
 
     def close(self, largest_dead: int) -> None:
         """When nothing lives any more. Before it was the user's program, each child was as large as its launcher."""
-        self.hear(cpu_of_dead() + self.told - self.before, largest_dead if largest_dead > self.doubtful else 0)
+        self.hear(self.cpu_of_dead() - self.before, largest_dead if largest_dead > self.doubtful else 0)
 
 
 class Minded:
@@ -264,8 +272,8 @@ class Minded:
     def __init__(self, spec: Spec, pair: Ready) -> None:
         self.spec, self.limits, self.pair = spec, spec.limits, pair
         self.cage = pair.cage
-        self.wall = pair.main if self.cage.walled else None
-        self.twin = pair.twin.pid if pair.twin else None
+        self.wall = pair.main if self.cage.reading is not None else None
+        self.apart = (pair.twin.pid, pair.twin.first) if pair.twin else ()
         self.cage.hold(pair.main)
         self.reason: Reason | None = None
         self.detail = ""
@@ -274,10 +282,7 @@ class Minded:
         self.is_heard = pair.telling is None
         self.largest_dead = 0
         self.stop_asked = False
-        self.started_at, self.started = time.time(), time.monotonic()
-        self.deadline = self.started + (spec.limits.wall_seconds or math.inf)
-        self.next_walk = self.started + WALK
-        self.beat, self.gauge = Beat(spec.patience_seconds), Gauge(cpu_of_dead() + self.cpu_of_waiting())
+        self.beat, self.gauge = Beat(spec.patience_seconds), Gauge(self.apart, self.cpu_of_waiting())
         self.stdout = self.capture_of_stdout()
         self.stderr = log_of(pair.stderr[0], "stderr", spec.limits.log_bytes)
         self.captures = {capture.reading: capture for capture in (self.stdout, self.stderr)}
@@ -290,7 +295,7 @@ class Minded:
 
     def cpu_of_waiting(self) -> float:
         """Seconds that the program to be has taken already, if there is one."""
-        return sum(map(cpu_time, family(self.twin))) if self.pair.main else 0.0
+        return sum(map(cpu_time, family(self.apart))) if self.pair.main else 0.0
 
     def capture_of_stdout(self) -> Capture:
         """A standard output that is a result goes to its own file; it counts as output then, not as log."""
@@ -309,7 +314,7 @@ class Minded:
             signal.signal(ignored, signal.SIG_IGN)
 
     def ask_stop(self, *_: object) -> None:
-        self.stop_asked = os.path.exists(STOP)
+        self.stop_asked = os.path.exists(words.STOP)
 
     def run(self, lasting: Callable[[], None]) -> dict[str, object]:
         """How it ended, when nothing of it lives any more. Before that, if it is no short one, that it is `lasting`."""
@@ -332,6 +337,9 @@ class Minded:
 
     def start(self) -> None:
         """What cannot begin has ended."""
+        self.started_at, self.started = time.time(), time.monotonic()
+        self.deadline = self.started + (self.limits.wall_seconds or math.inf)
+        self.next_walk = self.started + WALK
         if problem := self.pair.let_begin():
             self.end_for(Reason.CANNOT_START, problem)
             self.code = NEVER_BEGAN
@@ -344,7 +352,10 @@ class Minded:
         self.is_heard = True
         self.poll.unregister(self.pair.telling)
         with open(self.pair.telling, "rb") as told:
-            if problem := told.read().decode():
+            problem = told.read().decode()
+            if problem.startswith(cages.UNCONFINED):
+                raise RuntimeError(f"the run cannot be confined: {problem.removeprefix(cages.UNCONFINED)}")
+            if problem:
                 self.end_for(Reason.CANNOT_START, problem)
         if not self.cage.has_started():
             self.drain_rest()
@@ -378,6 +389,8 @@ class Minded:
                 self.hear_start()
             elif self.pair.twin and descriptor == self.pair.twin.way:
                 self.hear_twin(self.pair.twin)
+            elif self.pair.twin and descriptor == self.pair.twin.alone:
+                self.hear_first(self.pair.twin)
             elif descriptor == self.cage.reading:
                 self.hear(descriptor, bool(event & select.POLLHUP))
             elif not self.captures[descriptor].drain():
@@ -397,6 +410,11 @@ class Minded:
         self.gauge.told = ended.cpu_seconds
         self.largest_dead = max(self.largest_dead, ended.memory_bytes)
 
+    def hear_first(self, twin: Twin) -> None:
+        """What the program left may be gone."""
+        if not twin.hear_first():
+            self.poll.unregister(twin.alone)
+
     def reap(self) -> None:
         """Bury the dead. Orphans become our children, so without a child there is no descendant either."""
         try:
@@ -406,8 +424,8 @@ class Minded:
                     self.code = self.cage.code(found[1])
         except ChildProcessError:
             self.alone = True
-        if self.twin and self.code is not None:
-            self.alone = not family(self.twin)
+        if self.apart and self.code is not None:
+            self.alone = not family(self.apart)
 
     def check(self, now: float) -> None:
         if now >= self.deadline:
@@ -415,7 +433,7 @@ class Minded:
         if self.beat.is_missed(now):
             self.end_for(Reason.ABANDONED, SENTENCES[Reason.ABANDONED].format(self.beat.patience))
         if now >= self.gauge.next_look:
-            self.gauge.look(self.wall, self.twin)
+            self.gauge.look(self.wall)
             self.gauge.hear(self.cage.cpu_seconds())
             self.check_use()
         self.check_streams()
@@ -461,7 +479,7 @@ class Minded:
     def added(self) -> tuple[int, int]:
         """By how many files and folders, and bytes, there is more than there was."""
         count, total = measure(self.spec.measured)
-        kept = [] if self.alone else deleted_lengths(self.spec.device, self.twin)
+        kept = [] if self.alone else deleted_lengths(self.spec.device, self.apart)
         return count + len(kept) - len(self.spec.given), total + sum(kept) - sum(self.spec.given)
 
     def end_all(self) -> None:
@@ -469,11 +487,15 @@ class Minded:
         self.reap()
         if self.wall and self.code is not None:
             self.wait_until_alone(WALL_ENDS)
+        if not self.alone and self.pair.twin and self.cage.walled:
+            self.poll.register(self.pair.twin.alone, select.POLLIN)
         if not self.alone and self.reason not in AT_ONCE:
-            signal_descendants((self.wall, self.twin), signal.SIGTERM, signal.SIGCONT)
+            signal_descendants((self.wall, *self.apart), signal.SIGTERM, signal.SIGCONT)
             self.wait_until_alone(self.spec.grace_seconds)
         while not self.alone:
-            signal_descendants((self.twin,), signal.SIGKILL)
+            if self.pair.twin:
+                self.pair.twin.is_spent = self.cage.walled
+            signal_descendants(self.apart[:1], signal.SIGKILL)
             self.listen(KILL_AGAIN)
             self.reap()
 
@@ -505,12 +527,19 @@ class Minded:
             self.end_for(Reason.SIGNALLED, signal_sentence(-code))
         self.end_for(Reason.EXITED, "")
 
+    def call_off(self) -> None:
+        """It was never to begin: whoever comes to this directory finds that nobody minds it."""
+        if os.path.exists("launched.json"):  # else it is gone with all the directory
+            os.unlink("launched.json")
+        self.pair.dismiss()
+
     def close(self) -> None:
         signal.set_wakeup_fd(-1)
         for each in (self.waking, self.waked):
             os.close(each)
         for capture in self.captures.values():
             capture.close()
+        self.cage.let_go()
 
     def outcome(self, code: int) -> dict[str, object]:
         began = self.reason is not Reason.CANNOT_START
@@ -603,10 +632,10 @@ def told_patience() -> float | None:
     return told if 0 < told < math.inf else None
 
 
-def living_descendants(twin: int | None) -> dict[str, list[str]]:
-    """The fields of each descendant, by its number. One that comes or goes meanwhile may be missed, until next time."""
+def fields_of(pids: Iterable[str]) -> dict[str, list[str]]:
+    """The fields of each, by its number. One that comes or goes meanwhile may be missed, until next time."""
     found = {}
-    for pid in family(twin):
+    for pid in pids:
         try:
             found[pid] = process_fields(pid)
         except OSError:
@@ -614,16 +643,16 @@ def living_descendants(twin: int | None) -> dict[str, list[str]]:
     return found
 
 
-def family(twin: int | None) -> list[str]:
-    """Parents before children, but for the twin, who is none of the run. To look at all processes of the machine costs
-    too much so often, where we need not."""
+def family(apart: Apart) -> list[str]:
+    """All descendants, parents before children, but for those that are none of the run. To look at all processes of the
+    machine costs too much so often, where we need not."""
     if os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
         found = children_of("self")
         for pid in found:
             found.extend(children_of(pid))
     else:
         found = [str(pid) for pid in descendants(os.getpid())]
-    return [pid for pid in found if pid != str(twin)]
+    return [pid for pid in found if int(pid) not in apart]
 
 
 def children_of(pid: str) -> list[str]:
@@ -657,11 +686,6 @@ def cpu_time(pid: str) -> float:
 def cpu_of_buried(fields: list[str]) -> float:
     """Seconds of those children alone."""
     return sum(map(int, fields[13:15])) / CLOCK_TICKS
-
-
-def cpu_of_dead() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def resident_memory(fields: list[str]) -> int:
@@ -725,9 +749,9 @@ def entered(directory: bytes) -> ScandirIterator[bytes]:
         return os.scandir(directory)
 
 
-def deleted_lengths(device: int, twin: int | None) -> list[int]:
+def deleted_lengths(device: int, apart: Apart) -> list[int]:
     """The length of each file on this disk that the run has open, and no directory has any more."""
-    files = (file for pid in family(twin) for file in nameless_files(pid) if file.st_dev == device)
+    files = (file for pid in family(apart) for file in nameless_files(pid) if file.st_dev == device)
     return list({file.st_ino: file.st_size for file in files}.values())
 
 
@@ -747,7 +771,7 @@ def nameless_files(pid: str) -> Iterator[os.stat_result]:
 
 
 def signal_descendants(spared: tuple[int | None, ...], *signals: int) -> None:
-    """All but the wall, with which everything inside would end at once, and the twin."""
+    """All but the wall, with which everything inside would end at once, or the twin and its first process inside."""
     for pid in descendants(os.getpid()):
         for number in signals if pid not in spared else ():
             try:
@@ -892,10 +916,11 @@ class Order:
     """What a launcher is told beside what stands in the directory; and, of a warm parent, who is to hear of the run.
 
     `line`: the worker. `parent`: whose next pair is made for such a run, too, when this one leaves room. `is_over`:
-    the worker knows of the end, and nobody will look for this run's launcher any more.
+    the worker knows of the end, and nobody will look for this run's launcher any more. `held`: the worker may call the
+    run off while all is made ready for it.
     """
 
-    is_over = False
+    is_over = held = False
     common: dict[str, Any]
 
     def __init__(
@@ -917,6 +942,15 @@ class Order:
         if self.line is not None:
             say(self.line, words.MINDED)
 
+    def is_let_go(self) -> bool:
+        """Waits for that, if need be. Without the worker it is called off."""
+        if not self.held or self.line is None:
+            return True
+        try:
+            return os.read(self.line, len(GO)) == GO
+        except ConnectionResetError:
+            return False
+
     def is_declined(self) -> None:
         if self.line is not None:
             say(self.line, words.DECLINED)
@@ -933,12 +967,18 @@ class Order:
 
     def ends(self, outcome: dict[str, object]) -> None:
         """Whoever told it to stop might kill its launcher, should that not heed it."""
-        self.is_over = publish(outcome, self.line) and not os.path.exists(STOP)
+        self.is_over = publish(outcome, self.line) and not os.path.exists(words.STOP)
         if self.line is not None:
             os.close(self.line)
 
 
-def mind(order: Order, pair: Ready | None = None, make: Make = Pair) -> Become | None:
+def ready(common: dict[str, Any], kind: type[Program] = Program) -> Pair:
+    """For a launcher that minds one run alone. Raises OSError."""
+    walled = cages.LEVELS[common["level"]].walled
+    return OfTwin(common, kind) if walled and not cages.is_wrapped(common) else Pair(common, kind)
+
+
+def mind(order: Order, pair: Ready | None = None, make: Make = ready) -> Become | None:
     """See the run of this directory to its end, unless another launcher does; the worker is told that, and the end.
 
     With the program to be if there is one and it is for such runs, else with one made for it. In that one: what turns
@@ -965,6 +1005,9 @@ def mind(order: Order, pair: Ready | None = None, make: Make = Pair) -> Become |
     pair.give(spec.order, pair.cage.furnish())
     order.is_taken()
     minded = Minded(spec, pair)
+    if not order.is_let_go():
+        minded.call_off()
+        return None
     if time.monotonic() > order.until:
         sys.exit("it was not started in time")
     minded.start()

@@ -28,10 +28,11 @@ from workers.celery_app import app
 from workers.chores import Chore, Seldom
 from workers.cleaner import clean
 from workers.confinement import probes
-from workers.execution import Next, perform
+from workers.execution import perform
 from workers.languages import language
 from workers.runners import runner
 from workers.runners.local import HOST
+from workers.succession import Next
 from workers.sweep import sweep as sweep_once
 from workers.warm import lines, proofs
 from workers.workspace import short_of_disk
@@ -83,12 +84,12 @@ def _first() -> progress.Claim | None:
         return claim
 
 
-def _next(session: Session) -> progress.Claim | None:
+def _next(session: Session, expected: progress.Expected) -> progress.Claim | None:
     """What is due when a run ends. What lost its worker comes first, and is looked for once a second at most."""
     if _is_ending() or _shortage():
         return None
     orphan = progress.claim_orphan(session, _name(), HOST) if _orphans.is_time() else None
-    return orphan or progress.claim_due(session, queues(), _name(), probes.level())
+    return orphan or progress.claim_due(session, queues(), _name(), probes.level(), expected)
 
 
 def _is_ending() -> bool:

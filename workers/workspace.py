@@ -14,10 +14,11 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -37,7 +38,7 @@ from portal.settings import settings
 from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
 from workers.confinement import probes
-from workers.languages import Language, address_space, language, readable, warm
+from workers.languages import Language, address_space, language, readable, tell_of_inputs, warm
 from workers.warm import environ, proofs
 
 GRACE_SECONDS = 5
@@ -109,6 +110,8 @@ class Workspace:
         self.sealed: dict[str, str] = {}
         self.secrets: Mapping[str, str] = {}
         self.uploads: Sequence[Any] | None = None  # what came with the batch, once it was asked for
+        self.argv: Sequence[str] = ()  # what is to be started, once the directory is laid out
+        self.marks: dict[str, list[int]] | None = None  # of what it was given, once that is known
         self._masked: dict[str, Masked] = {}
         self.most_log = claim.work.limits.log_bytes or LARGEST_LOG_BYTES
 
@@ -125,8 +128,12 @@ class Workspace:
         """The directory that the run was started in, or a new one's place."""
         if claim.handle:
             return cls(Path(claim.handle["space"]), claim)
-        root = claim.work.placement.root_directory or settings().runs_directory
-        return cls(Path(f"{root}/{claim.uuid}.{claim.attempt}"), claim)
+        return cls(Path(f"{_root(claim)}/{claim.uuid}.{claim.attempt}"), claim)
+
+    @classmethod
+    def foreseen(cls, claim: Claim) -> Workspace:
+        """A place that nobody else knows, for a run that others may still claim."""
+        return cls(Path(f"{_root(claim)}/{claim.uuid}.{claim.attempt}.{uuid4().hex[:8]}"), claim)
 
     def sources(self, session: Session) -> Sources:
         """What is to be brought: the uploads, and what the steps before it gave."""
@@ -135,15 +142,20 @@ class Workspace:
 
     def prepare(self, sources: Sources) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
-        self.tidy()
-        try:
-            self._make()
+        with self._whole_or_none():
+            if not self.argv:
+                self.tidy()
+                self.lay_out()
             self._stage_in(sources)
             spoken = language(self.work.language)
-            self._describe(spoken, spoken.prepare(self.work, self.space))
-        except BaseException:
-            self.tidy()
-            raise
+            tell_of_inputs(spoken, self.work, self.space)
+            self._describe(spoken)
+
+    def lay_out(self) -> None:
+        """All of it that needs no input, where nothing is. Raises OSError, Unavailable."""
+        with self._whole_or_none():
+            self._make()
+            self.argv = language(self.work.language).prepare(self.work, self.space)
 
     def is_whole(self) -> bool:
         """Whether all is there that its run needs: the last that is written says what is to be started."""
@@ -208,12 +220,25 @@ class Workspace:
         return Collector(self.claim, self._room(given), given).collect(self.space, self._kept_endings())
 
     def tidy(self) -> None:
+        self.argv = ()
         remove(self.space)
 
+    @contextmanager
+    def _whole_or_none(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.tidy()
+            raise
+
     def _make(self) -> None:
-        os.makedirs(os.path.dirname(self.place), exist_ok=True)
-        for directory in (self.place, f"{self.place}/{TEMPORARY}", f"{self.place}/{self.inside}"):
-            os.mkdir(directory, 0o700)
+        try:
+            os.mkdir(self.place, 0o700)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.place), exist_ok=True)
+            os.mkdir(self.place, 0o700)
+        for directory in (TEMPORARY, self.inside):
+            os.mkdir(f"{self.place}/{directory}", 0o700)
 
     def _uploads(self, session: Session) -> Iterator[Source]:
         """The job's input, then the files of its parameters; where two would bear one name, the second has its
@@ -263,29 +288,30 @@ class Workspace:
         exact = [each for each in matching if unmarked(self.work.identity, each.name) == expected]
         return (exact or matching)[-1]
 
-    def _describe(self, spoken: Language, argv: Sequence[str]) -> None:
+    def _describe(self, spoken: Language) -> None:
         stdout = f"{self.place}/{self._log_file('stdout')}" if self.work.stdout else None
         self._write(
             LAUNCH,
             {
-                "argv": list(argv),
+                "argv": list(self.argv),
                 "environment": self._environment(),
                 "work": f"{self.place}/{self.inside}",
                 "measured": f"{self.place}/{TEMPORARY}",
                 "stdout_file": stdout,
-                "limits": asdict(self.work.limits),
+                "limits": vars(self.work.limits),
                 "address_space": address_space(spoken, self.work.limits.memory_bytes),
                 "confinement": self._confinement(spoken),
                 "warm": self._warm(spoken),
                 "grace_seconds": GRACE_SECONDS,
                 "patience_seconds": 2 * settings().portal_lease_seconds,
-                GIVEN: self._marks(),
+                GIVEN: self._marked(),
             },
         )
 
-    def _marks(self) -> dict[str, list[int]]:
+    def _marked(self) -> dict[str, list[int]]:
         with os.scandir(f"{self.place}/{self.inside}") as entries:
-            return {each.name: mark(each.stat(follow_symlinks=False)) for each in entries}
+            self.marks = {each.name: mark(each.stat(follow_symlinks=False)) for each in entries}
+        return self.marks
 
     def _warm(self, spoken: Language) -> tuple[str, ...] | None:
         """The warm parent whose fork the program shall be, where one can be confined as far as any other run."""
@@ -357,9 +383,9 @@ class Workspace:
 
     def _given(self) -> dict[str, list[int]]:
         """The marks of the files that the run was given, by name."""
-        marks = self._read(LAUNCH).get(GIVEN)
-        given: dict[str, list[int]] = self._read(GIVEN_BEFORE) if marks is None else marks
-        return given
+        if self.marks is None:
+            self.marks = self._read(LAUNCH).get(GIVEN)
+        return self._read(GIVEN_BEFORE) if self.marks is None else self.marks
 
     def _read(self, name: str) -> dict[str, Any]:
         with open(f"{self.place}/{name}", "rb") as file:
@@ -376,13 +402,17 @@ class Workspace:
         )
 
 
+def _root(claim: Claim) -> str:
+    return claim.work.placement.root_directory or str(settings().runs_directory)
+
+
 def short_of_disk(root: Path) -> bool:
     """Whether the disk that holds this directory, or will hold it, has less room than a run needs around it."""
     try:
-        free = shutil.disk_usage(root).free
+        free = os.statvfs(root)
     except FileNotFoundError:
         return short_of_disk(root.parent)
-    return free < settings().portal_disk_floor_bytes
+    return free.f_bavail * free.f_frsize < settings().portal_disk_floor_bytes
 
 
 def remove(space: Path) -> None:
@@ -419,6 +449,8 @@ def _fields(session: Session, claim: Claim) -> set[str]:
 
 def _earlier_results(session: Session, claim: Claim) -> list[Source]:
     """What the steps before it gave, of what it can take, in their order."""
+    if claim.place.stage == 1:
+        return []
     endings = {f"ending_{place}": ending for place, ending in enumerate(claim.work.inputs)}
     its = {"submission": claim.submission_id, "stage": claim.place.stage, **endings}
     found = rows(session, statements.results_before(len(endings)), its)

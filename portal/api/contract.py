@@ -92,8 +92,8 @@ def _add(state: BlueprintSetupState, view: View, paths: tuple[str, ...], methods
 
 @route(SEND, "/submission", "/submission/", "/submission.json", "/submission/.json")
 def submit() -> Response:
-    batch = order.place(web.session(), sender.of_submission())
-    return answer(shapes.accepted(batch), 201)
+    accepted = order.place(web.session(), sender.of_submission())
+    return answer(shapes.accepted(accepted.uuid, accepted.name), 201)
 
 
 @route(READ, "/submission/<name>", "/submission/<name>/")

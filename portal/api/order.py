@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NoReturn
 
 from flask import request
@@ -13,7 +14,7 @@ from portal.api.negotiation import Refused, not_found
 from portal.domain.errors import Invalid, NotFound
 from portal.domain.names import OWN_FIELDS, normal_name
 from portal.domain.parameters import UNREADABLE
-from portal.models import Account, Batch, Job
+from portal.models import Account, Job
 from portal.services import jobs, offers, submissions
 from portal.services.submissions import LONGEST_KEY, Order
 from portal.storage import TooLarge
@@ -22,13 +23,21 @@ REQUIRED = ("job", "submission_name", "email")
 NOT_VALIDATED = "Input data could not be validated"
 
 
-def place(session: Session, account: Account | None) -> Batch:
+@dataclass(frozen=True)
+class Accepted:
+    """What a client learns of a batch."""
+
+    uuid: str
+    name: str
+
+
+def place(session: Session, account: Account | None) -> Accepted:
     """Accept what the request asks for, or raise the refusal of the first test that says no."""
     _check_media_type()
     _read_form()
     order = _order(account)
     if earlier := submissions.earlier(session, order):
-        return earlier
+        return Accepted(earlier.uuid, earlier.name)
     chosen = [_chosen(session, name, account) for name in dict.fromkeys(order.jobs)]
     submissions.batch_priority(session, order)
     for job in chosen:
@@ -40,7 +49,7 @@ def place(session: Session, account: Account | None) -> Batch:
     if UNREADABLE in order.name:
         raise Refused(400, {"error": {"submission_name": ["This is not UTF-8 text."]}})
     try:
-        return submissions.submit(session, order)
+        return Accepted(submissions.accept(session, order), order.name)
     except Invalid as wrong:
         _refuse_fields(wrong, order)
 

@@ -10,7 +10,7 @@ from portal import web
 from portal.domain.names import fits
 from portal.domain.parameters import Kind
 from portal.domain.states import State, batch_summary
-from portal.models import Batch, Configuration, Job, Result, Run, Step, Submission, TaskRevision
+from portal.models import Configuration, Job, Result, Run, Step, Submission, TaskRevision
 from portal.services import nesting, results, stories
 from portal.services.jobs import Field
 
@@ -39,8 +39,8 @@ STATES = {
 }
 
 
-def accepted(batch: Batch) -> Shape:
-    return {"UUID": batch.uuid, "submission_name": batch.name}
+def accepted(uuid: str, name: str) -> Shape:
+    return {"UUID": uuid, "submission_name": name}
 
 
 def whole(uuid: str, submissions: Sequence[Submission], email: str) -> Shape:

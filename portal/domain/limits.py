@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from portal.domain.sizes import NUMBER, SIZE, TIME, Measure
@@ -29,7 +29,7 @@ class Limits:
 
     def stated(self) -> dict[str, int]:
         """Those that are given, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Limits:

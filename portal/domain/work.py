@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from portal.domain import command
@@ -74,7 +74,8 @@ class Work:
         return [each for each in self.arguments if VALUE_FLAG not in each.flag]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        parts = {name: dict(vars(value)) for name, value in vars(self).items() if is_dataclass(value)}
+        return vars(self) | parts | {"arguments": tuple(dict(vars(each)) for each in self.arguments)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Work:

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import cast
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from portal.models import Account, Audit
+from portal.services.statements import tell
 
 NOBODY = "nobody"
 UNKNOWN = "an unknown name"
 LOOKED_THROUGH = 5_000
+LINE = insert(cast(Table, Audit.__table__)).inline()
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,17 @@ def record(session: Session, action: str, kind: str, name: str, by: Account | No
     `by` is who did it, where the request does not know that yet, as at signing in.
     """
     origin = _acting(_present(), by) if by else _present()
-    session.add(
-        Audit(
-            actor=origin.actor[:80],
-            account_id=origin.account_id,
-            action=action,
-            kind=kind,
-            object=name[:200],
-            address=origin.address[:64],
-            request=origin.request,
-            detail=detail,
-        )
-    )
+    line = {
+        "actor": origin.actor[:80],
+        "account_id": origin.account_id,
+        "action": action,
+        "kind": kind,
+        "object": name[:200],
+        "address": origin.address[:64],
+        "request": origin.request,
+        "detail": detail,
+    }
+    tell(session, LINE, line)
 
 
 def lines(session: Session, wanted: Wanted, limit: int) -> Sequence[Audit]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import PurePosixPath
+from typing import Any, cast
 
+from sqlalchemy import Select, Table, select
 from sqlalchemy import delete as delete_from
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from portal import queue
@@ -22,12 +23,16 @@ from portal.domain.plugins import plugins
 from portal.domain.texts import check_text, storable
 from portal.models import Account, Backend, TaskRevision, Worker
 from portal.services import audit, twins
+from portal.services.statements import rows
 from portal.settings import settings
 
 SILENT_AFTER = timedelta(minutes=2)
 FORGOTTEN_AFTER = 86_400.0
 LARGEST_ID = 2**31 - 1
 NOT_FOR_FILES = {"proc", "sys", "dev"}
+
+_worker = cast(Table, Worker.__table__)
+HEARD: Select[Any] = select(_worker).where(_worker.c.seen > now(-SILENT_AFTER.total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,8 @@ def report(session: Session, told: Worker) -> None:
 
 
 def heard(session: Session) -> list[Worker]:
-    """The workers that have reported lately."""
-    return list(session.scalars(select(Worker).where(Worker.seen > now(-SILENT_AFTER.total_seconds()))))
+    """What the workers that have reported lately said, in rows that are no session's."""
+    return cast(list[Worker], rows(session, HEARD, {}))
 
 
 def abilities(session: Session, backend: Backend, known: Sequence[Worker] | None = None) -> list[Ability]:

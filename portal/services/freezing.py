@@ -95,9 +95,8 @@ def _settled(leaf: Leaf, arguments: Mapping[str, Argument]) -> dict[str, Any] | 
 
 
 def row_of(revision: TaskRevision, identity: str, arguments: Mapping[str, Argument], priority: Priority) -> Row:
-    """The row of a run of a task as this revision has it; the arguments are by public name."""
+    """The row of a run of a task as this revision has it, but for its UUID; the arguments are by public name."""
     return {
-        "uuid": str(uuid4()),
         "task_id": revision.task_id,
         "task_name": revision.task.name,
         "task_revision": revision.number,

@@ -23,6 +23,7 @@ from portal.domain.policy import Action
 from portal.domain.texts import storable
 from portal.models import Account, Backend, Job, JobRevision, Step, Task, TaskRevision
 from portal.services import access, catalogue
+from portal.services.statements import rows
 from portal.settings import settings
 
 MOST = 200
@@ -55,21 +56,21 @@ def of(session: Session, name: str, account: Account | None) -> Offer | None:
 
 def _looked_up(session: Session, name: str, account: Account | None) -> Offer | None:
     look = _look(access.whose(account), settings().portal_anonymous_runs)
-    rows = session.connection().execute(look, {"name": name} | access.named(account)).all()
-    if not rows or not rows[0].seen:
+    found = rows(session, look, {"name": name} | access.named(account))
+    if not found or not found[0].seen:
         return None
-    state = tuple(tuple(row)[:-1] for row in rows)
-    return _offer(session, rows[0].id, state + _inner(session, rows))
+    state = tuple(tuple(row)[:-1] for row in found)
+    return _offer(session, found[0].id, state + _inner(session, found))
 
 
-def _inner(session: Session, rows: Sequence[Any]) -> State:
+def _inner(session: Session, steps: Sequence[Any]) -> State:
     """The state of the jobs that are its steps, and of theirs."""
     found: State = ()
-    known = {rows[0].id}
-    while rows and (beyond := {row.subjob_id for row in rows} - known - {None}):
+    known = {steps[0].id}
+    while steps and (beyond := {step.subjob_id for step in steps} - known - {None}):
         known |= beyond
-        rows = session.connection().execute(_INNER, {"jobs": sorted(beyond)}).all()
-        found += tuple(map(tuple, rows))
+        steps = session.connection().execute(_INNER, {"jobs": sorted(beyond)}).all()
+        found += tuple(map(tuple, steps))
     return found
 
 

@@ -11,8 +11,8 @@ hundredth step costs what its first does. What is rare works on the whole object
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, cached_property
 from itertools import chain, count
@@ -43,10 +43,6 @@ NOBODY = ""
 ENDING_SECONDS = 8.0  # what a launcher needs at most, once it knows that it must end its run
 DAY = 86_400
 FIRST = plan.Place(0, 1, State.RUNNING)
-CLAIMED = (
-    Run.id, Run.submission_id, Run.uuid, Run.attempt, Run.work, Run.handle, Run.worker, Run.queue,
-    Run.position, Run.stage, Run.state, Run.needs, Run.task_name,
-)  # fmt: skip
 LEFT_OUT = {Then.FAIL: "An earlier step did not complete", Then.FINISH: "The job ended early, as the task's rules say"}
 
 log = logging.getLogger(__name__)
@@ -56,7 +52,7 @@ log = logging.getLogger(__name__)
 class Claim:
     """A run that is a worker's own for the length of its lease. With a `handle` it was started before: take it up.
 
-    `counted`: that its last worker was lost is counted already.
+    `counted`: that its last worker was lost is counted already. `leads_on`: others of its submission wait.
     """
 
     run_id: int
@@ -69,11 +65,24 @@ class Claim:
     worker: str = NOBODY
     place: plan.Place = FIRST
     task_name: str = ""
+    queue: str = ""
+    leads_on: bool = True
 
     @cached_property
     def work(self) -> Work:
         """What is to be done. Read here and not while claiming, so that one unreadable Work holds nobody up."""
         return Work.from_json(self.frozen)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A run that is made ready before it is claimed, and the handle by which it will be found."""
+
+    run_id: int
+    handle: dict[str, Any]
+
+
+NOTHING_EXPECTED = Expected(0, {})
 
 
 @dataclass(frozen=True)
@@ -85,24 +94,33 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a run left: the files kept, the endings that no file matched, and sentences on what was not kept."""
-
-    kept: Sequence[Kept] = ()
-    missing: Sequence[str] = ()
-    left: Sequence[str] = ()
-
-
-NOTHING = Found()
-
-
-@dataclass(frozen=True)
 class Written:
     """Some bytes that a run wrote to a stream, from `start` on."""
 
     stream: str
     start: int
     data: bytes
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run left: the files kept, the endings that no file matched, sentences on what was not kept, and the rest
+    of its log."""
+
+    kept: Sequence[Kept] = ()
+    missing: Sequence[str] = ()
+    left: Sequence[str] = ()
+    log: Sequence[Written] = ()
+
+
+NOTHING = Found()
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of a run is written: its files, under the names that they are kept by."""
+
+    kept: Sequence[Kept]
 
 
 class Answer(Enum):
@@ -127,16 +145,22 @@ def claim_orphan(session: Session, worker: str, host: str) -> Claim | None:
     return None
 
 
-def claim_due(session: Session, queues: Sequence[str], worker: str, level: int = STRICTEST) -> Claim | None:
+def claim_due(
+    session: Session,
+    queues: Sequence[str],
+    worker: str,
+    level: int = STRICTEST,
+    expected: Expected = NOTHING_EXPECTED,
+) -> Claim | None:
     """Take the first run that is due, in the order of submission. None of those that must be confined further than
-    this worker does.
+    this worker does. Of what is `expected` the handle is kept with that.
 
     One statement. What is tried again, and the later steps of what was begun, come before what is new.
     """
     if level < settings().portal_min_level:
         return None
     due = _taking_due(tuple(queues), level, settings().portal_lease_seconds, is_postgresql(session))
-    found = row(session, due, {"its_worker": worker})
+    found = row(session, due, {"its_worker": worker, "expected": expected.run_id, "found_by": expected.handle})
     if found is None:
         return None
     queue.unsay(session, "wake", found.queue, found.id)
@@ -152,7 +176,10 @@ def _taking_orphans(host: str, lease: float, most_lost: int, skip_locked: bool) 
 
 @cache
 def _taking_due(queues: tuple[str, ...], level: int, lease: float, skip_locked: bool) -> Update:
-    return _taking(_due(queues, level), {Run.lease: now(lease), Run.started: now()}, skip_locked)
+    found_by = bindparam("found_by", type_=Run.handle.type)
+    handle = case((Run.id == bindparam("expected"), found_by), else_=Run.handle)
+    taken = {Run.lease: now(lease), Run.started: now(), Run.handle: handle}
+    return _taking(_due(queues, level), taken, skip_locked)
 
 
 def call_for_more(session: Session, queues: Sequence[str], level: int) -> None:
@@ -186,7 +213,9 @@ def _taking(condition: Any, more: Mapping[Any, Any], skip_locked: bool) -> Updat
         Run.reason: "",
     }
     first = update(Run).where(Run.id == candidate.scalar_subquery(), condition)
-    return first.values({**taken, **more}).returning(*CLAIMED)
+    return first.values({**taken, **more}).returning(
+        *(getattr(Run, name) for name in statements.CLAIMED), statements.LEADS_ON.label("leads_on")
+    )
 
 
 def _claim(found: Any, counted: bool = False) -> Claim:
@@ -201,7 +230,26 @@ def _claim(found: Any, counted: bool = False) -> Claim:
         worker=found.worker,
         place=_place(found),
         task_name=found.task_name,
+        queue=found.queue,
+        leads_on=found.leads_on,
     )
+
+
+def foresee(session: Session, claim: Claim) -> Claim | None:
+    """What comes next if this run completes, as it will be claimed then: the only run that waits for it alone, while
+    nothing else of its submission can begin or end. It is nobody's before."""
+    its = {"submission": claim.submission_id, "run": claim.run_id, "stage": claim.place.stage + 1}
+    after = rows(session, statements.COMES_NEXT, its) if claim.leads_on else []
+    if len(after) != 1 or not _is_sure(after[0], claim):
+        return None
+    found = _claim(after[0])
+    place = replace(found.place, state=State.RUNNING)
+    return replace(found, attempt=found.attempt + 1, worker=claim.worker, place=place)
+
+
+def _is_sure(run: Any, claim: Claim) -> bool:
+    only_that = run.needs is not None and set(run.needs) == {claim.place.key}
+    return only_that and not (run.others or run.condition or run.attempt) and run.queue == claim.queue
 
 
 def _take_up(session: Session, found: Any, worker: str) -> bool:
@@ -232,7 +280,7 @@ def started(
     if not _write(session, claim, _keeping(), found_by=handle):
         return Answer.GHOST
     if not told:
-        _tell_begin(session, claim, level, first=held.started is None)
+        _tell_begin(session, claim, level, held)
     return Answer.GO_ON
 
 
@@ -242,16 +290,20 @@ def follow(session: Session, claim: Claim, ended: Claim, handle: dict[str, Any],
     What is begun is started soon, or asks by `started` once more: a stop may have come. False: one came before, or the
     run is of another submission, which somebody else holds just now: two that wait for each other would wait for ever.
     """
-    first = False
+    held = None
     if claim.submission_id != ended.submission_id:
         held = row(session, statements.HOLD_TOO, {"submission": claim.submission_id})
         if held is None:
             return False
-        first = held.started is None
     if not _write(session, claim, _keeping(), found_by=handle):
         return False
-    _tell_begin(session, claim, level, first)
+    _tell_begin(session, claim, level, held)
     return True
+
+
+def go_on(session: Session, claim: Claim, level: int | None = None) -> None:
+    """Begin what was expected, and claimed with its handle in the very transaction that has ended the run before it."""
+    _tell_begin(session, claim, level)
 
 
 def _stopped_unstarted(session: Session, claim: Claim) -> Answer:
@@ -274,13 +326,15 @@ def _write(session: Session, claim: Claim, statement: Update, **values: Any) -> 
     return row(session, statement, {"run": claim.run_id, "as": claim.attempt, **values})
 
 
-def _tell_begin(session: Session, claim: Claim, level: int | None, first: bool) -> None:
+def _tell_begin(session: Session, claim: Claim, level: int | None, held: Any = None) -> None:
+    """With the run its submission begins, if that was not `held` before, or is not said to have begun."""
     _say(session, claim, [f"Running step: {claim.place.stage}{_which(session, claim)}"])
     attempt = {"run_id": claim.run_id, "number": claim.attempt, "worker": claim.worker, "level": level}
     tell(session, statements.BEGIN_ATTEMPT, attempt)
-    if first and (begun := row(session, statements.START, {"submission": claim.submission_id})):
+    if held and held.started is None:
+        tell(session, statements.START, {"submission": claim.submission_id})
         _forget(session, Submission, claim.submission_id)
-        _summarise_batch(session, begun.batch_id)
+        _summarise_batch(session, held.batch_id)
 
 
 def _say(session: Session, claim: Claim, sentences: Sequence[str]) -> None:
@@ -311,28 +365,38 @@ def _is_stop_asked(session: Session, claim: Claim) -> bool:
 
 
 def finish(
-    session: Session, claim: Claim, outcome: Outcome, found: Found = NOTHING, written: Sequence[Written] = ()
-) -> bool:
-    """One transaction that ends a run: state, results, the rest of its log, messages, what follows. False: a ghost."""
+    session: Session,
+    claim: Claim,
+    outcome: Outcome,
+    found: Found = NOTHING,
+    foreseen: Claim | None = None,
+) -> Done | None:
+    """One transaction that ends a run: state, results, the rest of its log, messages, what follows. None: a ghost.
+
+    What was `foreseen` follows if the run completes and no stop is asked: nothing else could.
+    """
     tell(session, statements.HOLD, {"submission": claim.submission_id})
     stopped = outcome.reason == "stopped" and _is_stop_asked(session, claim)
     state, sentence, then = _ending(claim, outcome, found, stopped)
     used = {"status": outcome.exit_status, "used": outcome.usage}
     mine = _write(session, claim, statements.END, end=state, sentence=sentence, **used)
     if mine is None:
-        return False
+        return None
     _forget_secrets(session, claim)
-    _keep_log(session, claim, written)
-    _keep_results(session, claim, found)
+    _keep_log(session, claim, found.log)
+    kept = _keep_results(session, claim, found)
     left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
     _say(session, claim, [*left, sentence])
     tell(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
     if then is not Then.CONTINUE:
         _leave_out(session, claim.submission_id, LEFT_OUT[then])
-    _advance(session, claim.submission_id, claim.place)
+    if foreseen and then is Then.CONTINUE and not mine.stop_asked:
+        _queue_one(session, foreseen.run_id, foreseen.queue)
+    else:
+        _advance(session, claim.submission_id, claim.place, claim.leads_on)
     if mine.started is None:
         _summarise(session, claim.submission_id)
-    return True
+    return Done(kept)
 
 
 def _ending(claim: Claim, outcome: Outcome, found: Found, stopped: bool) -> tuple[State, str, Then]:
@@ -509,16 +573,19 @@ def advance(session: Session, submission: Submission) -> None:
     _summarise(session, submission.id)
 
 
-def _advance(session: Session, submission_id: int, ended: plan.Place | None = None) -> None:
-    """Go on after a run has `ended`, the only one since the last look, or after nobody knows what."""
-    while turn := _turn(session, submission_id, ended):
+def _advance(session: Session, submission_id: int, ended: plan.Place | None = None, leads_on: bool = True) -> None:
+    """Go on after a run has `ended`, the only one since the last look, or after nobody knows what.
+
+    `leads_on`: something may wait.
+    """
+    while leads_on and (turn := _turn(session, submission_id, ended)):
         if not _queue_or_skip(session, submission_id, turn):
             return
         session.flush()
         ended = None
-    its_states = _states(session, submission_id)
-    if not its_states & ACTIVE:
-        _summarise(session, submission_id, its_states)
+    known = _known(session, submission_id)
+    if not statements.those_in(known) & ACTIVE:
+        _summarise(session, submission_id, known)
 
 
 def _turn(session: Session, submission_id: int, ended: plan.Place | None) -> list[Any]:
@@ -533,7 +600,11 @@ def _turn(session: Session, submission_id: int, ended: plan.Place | None) -> lis
 
 
 def _states(session: Session, submission_id: int) -> set[State]:
-    return {each.state for each in rows(session, statements.STATES, {"submission": submission_id})}
+    return statements.those_in(_known(session, submission_id))
+
+
+def _known(session: Session, submission_id: int) -> Any:
+    return row(session, statements.SUMMARY, {"submission": submission_id})
 
 
 def _queue_or_skip(session: Session, submission_id: int, turn: Sequence[Any]) -> bool:
@@ -556,11 +627,18 @@ def _queue(session: Session, turn: Sequence[Any]) -> None:
     """In one statement, however many they are."""
     for run in turn:
         check_move(run.state, State.QUEUED)
-        queue.say(session, "wake", run.queue, run.id)
     if len(turn) == 1:
-        tell(session, statements.QUEUE_ONE, {"run": turn[0].id})
-    elif turn:
+        _queue_one(session, turn[0].id, turn[0].queue)
+        return
+    for run in turn:
+        queue.say(session, "wake", run.queue, run.id)
+    if turn:
         session.connection().execute(statements.QUEUE_ALL, {"runs": [run.id for run in turn]})
+
+
+def _queue_one(session: Session, run_id: int, its_queue: str) -> None:
+    queue.say(session, "wake", its_queue, run_id)
+    tell(session, statements.QUEUE_ONE, {"run": run_id})
 
 
 def _why_not(run: Any, facts: Facts) -> str | None:
@@ -615,13 +693,13 @@ def _place(run: Any) -> plan.Place:
     return plan.Place(run.position, run.stage, run.state, needs)
 
 
-def _summarise(session: Session, submission_id: int, its_states: Set[State] | None = None) -> None:
+def _summarise(session: Session, submission_id: int, known: Any = None) -> None:
     """Store the submission's state where it changes; at the end write its last message, once."""
     session.flush()
-    known = row(session, statements.SUMMARY, {"submission": submission_id})
+    known = known or _known(session, submission_id)
     if known.state.final:
         return
-    state = states.summary(its_states or _states(session, submission_id))
+    state = states.summary(statements.those_in(known))
     state = State.RUNNING if known.started and state is State.QUEUED else state
     if state is known.state:
         return
@@ -652,10 +730,11 @@ def _last_words(state: State, last: Any) -> str:
 def _summarise_batch(session: Session, batch_id: int) -> None:
     """The batch's state, under its own lock, since its submissions may end side by side; at its end, a letter."""
     session.flush()
-    known = row(session, statements.HOLD_BATCH, {"batch": batch_id})
-    members = statements.states_of_batch(session, batch_id)
+    tell(session, statements.HOLD_BATCH, {"batch": batch_id})
+    known = row(session, statements.STATES_OF_BATCH, {"batch": batch_id})
+    members = statements.those_in(known)
     state = states.batch_summary(members)
-    if state is not known.state:
+    if state is not known.its_own:
         tell(session, statements.SET_BATCH_STATE, {"batch": batch_id, "to": state})
         _forget(session, Batch, batch_id)
     if all(state.final for state in members) and mail.on():
@@ -712,19 +791,22 @@ def log_ends(session: Session, claim: Claim) -> dict[str, int]:
     return {row.stream: int(row.end) for row in found}
 
 
-def _keep_results(session: Session, claim: Claim, found: Found) -> None:
+def _keep_results(session: Session, claim: Claim, found: Found) -> list[Kept]:
     """Each under a name that no other of the submission has."""
     keep = statements.keep(session.get_bind().dialect.name)
     left = [(each, _names(each.name, claim)) for each in found.kept]
+    kept: list[Kept] = []
     while left:
-        new = [_result(claim, each, next(names)) for each, names in left]
-        kept = {each.key for each in for_each(session, keep, new)}
-        left = [(each, names) for each, names in left if each.blob.key not in kept]
+        new = [replace(each, name=next(names)) for each, names in left]
+        taken = {each.key for each in for_each(session, keep, [_result(claim, each) for each in new])}
+        kept += [each for each in new if each.blob.key in taken]
+        left = [(each, names) for each, names in left if each.blob.key not in taken]
+    return kept
 
 
-def _result(claim: Claim, kept: Kept, name: str) -> dict[str, Any]:
-    blob = {"key": kept.blob.key, "size": kept.blob.size, "sha256": kept.blob.sha256}
-    return {"submission_id": claim.submission_id, "run_id": claim.run_id, "attempt": claim.attempt, "name": name} | blob
+def _result(claim: Claim, kept: Kept) -> dict[str, Any]:
+    its = {"submission_id": claim.submission_id, "run_id": claim.run_id, "attempt": claim.attempt}
+    return its | {"name": kept.name, "key": kept.blob.key, "size": kept.blob.size, "sha256": kept.blob.sha256}
 
 
 def _names(name: str, claim: Claim) -> Iterator[str]:

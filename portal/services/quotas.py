@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from portal.database import connection
 from portal.domain.errors import TooMany
 from portal.models import Account, Batch, Result, Submission, Upload
 from portal.settings import settings
@@ -18,6 +20,28 @@ _known: dict[str, tuple[int, float]] = {}
 BEYOND = "{whose} files take {used} of the {most} that may be kept, and this would be {more} more: {remedy}"
 DELETE = "delete runs that you do not need any more, or ask the administrator for more room."
 SIGN_IN = "sign in with an account, or come back when older runs have been removed."
+
+
+def _sum(of_batch: ColumnElement[bool], of_submission: ColumnElement[bool]) -> Select[Any]:
+    uploads = select(func.coalesce(func.sum(Upload.size), 0)).join(Batch, Upload.batch_id == Batch.id).where(of_batch)
+    results = (
+        select(func.coalesce(func.sum(Result.size), 0))
+        .join(Submission, Result.submission_id == Submission.id)
+        .where(of_submission)
+    )
+    return select((uploads.scalar_subquery() + results.scalar_subquery()).label("used"))
+
+
+def _of_account(owned: type[Batch | Submission]) -> ColumnElement[bool]:
+    return owned.account_id == bindparam("account")
+
+
+def _of_address(owned: type[Batch | Submission]) -> ColumnElement[bool]:
+    return (owned.address == bindparam("address")) & owned.account_id.is_(None)
+
+
+OF_ACCOUNT = _sum(_of_account(Batch), _of_account(Submission))
+OF_ADDRESS = _sum(_of_address(Batch), _of_address(Submission))
 
 
 def used(session: Session, account: Account | None, address: str) -> int:
@@ -34,14 +58,11 @@ def used(session: Session, account: Account | None, address: str) -> int:
 
 
 def _added_up(session: Session, account: Account | None, address: str) -> int:
-    mine = _mine(account, address)
-    uploads = select(func.coalesce(func.sum(Upload.size), 0)).join(Batch, Upload.batch_id == Batch.id).where(mine)
-    results = (
-        select(func.coalesce(func.sum(Result.size), 0))
-        .join(Submission, Result.submission_id == Submission.id)
-        .where(_owned(account, address))
-    )
-    return int(session.scalars(select(uploads.scalar_subquery() + results.scalar_subquery())).one())
+    """Planned for this very sender, as one has few files, another a million."""
+    its = connection(session)
+    if account:
+        return int(its.scalars(OF_ACCOUNT, {"account": account.id}).one())
+    return int(its.scalars(OF_ADDRESS, {"address": address}).one())
 
 
 def check(session: Session, account: Account | None, address: str, more: int) -> None:
@@ -65,15 +86,3 @@ def check(session: Session, account: Account | None, address: str, more: int) ->
 
 def _words(size: int) -> str:
     return f"{size:,} bytes" if size < 1_000_000 else f"{size / 1_000_000:,.1f} MB"
-
-
-def _mine(account: Account | None, address: str) -> ColumnElement[bool]:
-    if account:
-        return Batch.account_id == account.id
-    return (Batch.address == address) & Batch.account_id.is_(None)
-
-
-def _owned(account: Account | None, address: str) -> ColumnElement[bool]:
-    if account:
-        return Submission.account_id == account.id
-    return (Submission.address == address) & Submission.account_id.is_(None)

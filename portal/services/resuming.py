@@ -269,7 +269,7 @@ class _Succession:
         return new
 
     def _result(self, run: Run, number: int, old: Result) -> Result:
-        key = f"runs/{run.uuid}/0-{number}"
+        key = f"{storage.of_run(run.uuid)}0-{number}"
         _take_file(self.link, old.key, key)
         name = self.submission.uuid + old.name.removeprefix(old.run.submission.uuid)
         kept = Result(attempt=0, name=name, key=key, size=old.size, sha256=old.sha256)
@@ -303,7 +303,8 @@ class _Succession:
         revision = task.current
         if reason := backends.obstacle(self.session, revision.backend, revision.language):
             raise Unavailable(f"Step {task.name}: {reason}")
-        new = Run(**freezing.row_of(revision, self.submission.uuid, dict(_arguments(run, revision)), self.priority))
+        row = freezing.row_of(revision, self.submission.uuid, dict(_arguments(run, revision)), self.priority)
+        new = Run(uuid=str(uuid4()), **row)
         new.minimum_level = max(new.minimum_level, run.minimum_level)
         return new
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -78,8 +79,12 @@ def one_of(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
 
 def states_of_batch(session: Session, batch_id: int) -> set[State]:
     """Those that any of its submissions is in, looked up one by one, as they are few and its submissions many."""
-    found = row(session, STATES_OF_BATCH, {"batch": batch_id})
-    return {state for state, there in zip(State, found, strict=True) if there}
+    return those_in(row(session, STATES_OF_BATCH, {"batch": batch_id}))
+
+
+def those_in(found: Any) -> set[State]:
+    """The states that a row with a column for each says there are."""
+    return {state for state in State if getattr(found, state)}
 
 
 def _mine(values: Mapping[str, Any]) -> Update:
@@ -88,35 +93,37 @@ def _mine(values: Mapping[str, Any]) -> Update:
     return update(_run).where(its).values(values).returning(_run.c.id)
 
 
-HOLD: Select[Any] = (
-    select(_submission.c.stop_asked, _submission.c.started)
-    .where(_submission.c.id == bindparam("submission"))
-    .with_for_update()
-)
+_held = (_submission.c.stop_asked, _submission.c.started, _submission.c.batch_id)
+HOLD: Select[Any] = select(*_held).where(_submission.c.id == bindparam("submission")).with_for_update()
 HOLD_TOO: Select[Any] = (
-    select(_submission.c.stop_asked, _submission.c.started)
+    select(*_held)
     .join(_batch, _batch.c.id == _submission.c.batch_id)
     .where(_submission.c.id == bindparam("submission"))
     .with_for_update(skip_locked=True)
 )
-SUMMARY: Select[Any] = select(_submission.c.state, _submission.c.started, _submission.c.batch_id).where(
-    _submission.c.id == bindparam("submission")
+_any_run = [func.max(case((_run.c.state == each, 1), else_=0)).label(each) for each in State]
+SUMMARY: Select[Any] = (
+    select(_submission.c.state, _submission.c.started, _submission.c.batch_id, *_any_run)
+    .outerjoin(_run, _run.c.submission_id == _submission.c.id)
+    .where(_submission.c.id == bindparam("submission"))
+    .group_by(_submission.c.id)
 )
 START = (
     update(_submission)
     .where(_submission.c.id == bindparam("submission"), _submission.c.started.is_(None))
     .values(started=now(), state=State.RUNNING)
-    .returning(_submission.c.batch_id)
 )
 SET_STATE = update(_submission).where(_submission.c.id == bindparam("submission")).values(state=bindparam("to"))
-HOLD_BATCH: Select[Any] = select(_batch.c.state).where(_batch.c.id == bindparam("batch")).with_for_update()
+HOLD_BATCH: Select[Any] = select(_batch.c.id).where(_batch.c.id == bindparam("batch")).with_for_update()
 SET_BATCH_STATE = update(_batch).where(_batch.c.id == bindparam("batch")).values(state=bindparam("to"))
-_started = select(_submission.c.started).where(_submission.c.id == _run.c.submission_id).scalar_subquery()
+_of_run = _submission.c.id == _run.c.submission_id
+_started = select(_submission.c.started).where(_of_run).scalar_subquery()
+_stop_asked = select(_submission.c.stop_asked).where(_of_run).scalar_subquery()
 STOP_ASKED: Select[Any] = select(_submission.c.stop_asked).where(_submission.c.id == bindparam("submission"))
 END = _mine({
     "state": bindparam("end"), "reason": bindparam("sentence"), "ended": now(),
     "exit_status": bindparam("status"), "usage": bindparam("used", type_=_run.c.usage.type),
-}).returning(_started.label("started"))  # fmt: skip
+}).returning(_started.label("started"), _stop_asked.label("stop_asked"))  # fmt: skip
 END_ATTEMPT = (
     update(_attempt)
     .where(_attempt.c.run_id == bindparam("run"), _attempt.c.ended.is_(None))
@@ -144,13 +151,28 @@ LAST: Select[Any] = (
     .select_from(_submission.outerjoin(_job, _job.c.id == _submission.c.job_id))
     .where(_submission.c.id == bindparam("submission"))
 )
-STATES: Select[Any] = select(_run.c.state).where(_of_it).distinct()
+_another = _run.alias()
+_waits = _another.c.state == State.WAITING
+LEADS_ON = exists().where(_another.c.submission_id == _run.c.submission_id, _waits)
+_also_of_it = _another.c.submission_id == bindparam("submission")
+_under_way = one_of(_another.c.state, (State.QUEUED, State.RUNNING))
+_others = exists().where(_also_of_it, _under_way, _another.c.id != bindparam("run"))
+_farther = exists().where(_also_of_it, _waits, _another.c.stage > bindparam("stage"))
+CLAIMED = ("id", "submission_id", "uuid", "attempt", "work", "handle", "worker", "queue", "position", "stage", "state",
+           "needs", "task_name")  # fmt: skip
+COMES_NEXT: Select[Any] = (
+    select(*(_run.c[name] for name in (*CLAIMED, "condition")), _others.label("others"), _farther.label("leads_on"))
+    .where(_of_it, _run.c.state == State.WAITING, _run.c.stage <= bindparam("stage"))
+    .order_by(_run.c.stage)
+    .limit(2)
+)
 OPEN: Select[Any] = select(_run.c.position, _run.c.stage, _run.c.state, _run.c.needs).where(
     _of_it, one_of(_run.c.state, ACTIVE)
 )
 _of_batch = _submission.c.batch_id == bindparam("batch")
 _in_it = [exists().where(_of_batch, _submission.c.state == each).label(each) for each in State]
-STATES_OF_BATCH: Any = select(*_in_it)
+_its_own = select(_batch.c.state).where(_batch.c.id == bindparam("batch")).scalar_subquery()
+STATES_OF_BATCH: Any = select(_its_own.label("its_own"), *_in_it)
 _first_inputs = select(_run.c.work["inputs"]).where(_of_it).order_by(_run.c.stage, _run.c.position).limit(1)
 UPLOADS: Select[Any] = (
     select(
@@ -190,9 +212,8 @@ def extend(seconds: float) -> Update:
 @cache
 def keep_handle(seconds: float) -> Update:
     """Unless a stop is asked, as then nothing shall be started."""
-    asked = select(_submission.c.stop_asked).where(_submission.c.id == _run.c.submission_id).scalar_subquery()
     found_by = bindparam("found_by", type_=_run.c.handle.type)
-    return _mine({"lease": now(seconds), "handle": found_by}).where(~asked)
+    return _mine({"lease": now(seconds), "handle": found_by}).where(~_stop_asked)
 
 
 def _next_ones() -> Select[Any]:

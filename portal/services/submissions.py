@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, func, or_, select, text, union
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session, joinedload
@@ -22,16 +22,20 @@ from portal.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unavai
 from portal.domain.names import Priority, last_segment, normal_name, public_name
 from portal.domain.parameters import Argument, Kind, file_part, read
 from portal.domain.policy import Action
-from portal.domain.states import ACTIVE, FINAL, State
+from portal.domain.states import FINAL, State
 from portal.domain.texts import storable
 from portal.models import Account, Batch, Job, Parameter, Run, Submission, TaskRevision, Upload
+from portal.models.submission import UNDER_WAY
 from portal.services import access, audit, backends, checking, jobs, looks, nesting, offers, quotas, stories
-from portal.services.entering import enter, entered
+from portal.services.entering import enter
 from portal.services.freezing import Row, freeze
-from portal.services.statements import rows
+from portal.services.statements import row, tell
 from portal.settings import settings
 
 ONE_BY_ONE: Select[Any] = select(func.pg_advisory_xact_lock(func.hashtext(bindparam("sender"))).label("locked"))
+_ACTIVE: Select[Any] = select(func.count(Submission.id).label("number")).where(text(UNDER_WAY))  # as the index has it
+ACTIVE_OF_ACCOUNT = _ACTIVE.where(Submission.account_id == bindparam("account"))
+ACTIVE_OF_ADDRESS = _ACTIVE.where(Submission.address == bindparam("address"), Submission.account_id.is_(None))
 LONGEST_NAME = 64
 LONGEST_EMAIL = 256
 LONGEST_KEY = 200
@@ -96,13 +100,18 @@ class Stored:
 
 
 def submit(session: Session, order: Order) -> Batch:
-    """Accept an order: its commit is the promise.
+    """Accept an order, and look at what it made."""
+    return batch(session, accept(session, order))
+
+
+def accept(session: Session, order: Order) -> str:
+    """Accept an order: its commit is the promise. Gives the UUID of the batch.
 
     Raises NotFound, NotAllowed, TooMany, Unavailable, Conflict or Invalid. A request that comes again under its key
     gets the batch that it made.
     """
     if found := earlier(session, order):
-        return found
+        return found.uuid
     order = replace(order, idempotency_key=order.idempotency_key or str(uuid4()))
     chosen = [_job(session, order, name) for name in order.jobs]
     arguments = _check(session, order, chosen)
@@ -110,14 +119,14 @@ def submit(session: Session, order: Order) -> Batch:
     accepting = _Accepting(session, order, arguments, stored)
     try:
         checking.check(chosen, [each.sent for each in stored])
-        batch = accepting.until_answered()
+        uuid = accepting.until_answered()
     except BaseException:
         if not accepting.uncertain:
             _discard(stored)
         raise
     if not accepting.kept:
         _discard(stored)
-    return batch
+    return uuid
 
 
 def earlier(session: Session, order: Order) -> Batch | None:
@@ -306,17 +315,16 @@ def active(session: Session, order: Order) -> int:
 
 
 def _active(session: Session, order: Order) -> int:
-    count = select(func.count(Submission.id)).where(Submission.state.in_(ACTIVE))
     if order.account:
-        return session.scalars(count.where(Submission.account_id == order.account.id)).one()
-    return session.scalars(count.where(Submission.address == order.address, Submission.account_id.is_(None))).one()
+        return int(row(session, ACTIVE_OF_ACCOUNT, {"account": order.account.id}).number)
+    return int(row(session, ACTIVE_OF_ADDRESS, {"address": order.address}).number)
 
 
 def admit(session: Session, order: Order) -> Priority:
     """The priority, for what this transaction will make: two at one instant pass nobody's limit."""
     bounded = _limits().bound or settings().portal_quota_bytes is not None
     if bounded and is_postgresql(session):
-        rows(session, ONE_BY_ONE, {"sender": _admitted_as(order)})
+        tell(session, ONE_BY_ONE, {"sender": _admitted_as(order)})
     return batch_priority(session, order)
 
 
@@ -544,7 +552,8 @@ class _Accepting:
     uncertain: bool = False
     kept: bool = False
 
-    def until_answered(self) -> Batch:
+    def until_answered(self) -> str:
+        """The UUID of what was made."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -556,25 +565,25 @@ class _Accepting:
                     raise Unavailable("The portal's database does not answer: try again in a minute.") from None
             time.sleep(PAUSE)
 
-    def _found(self) -> Batch | None:
+    def _found(self) -> str | None:
         """What an earlier try of ours has made after all."""
         if not self.uncertain:
             return None
         self.session.rollback()
         return self._earlier()
 
-    def _earlier(self) -> Batch | None:
+    def _earlier(self) -> str | None:
         """What stands under the key of our order; perhaps with our files."""
         batch = earlier(self.session, self.order)
         self.kept = batch is not None and self.stored[0].blob.key in {upload.key for upload in batch.uploads}
-        return batch
+        return batch.uuid if batch else None
 
-    def _made(self) -> Batch:
+    def _made(self) -> str:
         """A commit that was refused has done nothing; what an earlier one did nobody knows still."""
-        before, row = self.uncertain, _batch(self.order)
+        before, its = self.uncertain, _batch(self.order)
         try:
             with transaction(self.session):
-                batch_id = self._rows(row)
+                self._write(its)
                 self.uncertain = True
         except DBAPIError as failure:
             if not away(failure):
@@ -586,10 +595,9 @@ class _Accepting:
                 raise
             return found
         self.kept = True
-        return entered(self.session, batch_id, row)
+        return str(its["uuid"])
 
-    def _rows(self, batch: Row) -> int:
-        """Write them; the batch's id."""
+    def _write(self, batch: Row) -> None:
         priority = admit(self.session, self.order)
         kept = sum(each.blob.size for each in self.stored)
         quotas.check(self.session, self.order.account, self.order.address, kept)
@@ -597,10 +605,9 @@ class _Accepting:
         chosen = [_job(self.session, self.order, name) for name in self.order.jobs]
         frozen = [freeze(job, self.arguments, priority, least) for job in chosen]
         members = [(each, number) for number, _ in _numbered(self.order) for each in frozen]
-        batch_id = enter(self.session, batch, [each.row for each in self.stored], members)
+        enter(self.session, batch, [each.row for each in self.stored], members)
         audit.record(self.session, "submitted", "batch", batch["uuid"], **_detail(chosen, len(self.order.inputs)))
         self._refresh()
-        return batch_id
 
     def _refresh(self) -> None:
         """The locks may have been waited for so long that a file seems to belong to nothing."""

@@ -482,17 +482,17 @@ def takes_memory_blocks() -> bool:
 
 
 def bounds_the_service() -> bool:
-    """All is left as it was."""
-    service, limit = given["service"], (ctypes.c_ulong * 2)()
+    """Or the first process, which may be there for the next run, too. All is left as it was."""
+    limit = (ctypes.c_ulong * 2)()
     ways = (
-        lambda: (
-            call("prlimit64", service, resource.RLIMIT_NOFILE, None, limit) == 0
-            and call("prlimit64", service, resource.RLIMIT_NOFILE, limit, None) == 0
+        lambda process: (
+            call("prlimit64", process, resource.RLIMIT_NOFILE, None, limit) == 0
+            and call("prlimit64", process, resource.RLIMIT_NOFILE, limit, None) == 0
         ),
-        lambda: os.setpriority(os.PRIO_PROCESS, service, os.getpriority(os.PRIO_PROCESS, service)) is None,
-        lambda: os.sched_setaffinity(service, os.sched_getaffinity(service)) is None,
+        lambda process: os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, process)) is None,
+        lambda process: os.sched_setaffinity(process, os.sched_getaffinity(process)) is None,
     )
-    return any([in_child(way) for way in ways])
+    return any([in_child(lambda way=way, each=each: way(each)) for way in ways for each in (given["service"], 1)])
 
 
 def letter() -> bool:
@@ -514,7 +514,7 @@ def changes_modes() -> bool:
 
 
 def memory_of_the_teller() -> bool:
-    with open(f"/proc/{os.getppid()}/mem", "r+b"):
+    with open(f"/proc/{os.getppid() or 1}/mem", "r+b"):  # whose parent is outside looks at the first process
         return True
 
 

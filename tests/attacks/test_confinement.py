@@ -26,7 +26,6 @@ from tests.attacks.listed import LISTS
 from tests.levels import offered
 from tests.servers import ROOT, eventually
 from workers.confinement import landlock
-from workers.confinement.probes import WALLED
 from workers.installed import homes
 from workers.languages.command import LIMITED, SHELL
 from workers.languages.python import DRIVER
@@ -75,7 +74,7 @@ TASK = "import runpy, sys\nsys.argv += {words!r}\nrunpy.run_path({program!r}, ru
 class World:
     """A service with its data, as one user started it; and the runs that try to get at it, fresh or of warm parents.
 
-    `way`: fresh, or the parents' language: python forks, command lets a thread start them.
+    `way`: fresh, or the parents' language: python forks, command lets a thread start them where there are no walls.
     """
 
     root: Path
@@ -143,7 +142,7 @@ class World:
             "patience_seconds": 2 * PATIENCE,
             "confinement": {
                 "level": level,
-                "own_walls": self.way == "python",
+                "own_walls": self.way != "fresh",
                 "readable": homes(self.python),
                 "hidden": [str(self.data)],
                 "files": [str(each) for each in space.iterdir() if each.is_file()],
@@ -245,7 +244,7 @@ def starters() -> list[str]:
 
 def cells() -> list[tuple[str, int, str]]:
     levels = [(who, level) for who in starters() for level in offered() if level < 4 or who == "root"]
-    return [(who, level, way) for who, level in levels for way in WAYS if way != "command" or level < WALLED]
+    return [(who, level, way) for who, level in levels for way in WAYS]
 
 
 @pytest.fixture(scope="session")

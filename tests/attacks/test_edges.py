@@ -420,7 +420,7 @@ def test_a_fault_tells_its_id_and_nothing_else(
     def fail(*_: object) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(submissions, "submit", fail)
+    monkeypatch.setattr(submissions, "accept", fail)
     name = "name" if mouth == "v1" else "submission_name"
     fields = {"job": "word_count", name: "a run", "email": "ann@example.org"}
     answer = client.post(

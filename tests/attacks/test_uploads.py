@@ -732,6 +732,7 @@ def test_a_disk_that_is_full_while_a_body_comes_leaves_nothing(
             raise OSError(errno.ENOSPC, "no room")
 
     monkeypatch.setattr(reception, "SpooledTemporaryFile", Full)
+    monkeypatch.setattr(reception, "IN_MEMORY", 0)
     answer = send(client, upload(b"a.txt"), mouth=mouth)
 
     assert (answer.status_code, int(answer.headers["Retry-After"]) > 0) == (507, True)

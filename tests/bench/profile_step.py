@@ -28,15 +28,18 @@ SHOWN = {
     "claim": "claim",
     "stage-in": "stage-in",
     "started": "its handle is kept",
+    "ready": "its launcher gets ready",
     "start": "start",
-    "work": "work",
+    "ahead": "what follows is made ready, while it runs",
+    "tidy": "the run before is tidied up, while it runs",
+    "wait": "its end is waited for",
     "beat, log": "log",
     "collect": "collect",
-    "finish": "end: state, results, next step",
-    "tidy": "tidy",
+    "finish": "end: state, results, what is due",
+    "next": "the next step is claimed",
     COMMIT: "commits",
     "the rest": "the rest of the worker",
-    "between": "broker, and until the next claim",
+    "between": "broker, and until the first claim",
 }
 
 
@@ -49,6 +52,7 @@ class Profile:
     commits: Counter[str] = field(default_factory=Counter)
     steps: int = 1
     whole: float = 0.0
+    work: float = 0.0  # by the launchers' clocks
 
     def line(self, phase: str) -> list[str]:
         sums = self.commits if phase == COMMIT else None
@@ -95,10 +99,8 @@ def _profile(asked: Portal, row: str, count: int, notes: Path) -> Profile:
         else:
             found.seconds[line["what"]] += line["took"]
             found.commits[line["after"]] += line["what"] == COMMIT
-    walls = sum(wall for (wall,) in asked.rows(WALL, [asked.last]))
-    found.seconds["work"] = walls
-    found.seconds["start"] += max(0.0, found.seconds.pop("wait", 0.0) - walls)
     found.seconds["between"] = max(0.0, done.seconds - sum(found.seconds.values()))
+    found.work = sum(wall for (wall,) in asked.rows(WALL, [asked.last]))
     return found
 
 
@@ -111,8 +113,10 @@ def _lines(notes: Path, begun: float, ended: float) -> Iterator[dict[str, Any]]:
 
 def _table(profiles: Sequence[Profile]) -> list[list[str]]:
     """One block of columns a row; every phase that was found, in the order that they happen."""
-    unknown = PHASES.keys() - SHOWN.keys() - {"wait"}
+    unknown = PHASES.keys() - SHOWN.keys()
     assert not unknown, unknown
     head = ["one step", *(f"({row}) {what}" for row in PROFILED for what in ("ms", "statements", "commits"))]
     phases = [[title, *(cell for each in profiles for cell in each.line(name))] for name, title in SHOWN.items()]
-    return [head, *phases, ["whole", *(cell for each in profiles for cell in each.sums())]]
+    work = [cell for each in profiles for cell in (f"{1000 * each.work / each.steps:.1f}", "", "")]
+    sums = [cell for each in profiles for cell in each.sums()]
+    return [head, *phases, ["whole", *sums], ["of that the run itself, by its launcher", *work]]

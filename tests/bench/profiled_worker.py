@@ -18,17 +18,21 @@ from typing import Any
 
 from celery.__main__ import main
 from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.orm import Session
 
 CLAIM = "claim"
 PHASES = {
     CLAIM: ("portal.services.progress:claim",),
     "stage-in": ("workers.workspace:Workspace.prepare",),
     "started": ("portal.services.progress:started",),
+    "ready": ("workers.runners.local:make_ready",),
     "start": ("workers.runners.local:start",),
+    "ahead": ("workers.succession:After.foresee",),
     "wait": ("workers.runners.local:wait",),
     "beat, log": ("portal.services.progress:beat", "workers.workspace:Workspace.written"),
     "collect": ("workers.workspace:Workspace.collect",),
     "finish": ("portal.services.progress:retry", "portal.services.progress:finish"),
+    "next": ("workers.succession:After.claim",),
     "tidy": ("workers.workspace:Workspace.tidy",),
     "the rest": ("workers.tasks:perform",),
 }
@@ -100,8 +104,8 @@ def install(notes: Notes) -> None:
             setattr(owner, attribute, _timed(notes, name, getattr(owner, attribute)))
     progress = importlib.import_module("portal.services.progress")
     progress.claim = _claimed(notes, progress.claim)
+    setattr(Session, COMMIT, _timed(notes, COMMIT, Session.commit))
     dialect: Any = DefaultDialect
-    dialect.do_commit = _timed(notes, COMMIT, dialect.do_commit)
     for each in STATEMENTS:
         setattr(dialect, each, _counted(notes, getattr(dialect, each)))
 

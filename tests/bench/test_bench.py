@@ -42,7 +42,7 @@ def test_it_tells_where_the_time_of_a_step_goes() -> None:
     _, _, *lines = (line.strip("| ").split(" | ") for line in bench("step", "--markdown").splitlines())
 
     milliseconds = {phase: float(cells[0]) for phase, *cells in lines}
-    for phase in ("stage-in", "start", "work", "end: state, results, next step"):
+    for phase in ("stage-in", "start", "its end is waited for", "end: state, results, what is due"):
         assert 0 < milliseconds[phase] < milliseconds["whole"]
 
 

@@ -78,22 +78,22 @@ SEEDS = (
         (
             Edit(
                 EXECUTION,
-                "            with transaction() as session:\n                if progress.finish(",
+                "            with transaction() as session:\n                if done := progress.finish(",
                 "            with transaction() as session:\n"
                 "                progress._keep_results(session, claim, found)\n"
-                "            with transaction() as session:\n                if progress.finish(",
+                "            with transaction() as session:\n                if done := progress.finish(",
             ),
             Edit(
                 PROGRESS,
-                "    _keep_log(session, claim, written)\n    _keep_results(session, claim, found)\n",
-                "    _keep_log(session, claim, written)\n",
+                "    kept = _keep_results(session, claim, found)\n",
+                "    kept = list(found.kept)\n",
             ),
         ),
         options("postgresql", 14, "commit lost,database stopped at once,worker killed", "quick,chain"),
     ),
     Seed(
         "the lease is set after the claim",
-        (Edit(PROGRESS, "{Run.lease: now(lease), Run.started: now()}", "{Run.started: now()}"),),
+        (Edit(PROGRESS, "{Run.lease: now(lease), Run.started: now(), Run.handle", "{Run.started: now(), Run.handle"),),
         options("sqlite", 14, "worker killed,worker's child killed,killed while it writes", "quick,pythonic,chain"),
     ),
     Seed(
@@ -136,9 +136,8 @@ SEEDS = (
             ),
             Edit(
                 SUBMISSIONS,
-                "                batch_id = self._rows(row)\n",
-                "                batch_id = self._rows(row)\n"
-                '                self.batch = Batch(uuid=row["uuid"], name=row["name"])\n',
+                "                self._write(its)\n",
+                '                self._write(its)\n                self.batch = str(its["uuid"])\n',
             ),
         ),
         options("postgresql", 10, "commit lost", "quick"),
@@ -208,8 +207,8 @@ SEEDS = (
             ),
             Edit(
                 STATEMENTS,
-                '.where(_submission.c.id == bindparam("submission"))\n    .with_for_update()\n',
-                '.where(_submission.c.id == bindparam("submission"))\n',
+                'select(*_held).where(_submission.c.id == bindparam("submission")).with_for_update()',
+                'select(*_held).where(_submission.c.id == bindparam("submission"))',
             ),
             Edit(
                 PROGRESS,
@@ -260,7 +259,7 @@ SEEDS = (
                 "    if held.stop_asked:\n        return _stopped_unstarted(session, claim)\n",
                 "",
             ),
-            Edit(STATEMENTS, "found_by}).where(~asked)", "found_by})"),
+            Edit(STATEMENTS, "found_by}).where(~_stop_asked)", "found_by})"),
         ),
         options("sqlite", 30, "stop", "sturdy,long", 80),
     ),
@@ -268,7 +267,7 @@ SEEDS = (
         "nothing fences itself when its lease cannot be proved",
         (
             Edit(LAUNCHER, "        if self.beat.is_missed(now):\n", "        if False:\n"),
-            Edit(EXECUTION, "> FENCE * settings().portal_lease_seconds:\n            self", "> 1e9:\n            self"),
+            Edit(EXECUTION, "> trusted_until(self.proven):\n            self", "> 1e9:\n            self"),
             Edit(  # the other node's cleaner would end them, which it cannot on a machine of its own
                 LOCAL,
                 "    if not _is_here(launched):\n        return False\n    with _process",
@@ -280,7 +279,7 @@ SEEDS = (
     Seed(
         "a directory may have two launchers",
         (
-            Edit(LOCAL, "    if _is_minded(Path(space)):\n        return\n", ""),
+            Edit(LOCAL, "    if _is_let_go(space) or _is_minded(Path(space)):\n        return\n", ""),
             Edit(
                 LAUNCHER,
                 "    except FileExistsError:\n        return False\n",

@@ -17,13 +17,17 @@ from portal import database, queue
 from portal.database import away, engine, reading, transaction
 from portal.domain.verdict import Outcome
 from portal.models import Batch, Message, Submission
-from portal.services import progress, statements
+from portal.services import progress, statements, submissions
+from portal.services.progress import Claim
 from portal.services.statements import row, rows, tell
+from portal.settings import settings
 from tests.conftest import forget_settings
-from tests.making import make_job, make_task, submitted
+from tests.making import make_job, make_task, order, submitted
 from tests.servers import migrate, new_database
 
 pytestmark = pytest.mark.real
+HANDLE = {"host": "here"}
+UNBOUNDED = dict.fromkeys(("PORTAL_QUEUE_HOG_SIZE", "PORTAL_QUEUE_HARD_LIMIT", "PORTAL_QUOTA_BYTES"), "")
 
 
 @pytest.fixture(autouse=True)
@@ -91,15 +95,16 @@ def test_what_is_told_goes_with_the_next_question_in_one_message(submission: int
         before = len(messages)
         tell(session, statements.SAY, *said(submission, "more"))
         row(session, statements.STOP_ASKED, {"submission": submission})
+        assert len(messages) == before + 1 and messages[-1].count("EXECUTE") == 2
 
     assert not asked.stop_asked
-    assert len(messages) == before + 1 and messages[-1].count("EXECUTE") == 2
     with reading() as session:
         assert story(session) == ["100 % of it", "last", "more"]
 
 
-def test_a_run_ends_and_the_next_one_begins_in_six_messages(messages: list[str]) -> None:
-    """Those of docs/reliability.md, but for results and inputs, of which there are none."""
+@pytest.fixture
+def run() -> Claim:
+    """The first of three, begun."""
     with Session(engine()) as session:
         for step in range(3):
             make_task(session, f"t{step}", "command", "true")
@@ -108,17 +113,58 @@ def test_a_run_ends_and_the_next_one_begins_in_six_messages(messages: list[str])
     with transaction() as session:
         run = progress.claim_due(session, [queue.EVERY], "test", 4)
         assert run is not None
-        progress.started(session, run, {"host": "here"})
+        progress.started(session, run, HANDLE)
+    return run
 
+
+def test_a_run_ends_and_what_was_foreseen_begins_in_three_messages(run: Claim, messages: list[str]) -> None:
+    """Those of docs/reliability.md, but for results and inputs, of which there are none."""
+    for _ in range(2):
+        with reading() as session:
+            foreseen = progress.foresee(session, run)
+        assert foreseen is not None
+        messages.clear()
+        with transaction() as session:
+            progress.finish(session, run, Outcome("exited", 0), progress.NOTHING, foreseen)
+            expected = progress.Expected(foreseen.run_id, HANDLE)
+            assert progress.claim_due(session, [queue.EVERY], "test", 4, expected)
+            progress.go_on(session, foreseen)
+        run = foreseen
+
+    assert [each.count("EXECUTE") for each in messages] == [2, 4, 2]
+    assert messages[0].startswith("BEGIN; ") and messages[-1].endswith("; COMMIT")
+
+
+def test_a_run_ends_and_the_next_one_begins_in_six_messages(run: Claim, messages: list[str]) -> None:
     for _ in range(2):
         messages.clear()
         with transaction() as session:
             progress.finish(session, run, Outcome("exited", 0))
             after = progress.claim(session, [queue.EVERY], "test", "here", 4)
-            assert after is not None and progress.follow(session, after, run, {"host": "here"})
+            assert after is not None and progress.follow(session, after, run, HANDLE)
         run = after
 
     assert [each.count("EXECUTE") for each in messages] == [2, 3, 2, 1, 1, 2]
+    assert messages[0].startswith("BEGIN; ") and messages[-1].endswith("; COMMIT")
+
+
+@pytest.mark.parametrize(("bounds", "expected"), [({}, 8), (UNBOUNDED, 4)], ids=["usual", "unbounded"])
+def test_a_submission_is_accepted_in_a_few_messages(
+    messages: list[str], bounds: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of docs/performance.md: all that is written goes in the last one."""
+    for name, value in bounds.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    with Session(engine()) as session:
+        make_task(session, "t", "command", "true")
+        make_job(session, "job", [(1, "t")])
+        submissions.accept(session, order("job"))
+        messages.clear()
+        submissions.accept(session, order("job"))
+
+    assert len(messages) == expected
+    assert messages[-1].count("EXECUTE") == 6
 
 
 def test_nothing_overtakes_what_is_told(submission: int) -> None:
@@ -152,6 +198,29 @@ def test_what_is_told_in_vain_fails_what_comes_next_or_the_commit(submission: in
         tell(session, statements.SAY, *said(submission, "kept"), *said(None, "of nothing"))
 
     with reading() as session:
+        assert story(session) == []
+
+
+def test_a_transaction_that_nothing_is_asked_in_says_nothing(messages: list[str]) -> None:
+    with transaction():
+        pass
+
+    assert messages == []
+
+
+def test_what_failed_leaves_nothing_open_behind(submission: int) -> None:
+    """The connection that comes next is the same one."""
+    with pytest.raises(DBAPIError), transaction() as session:
+        mine = session.scalar(text("SELECT pg_backend_pid()"))
+        session.execute(text("SELECT 1 / 0"))
+    with transaction() as session:
+        assert session.scalar(text("SELECT pg_backend_pid()")) == mine
+        tell(session, statements.SAY, *said(submission, "never"))
+        row(session, statements.STOP_ASKED, {"submission": submission})
+        session.rollback()
+
+    with reading() as session:
+        assert session.scalar(text("SELECT pg_backend_pid()")) == mine
         assert story(session) == []
 
 

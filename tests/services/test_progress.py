@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -126,6 +127,75 @@ def test_it_queues_the_next_stage_when_the_last_run_of_a_stage_ends(worker: Work
     assert submission.started is not None and submission.ended is not None
 
 
+def test_it_foresees_what_follows_a_run_where_nothing_else_can(session: Session, worker: Worker) -> None:
+    for name in ("first", "second", "third"):
+        make_task(session, name, "command", "true")
+    make_job(session, "chain", [(1, "first"), (2, "second"), (3, "third")])
+    submitted(session, "chain")
+    session.rollback()
+
+    first = worker.begin()
+    foreseen = progress.foresee(session, first)
+    session.rollback()
+    assert foreseen is not None
+    worker.finish(first, WELL, progress.NOTHING, foreseen)
+    with transaction(session):
+        expected = progress.Expected(foreseen.run_id, HANDLE)
+        second = progress.claim_due(session, [queue.EVERY], "worker", expected=expected)
+    assert second is not None
+    assert replace(second, handle=None) == replace(foreseen, leads_on=True)
+    assert second.handle == HANDLE
+
+    third = progress.foresee(session, second)
+    session.rollback()
+    assert third is not None and not third.leads_on
+    worker.finish(second, WELL, progress.NOTHING, third)
+    assert progress.foresee(session, worker.begin()) is None
+
+
+def test_it_foresees_nothing_that_waits_for_more_than_one_run(worker: Worker, submission: Submission) -> None:
+    left, right = worker.begin(), worker.begin()
+
+    assert [worker.do(progress.foresee, each) for each in (left, right)] == [None, None]
+    worker.finish(left)
+    assert worker.do(progress.foresee, right) is None
+
+
+def test_it_foresees_neither_several_nor_what_hangs_on_a_condition_nor_what_others_run(
+    session: Session, worker: Worker
+) -> None:
+    for name in ("first", "second", "third"):
+        make_task(session, name, "command", "true")
+    make_job(session, "forking", [(1, "first"), (2, "second"), (2, "third")])
+    make_job(session, "plain", [(1, "first"), (2, "second")])
+    _, leaving, asking = [submitted(session, job) for job in ("forking", "plain", "plain")]
+    leaving.runs[1].queue = "elsewhere"
+    asking.runs[1].condition = {"all": [{"exit_status_of": 0, "is": "=", "value": 0}]}
+    session.commit()
+
+    assert [worker.do(progress.foresee, worker.begin()) for _ in range(3)] == [None, None, None]
+
+
+def test_it_goes_by_what_there_is_when_a_stop_came_after_it_had_foreseen_something(
+    session: Session, worker: Worker
+) -> None:
+    for name in ("first", "second"):
+        make_task(session, name, "command", "true")
+    make_job(session, "chain", [(1, "first"), (2, "second")])
+    submission = submitted(session, "chain")
+    session.rollback()
+    first = worker.begin()
+    foreseen = worker.do(progress.foresee, first)
+    with transaction(session):
+        progress.stop(session, submission)
+
+    worker.finish(first, WELL, progress.NOTHING, foreseen)
+
+    session.rollback()
+    assert (states(submission), submission.state) == ("COMPLETE STOPPED", State.STOPPED)
+    assert worker.claim() is None
+
+
 def test_it_tells_the_story_of_a_submission(worker: Worker, submission: Submission) -> None:
     for _ in range(3):
         worker.finish(worker.begin())
@@ -221,22 +291,22 @@ def test_it_lets_a_ghost_change_nothing(session: Session, worker: Worker, submis
     kept = Found([Kept(f"{submission.uuid}.csv", Blob("k", 1, "0"))])
     assert worker.do(progress.started, ghost, {"host": "ghost"}) is Answer.GHOST
     assert worker.do(progress.beat, ghost, [Written("stdout", 0, b"boo")]) is Answer.GHOST
-    assert worker.finish(ghost, WELL, kept) is False
+    assert worker.finish(ghost, WELL, kept) is None
     assert worker.do(progress.give_back, ghost, "a disk") is False
     assert worker.do(progress.retry, ghost, BADLY) is False
     assert worker.do(progress.release, ghost, "it ends") is False
     assert worker.do(progress.hand_over, ghost) is False
 
     assert everything(session) == before
-    assert worker.finish(live, WELL, kept) is True
+    assert worker.finish(live, WELL, kept)
     assert [(result.name, result.attempt) for result in submission.results] == [(f"{submission.uuid}.csv", 2)]
 
 
 def test_it_ends_a_run_once(worker: Worker, submission: Submission) -> None:
     claim = worker.begin()
 
-    assert worker.finish(claim, WELL) is True
-    assert worker.finish(claim, BADLY) is False
+    assert worker.finish(claim, WELL)
+    assert worker.finish(claim, BADLY) is None
 
     assert submission.runs[0].state is State.COMPLETE
 

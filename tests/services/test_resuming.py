@@ -51,7 +51,7 @@ def end(session: Session) -> Ending:
 
 def kept(claim: progress.Claim, content: bytes | None) -> list[Kept]:
     name = f"{claim.work.identity}.{claim.work.task}"
-    key = f"runs/{claim.uuid}/{claim.attempt}-1"
+    key = f"{storage.of_run(claim.uuid)}{claim.attempt}-1"
     return [Kept(name, storage.put(key, io.BytesIO(content or claim.work.task.encode())))]
 
 
@@ -122,7 +122,7 @@ def test_it_has_files_of_its_own_under_its_own_names(session: Session, failed: S
     assert results.open_file(results.find(session, f"{new.uuid}.left")).read() == b"left"
     assert results.open_file(results.find(session, results.input_name(new))).read() == b"input\n"
     assert [result.run.task_name for result in results.of_submission(new)] == ["first", "left"]
-    assert all(result.key == f"runs/{result.run.uuid}/0-1" for result in results.of_submission(new))
+    assert all(result.key == f"{storage.of_run(result.run.uuid)}0-1" for result in results.of_submission(new))
 
 
 def test_it_keeps_name_mail_and_what_a_step_was(session: Session, failed: Submission) -> None:

@@ -361,7 +361,7 @@ def test_it_leaves_what_is_not_a_runs_directory(data: Path, tmp_path: Path) -> N
 def test_it_removes_files_that_no_row_names(session: Session, ended: Submission, data: Path) -> None:
     needed = files(data)
     uuid = ended.runs[0].uuid
-    for key in (f"uploads/{uuid4()}", f"runs/{uuid}/1/99", f"runs/{uuid}/7/1", f"runs/{uuid4()}/0/1"):
+    for key in (f"uploads/{uuid4()}", f"{storage.of_run(uuid)}1-99", f"runs/{uuid}/7/1", f"runs/{uuid4()}/0/1"):
         storage.put(key, io.BytesIO(b"left"))
     (data / "files" / "uploads" / f"{uuid4()}.0123.part").touch()
     (data / "files" / "runs" / str(uuid4()) / "1").mkdir(parents=True)
@@ -370,7 +370,7 @@ def test_it_removes_files_that_no_row_names(session: Session, ended: Submission,
     cleaned_until(lambda: files(data) == needed)
 
     assert len(needed) == 2
-    assert [path.name for path in (data / "files" / "runs").iterdir()] == [uuid]
+    assert [path.name for path in (data / "files" / "runs").iterdir()] == [uuid[:2]]
 
 
 def test_it_takes_no_file_for_old_by_a_clock_that_was_just_set(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,11 +392,17 @@ def test_it_takes_no_file_for_old_by_a_clock_that_was_just_set(data: Path, monke
     assert files(data) == []
 
 
-@pytest.mark.parametrize("mark", ["-1", "/1"], ids=["now", "by an older version"])
-def test_it_leaves_the_files_that_a_worker_is_about_to_name(session: Session, job: str, data: Path, mark: str) -> None:
+@pytest.mark.parametrize(
+    ("start", "mark"),
+    [(storage.of_run, "-1"), ("runs/{}/".format, "-1"), ("runs/{}/".format, "/1")],
+    ids=["now", "by an older version", "by the first one"],
+)
+def test_it_leaves_the_files_that_a_worker_is_about_to_name(
+    session: Session, job: str, data: Path, start: Callable[[str], str], mark: str
+) -> None:
     submitted(session, job)
     claim = claimed()
-    keys = [f"runs/{claim.uuid}/{attempt}{mark}" for attempt in (claim.attempt, claim.attempt + 1)]
+    keys = [f"{start(claim.uuid)}{attempt}{mark}" for attempt in (claim.attempt, claim.attempt + 1)]
     for key in keys:
         storage.put(key, io.BytesIO(b"x"))
 

@@ -47,6 +47,18 @@ def test_it_reaches_the_network_only_where_its_backend_grants_it(
 
 
 @confined
+def test_it_sees_more_of_a_directory_and_still_changes_nothing_in_it(level: int, session: Session, done: Done) -> None:
+    """The network's settings lie where all runs see others."""
+    make_backend(session, network=True, options={"readable": "/etc/shells"})
+    looks = "cat /etc/shells /etc/hosts /etc/passwd && ls -d /usr /dev/null"
+    writes = "touch /etc/left || mkdir /etc/ssl/left || mkdir /left || touch /dev/left || rm /etc/passwd"
+
+    submission = done("command", f"{looks} && ! {{ {writes}; }}")
+
+    assert submission.state is State.COMPLETE
+
+
+@confined
 @pytest.mark.parametrize(("named", "state"), [(True, State.COMPLETE), (False, State.ERROR)])
 def test_it_reads_the_directories_that_its_backend_names_and_never_the_data(
     level: int, session: Session, done: Done, tmp_path_factory: pytest.TempPathFactory, named: bool, state: State

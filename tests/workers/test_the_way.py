@@ -18,18 +18,21 @@ from portal.database import engine, now, transaction
 from portal.domain.states import State
 from portal.models import Run, Submission
 from portal.services import progress, results
-from portal.services.progress import Claim
+from portal.services.progress import NOTHING_EXPECTED, Claim, Expected
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
-from workers.execution import Begun, never, perform
+from workers.execution import never, perform
 from workers.runners import local
+from workers.succession import Begun
+from workers.workspace import remove
 
 STATEMENTS = 13  # as docs/reliability.md says
 BEGINS = 1  # which SQLite hears as a statement
 
 
-def due(session: Session) -> Claim | None:
-    return progress.claim(session, [queue.EVERY], "test", local.HOST)
+def due(session: Session, expected: Expected = NOTHING_EXPECTED) -> Claim | None:
+    orphan = progress.claim_orphan(session, "test", local.HOST)
+    return orphan or progress.claim_due(session, [queue.EVERY], "test", expected=expected)
 
 
 def claimed() -> Claim:
@@ -186,6 +189,91 @@ def test_a_step_that_was_begun_a_while_ago_is_started_once_and_told_once(
     assert len(submission.runs[1].attempts) == 1
 
 
+def test_what_follows_finds_what_the_step_before_it_made_of_a_name(session: Session, work: Callable[[], None]) -> None:
+    """All steps read and write files that end alike, as the upload does."""
+    for step in range(4):
+        make_task(session, f"t{step}", "command", f"cat $I1 > $O1; echo {step} >> $O1", inputs=(".t",), outputs=(".t",))
+    make_job(session, "rewriting", [(step + 1, f"t{step}") for step in range(4)])
+    submission = submitted(session, "rewriting")
+
+    work()
+
+    session.rollback()
+    [*_, final] = results.of_submission(submission)
+    with results.open_file(final) as stream:
+        assert stream.read() == b"x\n0\n1\n2\n3\n"
+
+
+def test_a_step_that_waits_for_a_failed_one_leaves_nothing_behind(session: Session, work: Callable[[], None]) -> None:
+    for name, code in (("fails", "exit 3"), ("never", "true")):
+        make_task(session, name, "command", code)
+    make_job(session, "job", [(1, "fails"), (2, "never")])
+    submission = submitted(session, "job")
+
+    work()
+
+    session.rollback()
+    assert [run.state for run in submission.runs] == [State.ERROR, State.SKIPPED]
+    assert list(settings().runs_directory.iterdir()) == []
+
+
+def test_what_would_follow_never_begins_when_a_stop_came_meanwhile(
+    session: Session, chain: Callable[[int], Submission], tmp_path: Path
+) -> None:
+    submission = chain(2)
+    claim = claimed()
+
+    def ending() -> bool:
+        with transaction() as other:
+            progress.stop(other, other.get_one(Submission, submission.id))
+        return False
+
+    perform(slow(claim), ending, due)
+
+    session.rollback()
+    assert [run.state for run in submission.runs] == [State.COMPLETE, State.STOPPED]
+    assert (submission.state, ran(tmp_path)) == (State.STOPPED, ["0"])
+    assert list(settings().runs_directory.iterdir()) == []
+
+
+def test_a_step_begins_whose_directory_was_removed_before_its_turn_came(
+    session: Session, chain: Callable[[int], Submission], tmp_path: Path
+) -> None:
+    """As the cleaner does with those that nobody has touched for long."""
+    submission = chain(2)
+    claim = claimed()
+
+    def ending() -> bool:
+        for space in settings().runs_directory.glob(f"{submission.runs[1].uuid}.*"):
+            remove(space)
+        return False
+
+    after = perform(slow(claim), ending, due)
+    assert isinstance(after, Begun)
+    perform(after, never, due)
+
+    session.rollback()
+    assert (submission.state, ran(tmp_path)) == (State.COMPLETE, ["0", "1"])
+
+
+def test_a_run_goes_on_before_one_that_cannot_be_read(
+    session: Session, chain: Callable[[int], Submission], work: Callable[[], None], tmp_path: Path
+) -> None:
+    submission = chain(2)
+    with transaction(session):
+        session.execute(update(Run).where(Run.id == submission.runs[1].id).values(work={"what": "nonsense"}))
+
+    assert perform(claimed(), never, due) is not None
+
+    session.rollback()
+    assert (submission.runs[0].state, ran(tmp_path)) == (State.COMPLETE, ["0"])
+
+
+def slow(claim: Claim) -> Claim:
+    """So that its worker looks around meanwhile."""
+    return replace(claim, frozen=claim.frozen | {"code": f"{claim.frozen['code']}; sleep 0.8"})
+
+
 def test_nobody_is_called_for_what_the_worker_that_ends_a_run_does_itself(
     session: Session, chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +290,7 @@ def test_nobody_is_called_for_what_the_worker_that_ends_a_run_does_itself(
     said.clear()
     claim = claimed()
     assert claim.submission_id == chain_again.id
-    perform(claim, never, lambda _: None)
+    perform(claim, never, lambda *_: None)
     assert said == [("wake", "here")]
 
 

@@ -85,6 +85,19 @@ ALIKE = {
         print("end")
         """,
     "what was registered for its end": "import atexit\natexit.register(print, 'bye')\nraise ValueError('first')",
+    "a last word that goes wrong": "import atexit\natexit.register(print, 'bye')\natexit.register(lambda: 1 / 0)",
+    "an exit at its exit": "import atexit, sys\natexit.register(lambda: sys.exit(4))\nprint('x')",
+    "words that C wrote": """
+        import ctypes
+        ctypes.CDLL(None).printf(b"of C, %d\\n", 7)
+        print("of Python")
+        """,
+    "words that C wrote before an error": "import ctypes\nctypes.CDLL(None).puts(b'of C')\nraise ValueError",
+    "what there is of the portal": """
+        import gc, sys, types
+        found = [each for each in gc.get_objects() if isinstance(each, types.ModuleType)]
+        print([each.__name__ for each in (*found, *sys.modules.values()) if each.__name__.startswith("workers")])
+        """,
     "files that it left open": """
         import io, json
         json.left = open("left.out", "w")

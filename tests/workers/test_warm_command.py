@@ -23,10 +23,10 @@ from tests.levels import offered
 from tests.making import make_job, make_task, submitted
 from tests.servers import eventually
 from tests.workers.alike import Twice, left
+from workers.confinement.probes import WALLED
+from workers.warm import lines, proofs
 
-LEVELS = [f"{level} warm" for level in dict.fromkeys((*offered()[:2], offered()[-1]))]
-WARM = pytest.mark.parametrize("level", LEVELS, indirect=True)
-OF_ONE_LAUNCHER = pytest.mark.parametrize("level", LEVELS[:2], indirect=True)
+WARM = pytest.mark.parametrize("level", [f"{level} warm" for level in offered()], indirect=True)
 LIMITED = Limits(wall_seconds=600, cpu_seconds=60, output_bytes=1_000_001, memory_bytes=500_000_000)
 ALIKE = {
     "its name and words": "basename $0; echo $#",
@@ -47,6 +47,20 @@ ALIKE = {
     "much output": "head -c 300000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero | tr '\\0' y >&2",
     "what it leaves running": "sleep 600 & echo done",
 }
+LITTER = """
+for each in / /dev /etc /tmp /dev/shm /var/tmp /run; do mkdir $each/left; echo left > $each/left.txt; done 2> /dev/null
+ipcmk -Q -S 1
+trap '' TERM
+for each in 1 2 3; do (sleep 0.01 &); done
+"""
+FOUND = """
+ls -A / /dev /etc /tmp /dev/shm /dev/pts
+ls -A $HOME/../../.. | wc -l
+set -- /proc/[0-9]*; echo $#
+cat /proc/net/unix /proc/net/dev
+grep -v ${HOME%/tmp/*} /proc/mounts | sed 's/id=[0-9]*//g' | sort
+ipcs | tail -n +2
+"""
 
 
 @WARM
@@ -57,12 +71,42 @@ def test_it_finds_the_same_as_a_fresh_start(level: int, twice: Twice, what: str)
     assert warm == fresh
 
 
-@OF_ONE_LAUNCHER
+@WARM
+def test_it_finds_its_signals_as_ever_where_only_an_interpreters_parent_takes_orders(
+    level: int, twice: Twice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while the parent of commands is not ready: a launcher of the bare interpreter's starts a program then."""
+    eventually(lambda: lines.is_open(lines.BARE))
+    monkeypatch.setattr(proofs, "holds", lambda key: False)
+
+    warm, fresh = twice("command", "grep ^SigIgn /proc/self/status", limits=LIMITED)
+
+    assert warm == fresh
+
+
+@WARM
 def test_a_launcher_minds_one_after_another(level: int, session: Session, work: Callable[[], None]) -> None:
-    make_task(session, "t", "command", "echo $PPID")
+    """More than one, as another is made meanwhile where the machine is slow."""
+    make_task(session, "t", "command", "echo $PPID $(readlink /proc/self/ns/pid)")
     make_job(session, "job", [(1, "t")])
 
-    assert len({left(session, work).words for _ in range(6)}) < 3
+    assert len({left(session, work).words for _ in range(12)}) < 7
+
+
+@pytest.mark.parametrize("level", [f"{level} warm" for level in offered() if level >= WALLED], indirect=True)
+def test_it_finds_nothing_of_another_run_of_its_launcher(
+    level: int, session: Session, work: Callable[[], None]
+) -> None:
+    make_task(session, "litter", "command", LITTER)
+    make_job(session, "before", [(1, "litter")])
+    make_task(session, "t", "command", FOUND)
+    make_job(session, "job", [(1, "t")])
+    before = left(session, work).words[1]
+
+    for _ in range(3):
+        submitted(session, "before")
+        work()
+        assert left(session, work).words[1].splitlines() == before.splitlines()
 
 
 @WARM
@@ -76,7 +120,7 @@ def test_what_one_used_is_not_counted_to_the_next(level: int, session: Session, 
     assert much["cpu_seconds"] > little["cpu_seconds"]
 
 
-@OF_ONE_LAUNCHER
+@WARM
 def test_a_signal_that_is_for_another_run_ends_nothing(level: int, session: Session, work: Callable[[], None]) -> None:
     """It may come late, when its launcher has another run already."""
     submission = begun(session, work, lambda launcher: os.kill(launcher, signal.SIGTERM))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -15,7 +17,7 @@ from tests.making import make_backend, make_job, make_task, submitted
 from tests.servers import eventually
 from tests.workers.alike import Twice, left
 from workers.languages import r
-from workers.warm import lines
+from workers.warm import lines, sessions
 
 WARM = pytest.mark.parametrize("level", [each for each in ways() if "warm" in each][-1:], indirect=True)
 WHAT_IT_IS = "cat(basename(Sys.readlink('/proc/self/exe')))"
@@ -76,6 +78,39 @@ ALIKE = {
         out <- file('left.out', 'w'); writeLines('of its own', out)
         """,
     "no last words": ".Last <- function() cat('last\\n'); quit('no', 5, runLast = FALSE)",
+    "last words that go wrong": """
+        .Last <- function() { warning('late'); stop('no end') }
+        kept <- new.env()
+        invisible(reg.finalizer(kept, function(each) stop('not final'), onexit = TRUE))
+        """,
+    "warnings at its end": """
+        options(warn = 0); .Last <- function() { warning('late'); cat('last\\n') }; quit('no', 6)
+        """,
+    "an exit in its last words": ".Last <- function() { cat('last\\n'); quit('no', 9, runLast = FALSE) }",
+    "an exit that a finalizer asks for": """
+        kept <- new.env()
+        invisible(reg.finalizer(kept, function(each) quit('no', 8, runLast = FALSE), onexit = TRUE))
+        """,
+    "a picture that is open at its end": "xfig('left.out'); plot(1:3); .Last <- function() print(dev.cur())",
+    "a program that it writes to": """
+        out <- pipe('cat > left.out', 'w'); writeLines('through', out); flush(out)
+        while (!file.exists('left.out') || !file.size('left.out')) Sys.sleep(0.01)
+        cat('end')
+    """,
+    "a library of its own, and what that does at its end": """
+        writeLines(c('#include <stdio.h>', '#include <stdlib.h>', 'static FILE *late;',
+          'static void bye(void) { fputs("bye", late); puts("bye"); }',
+          'void begin(void) { late = fopen("late.out", "w"); fputs("begun ", late); atexit(bye); }',
+          '__attribute__((destructor)) static void gone(void) { fputs(" gone", late); puts("gone"); }'), 'own.c')
+        invisible(system('R CMD SHLIB own.c >build.log 2>&1'))
+        dyn.load('own.so'); invisible(.C('begin')); cat('end\\n')
+        """,
+    "a directory that it removed": """
+        unlink(tempdir(), recursive = TRUE); dir.exists(tempdir()); dir.exists(tempdir(TRUE))
+        """,
+    "a child that ends": """
+        job <- parallel::mcparallel({ cat('child\\n'); 5 }); parallel::mccollect(job)[[1]]; dir.exists(tempdir())
+        """,
     "a signal to itself": "cat('x\\n'); tools::pskill(Sys.getpid(), 15); Sys.sleep(20)",
     "its killing": "cat('x\\n'); tools::pskill(Sys.getpid(), 9); Sys.sleep(20)",
     "a wrong access": "cat('x\\n'); f <- function() tools::pskill(Sys.getpid(), 11); f(); Sys.sleep(20)",
@@ -112,6 +147,17 @@ def test_it_finds_the_same_as_a_fresh_start(level: int, twice: Twice, what: str)
     warm, fresh = twice("r", ALIKE[what], outputs=(".out",))
 
     assert warm == fresh
+
+
+@pytest.mark.parametrize("made", [Path.touch, Path.mkdir, Path.rmdir], ids=["a file", "a folder", "nothing"])
+def test_nothing_is_left_of_its_directory(tmp_path: Path, made: Callable[[Path], None]) -> None:
+    place = tmp_path / "session"
+    place.mkdir()
+    made(place / "left" if made is not Path.rmdir else place)
+
+    sessions.remove(os.fsencode(place))
+
+    assert not place.exists()
 
 
 @WARM

@@ -16,20 +16,18 @@ from workers.confinement.first import INSIDE, PROCESSES
 from workers.confinement.kernel import (
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
-    PR_SET_PDEATHSIG,
     bound_capabilities,
-    close_all_but,
     drop_capabilities,
     end_with,
     prctl,
     tree,
 )
-from workers.confinement.program import Program, framed
+from workers.confinement.program import Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, NoReturn
+    from typing import Any
 
 BUBBLEWRAP = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
 OWN = os.path.dirname(os.path.abspath(__file__))
@@ -40,12 +38,15 @@ NOBODY = "65534"
 WALLS_SECONDS = 0.2  # of processor time, that they take at most: whoever looks late has the program's own before him
 OUT_OF_MEMORY = "/proc/self/oom_score_adj"
 OF_SIGNALS = 128
+UNCONFINED = "\0"  # before what kept a program to be from being confined
 
 
 class Cage:
     """Level 1: nothing but its limits and its end."""
 
     walled = False
+    user: int | None = None
+    yard: walls.Yard | None = None  # in a twin's program
 
     def __init__(self, common: dict[str, Any]) -> None:
         self.network: bool = common["network"]
@@ -72,26 +73,38 @@ class Cage:
         """The descriptors that the forked child needs."""
         return ()
 
-    def prepare(self, launcher: int, hearing: int) -> int:
-        """In the forked child, beforehand: where the order comes from, which the launcher gives there."""
+    def admit(self, child: int) -> None:
+        """In the launcher, beforehand: the program to be, which somebody else has forked. Raises OSError."""
+
+    def prepare(self, launcher: int) -> None:
+        """In the forked child, beforehand."""
         be_first_to_go()
         self.confine()
         end_with(launcher)
-        return hearing
 
     def confine(self) -> None:
         """In the thread that is to be the program, or to start it, beforehand: itself alone."""
         prctl(PR_SET_NO_NEW_PRIVS, 1)
 
-    def become(self, program: Program, launcher: int, telling: int, order: dict[str, Any]) -> None:
+    def finish(self) -> None:
+        """In the forked child, when it knows its run."""
+
+    def become(self, program: Program, launcher: int, telling: int) -> None:
         """In the forked child: turn into the program."""
         program.become(telling, self.shut)
+
+    def complain(self, problem: BaseException, telling: int) -> None:
+        """In the forked child: what keeps it from that."""
+        os.write(telling, f"The program cannot be started: {problem}.\n".encode())
 
     def shut(self) -> None:
         """In the forked child, last of all."""
 
     def hold(self, child: int) -> None:
-        """In the launcher: what shall stand as long as itself."""
+        """In the launcher: what shall stand until the end is told."""
+
+    def let_go(self) -> None:
+        """In the launcher, when it is."""
 
     def has_started(self) -> bool:
         """Whether the program was reached."""
@@ -127,7 +140,8 @@ class Fence(Cage):
     def confine(self) -> None:
         super().confine()
         self.rules = landlock.Rules(self.network)
-        self.rules.let_read([*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS, "/proc"])
+        settings = [*places.settings(), *(places.of_network() if self.network else ())]
+        self.rules.let_read([*places.system(self.hidden), *settings, places.PROCESSORS, "/proc"])
         self.rules.let_write(f"/dev/{name}" for name in places.DEVICES)
         bound_capabilities()
         drop_capabilities()
@@ -142,24 +156,27 @@ class Fence(Cage):
 class Room(Cage):
     """Level 3: namespaces of its own, in which it is never root; what root starts has the shared user.
 
-    The fork that becomes the program builds its own walls where that was seen to hold, else bubblewrap does.
+    A launcher's twin builds them where that was seen to hold, and what it forks its own part of them; else bubblewrap
+    does.
     """
 
     walled = True
     bounded = False
-    user: int | None = None
-    program = 0
+    mounts: int | None = None
 
     def open(self) -> None:
+        if os.geteuid() == 0:
+            self.user = self.take_user()
+        if not self.own_walls:
+            self.find_bubblewrap()
+
+    def find_bubblewrap(self) -> None:
         self.bubblewrap = next((each for each in BUBBLEWRAP if os.access(each, os.X_OK)), "")
-        if not self.own_walls and not self.bubblewrap:
+        if not self.bubblewrap:
             raise FileNotFoundError("bubblewrap is not installed")
-        self.filter = seccomp.filter_for(walled=True, network=self.network, bounded=self.bounded)
         self.reading, self.writing = os.pipe()
         os.set_blocking(self.reading, False)
         self.heard = b""
-        if os.geteuid() == 0:
-            self.user = self.take_user()
 
     def take_user(self) -> int:
         return slots.SHARED_USER
@@ -175,7 +192,9 @@ class Room(Cage):
             return []
 
     def kept(self) -> tuple[int, ...]:
-        return (self.writing,)
+        if self.yard:
+            return (self.yard.machine,)
+        return () if self.reading is None else (self.writing,)
 
     def give_files(self, user: int) -> None:
         """What the program may change becomes its user's; what it may read, everybody's: the way to it stays closed."""
@@ -190,32 +209,33 @@ class Room(Cage):
         self.shown: list[tuple[str, str, bool]] = own["shown"]
         self.trees = trees
 
-    def prepare(self, launcher: int, hearing: int) -> int:
-        super().prepare(launcher, hearing)
-        if not self.own_walls:
-            return hearing
-        self.leave_root()
-        die_with(launcher)  # which is forgotten with a change of users
-        self.enter()
-        passed, self.passing = os.pipe()
-        self.program = first.start()
-        if self.program:
-            return hearing
-        os.close(self.passing)
-        self.seal()
-        return passed
+    def prepare(self, launcher: int) -> None:
+        if self.yard:
+            walls.part(self.network)
+        else:
+            super().prepare(launcher)
 
-    def become(self, program: Program, launcher: int, telling: int, order: dict[str, Any]) -> None:
-        if self.own_walls and not self.program:
+    def finish(self) -> None:
+        if not self.yard:
+            return
+        found = self.trees or walls.opened(((source, read_only) for source, _, read_only in self.shown), self.yard)
+        walls.show(zip(found, (place for _, place, _ in self.shown), strict=True))
+        os.close(self.yard.machine)
+        self.seal()
+
+    def seal(self) -> None:
+        drop_capabilities()
+        seccomp.install(seccomp.filter_for(walled=True, network=self.network, bounded=self.bounded))
+
+    def become(self, program: Program, launcher: int, telling: int) -> None:
+        if self.yard:
             first.become(program, telling)
             return
         try:
-            if self.own_walls:
-                self.see_out(order)
             if self.user is not None:
                 ways.open_to(source for source, _, _ in self.shown)
             self.leave_root()
-            die_with(launcher)
+            end_with(launcher)
             words = [sys.executable, "-I", "-S", os.path.join(OWN, "inside.py")]
             words[0] = os.path.realpath(sys.executable)
             described = in_memory(json.dumps(program.given).encode())
@@ -225,44 +245,18 @@ class Room(Cage):
             os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
             os._exit(127)
 
-    def enter(self) -> None:
-        """Only the first process inside comes back from it; the one outside waits, for the launcher to see the end."""
-        prctl(PR_SET_DUMPABLE, 1)  # what lost its privileges without a new program would not even have its own /proc
-        walls.leave(int(NOBODY), self.network)
-        if inside := os.fork():
-            close_all_but()
-            for stream in (1, 2):
-                os.dup2(0, stream)
-            ended = os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1])
-            os._exit(ended if ended >= 0 else OF_SIGNALS - ended)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        seen = (*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS)
-        bound_capabilities()
-        walls.build(seen, list(places.links()))
-
-    def see_out(self, order: dict[str, Any]) -> NoReturn:
-        """The first process inside finishes the walls, and passes the order on to the program to be."""
-        self.finish()
-        self.seal()
-        first.hide()
-        with open(self.passing, "wb") as passing:
-            passing.write(framed({**order, "handed": 0}))
-        first.see_out(self.program, self.writing)
-
-    def finish(self) -> None:
-        opened = self.trees or (tree(walls.OLD + source, read_only) for source, _, read_only in self.shown)
-        for each, (_, place, _) in zip(opened, self.shown, strict=True):
-            walls.attach(each, place)
-        walls.finish()
-
-    def seal(self) -> None:
-        drop_capabilities()
-        seccomp.install(self.filter)
+    def complain(self, problem: BaseException, telling: int) -> None:
+        """It is the machinery's failure."""
+        os.write(telling, f"{UNCONFINED}{problem}".encode())
 
     def hold(self, child: int) -> None:
         """The mounts, of which some 70 are taken down when nobody has them any more: nobody shall wait for that."""
         with suppress(OSError):
             self.mounts = os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+    def let_go(self) -> None:
+        if self.mounts is not None:
+            os.close(self.mounts)
 
     def leave_root(self) -> None:
         if self.user is not None:
@@ -272,7 +266,8 @@ class Room(Cage):
 
     def execute(self, words: list[str]) -> None:
         """What bubblewrap is told stands in a file, where nobody else sees it; its environment only bears a name."""
-        arguments = "\0".join((*self.walls(), "--seccomp", str(in_memory(self.filter))))
+        filtered = seccomp.filter_for(walled=True, network=self.network, bounded=self.bounded)
+        arguments = "\0".join((*self.walls(), "--seccomp", str(in_memory(filtered))))
         told = in_memory(arguments.encode("utf-8", "surrogateescape"))
         environment = {"PATH": os.defpath, "SPACE": f"{os.path.dirname(self.measured)}/"}
         os.execve(self.bubblewrap, ["bwrap", "--args", str(told), "--", *words], environment)  # noqa: S606
@@ -287,16 +282,18 @@ class Room(Cage):
         yield from ("--proc", "/proc", "--dev", "/dev")
         for directory in ("/tmp", "/dev/shm"):  # noqa: S108 - they are the run's own
             yield from ("--size", SMALL, "--tmpfs", directory)
-        for path in (*places.system(self.hidden), *places.settings(self.network), places.PROCESSORS):
+        for path in (*places.system(self.hidden), *places.settings(), places.PROCESSORS):
             yield from ("--ro-bind-try", path, path)
         for source, place, read_only in self.shown:
             yield from ("--ro-bind" if read_only else "--bind", source, place)
         yield from ("--chdir", "/", "--remount-ro", "/dev", "--remount-ro", "/")
 
     def hear(self) -> int | None:
-        """How the program ended, once it has."""
+        """How the program ended, once it has, where bubblewrap started it."""
+        if self.reading is None:
+            return None
         try:
-            while data := os.read(self.reading or 0, 4096):
+            while data := os.read(self.reading, 4096):
                 self.heard += data
         except BlockingIOError:
             pass
@@ -304,11 +301,15 @@ class Room(Cage):
         return os.waitstatus_to_exitcode(int(said)) if said else None
 
     def code(self, status: int) -> int:
-        """Of the process outside, where the first one inside was killed with all the others."""
+        """Of bubblewrap, where the first one inside was killed with all the others."""
+        if self.own_walls:
+            return super().code(status)
         told, own = self.hear(), os.waitstatus_to_exitcode(status)
         return told if told is not None else OF_SIGNALS - own if own > OF_SIGNALS else own
 
     def has_started(self) -> bool:
+        if self.own_walls:
+            return True
         self.hear()
         return self.heard.startswith(INSIDE)
 
@@ -324,9 +325,9 @@ class Cell(Room):
         self.memory: int | None = own["memory_bytes"]
 
     def take_user(self) -> int:
-        self.slot, self.lock = slots.take()
-        self.cgroups = cgroups.Cgroups(f"portal-run-{self.slot}", PROCESSES)
-        return slots.FIRST_USER + self.slot
+        slot = slots.ours()
+        self.cgroups = cgroups.Cgroups(f"portal-run-{slot}", PROCESSES)
+        return slots.FIRST_USER + slot
 
     def furnish(self) -> list[int]:
         if self.memory is not None:
@@ -338,9 +339,15 @@ class Cell(Room):
             raise PermissionError("only root can give each run a user of its own")
         super().open()
 
+    def admit(self, child: int) -> None:
+        """Why one that is gone is gone it tells in another way."""
+        with suppress(ProcessLookupError):
+            self.cgroups.join(child)
+
     def leave_root(self) -> None:
         """Nothing of who had this user before may live: it is ended by its own right."""
-        self.cgroups.join()
+        if not self.own_walls:
+            self.cgroups.join(os.getpid())
         super().leave_root()
         try:
             os.kill(-1, signal.SIGKILL)
@@ -356,7 +363,6 @@ class Cell(Room):
 
     def close(self) -> None:
         self.cgroups.remove()
-        os.close(self.lock)
 
     def took_all_memory(self) -> int | None:
         return self.cgroups.most_memory() if self.cgroups.out_of_memory() else None
@@ -377,11 +383,14 @@ def own(confinement: dict[str, Any], measured: str, memory: int | None) -> dict[
     hidden, files = confinement.get("hidden", []), confinement.get("files", [])
     readable = [real for each in confinement.get("readable", ()) for real in places.without(each, hidden)]
     walled = LEVELS[confinement.get("level", 1)].walled
+    named = [*readable, *files, *(places.of_network() if confinement.get("network") else ())]
+    if not confinement.get("own_walls"):
+        named += [OWN, PACKAGE]  # where the first process inside begins
     return {
         "hidden": hidden,
         "readable": readable,
         "files": files,
-        "shown": shown([*readable, *files], measured, hidden) if walled else [],
+        "shown": shown(named, measured, hidden) if walled else [],
         "measured": measured,
         "memory_bytes": memory,
     }
@@ -390,12 +399,33 @@ def own(confinement: dict[str, Any], measured: str, memory: int | None) -> dict[
 def shown(named: list[str], measured: str, hidden: list[str]) -> list[tuple[str, str, bool]]:
     """Beside the system: real places, where they are known, and whether only to be read. In a prefix Python lies."""
     prefix = [] if in_system(sys.base_prefix) else list(places.without(sys.base_prefix, hidden))
-    read = [*prefix, *(each for each in named if not in_system(each) or hidden), OWN, PACKAGE]
+    read = [*prefix, *(each for each in named if not in_system(each) or hidden)]
     there = [(each, True) for each in dict.fromkeys(read) if os.path.exists(each)]
     return [(os.path.realpath(each), each, read_only) for each, read_only in (*there, (measured, False))]
 
 
-LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, 3: Room, 4: Cell}
+def is_wrapped(common: dict[str, Any]) -> bool:
+    """Whether bubblewrap builds the walls."""
+    return LEVELS[common["level"]].walled and not common["own_walls"]
+
+
+def enclosed(common: dict[str, Any], user: int | None, telling: int) -> walls.Yard:
+    """In a twin: behind walls with all that it forks, as the user that these shall have. Raises OSError."""
+    cage = WALLED[common["level"]](common)
+    cage.user = user
+    be_first_to_go()
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    cage.leave_root()
+    prctl(PR_SET_DUMPABLE, 1)  # what lost its privileges without a new program would not even have its own /proc
+    seen = (*places.system(cage.hidden), *places.settings(), places.PROCESSORS)
+    yard = walls.enclose(int(NOBODY), seen, list(places.links()), lambda way: first.stay(way, telling, cage.seal))
+    bound_capabilities()
+    first.hide()
+    return yard
+
+
+WALLED: dict[int, type[Room]] = {3: Room, 4: Cell}
+LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, **WALLED}
 
 
 def be_first_to_go(turn: str = "1000") -> str:
@@ -404,11 +434,6 @@ def be_first_to_go(turn: str = "1000") -> str:
         before = told.read()
     cgroups.try_writing(OUT_OF_MEMORY, turn)
     return before
-
-
-def die_with(launcher: int) -> None:
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    end_with(launcher)
 
 
 def in_memory(content: bytes) -> int:

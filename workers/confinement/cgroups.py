@@ -37,9 +37,9 @@ class Cgroups:
     def file(self, controller: str, name: str) -> str:
         return os.path.join(self.directories[controller], name)
 
-    def join(self) -> None:
+    def join(self, process: int) -> None:
         for directory in set(self.directories.values()):
-            write(os.path.join(directory, "cgroup.procs"), str(os.getpid()))
+            write(os.path.join(directory, "cgroup.procs"), str(process))
 
     def cpu_seconds(self) -> float:
         """What all its processes have taken, however they ended; nothing where the kernel keeps no account."""

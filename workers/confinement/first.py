@@ -1,8 +1,9 @@
-"""The first process of a run's own namespaces: it starts the program, buries the dead, and tells how the program ended.
+"""The first process of a namespace of processes, which buries the dead. With it all others end.
 
-The launcher hears of that by a pipe, for an exit status from within does not tell a signal from a status. When nothing
-else is alive any more it ends. Nothing that the program does can end it sooner, or change what it tells: no signal from
-inside reaches it, and its memory and pipes are closed to all.
+Within bubblewrap it starts the program and tells how that ended, by a pipe, for an exit status from within does not
+tell a signal from a status; when nothing else is alive any more it ends. Behind a twin's walls it stays for the next
+program, and tells whenever all that one left is buried. Nothing that a program does can end it sooner, or change
+what it tells: no signal from inside reaches it, and its memory and pipes are closed to all.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import sys
+from contextlib import suppress
 
-from workers.confinement.kernel import PR_SET_DUMPABLE, close_all_but, prctl, reset_signals
+from workers.confinement.kernel import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, close_all_but, prctl, reset_signals
 from workers.confinement.program import Program, set_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 PROCESSES = 256
 INSIDE = b"inside\n"
+WORD = b"w"
+BURY_MILLISECONDS = 250
 
 
 def main() -> None:
@@ -35,6 +41,30 @@ def main() -> None:
     if started := start():
         see_out(started, status)
     become(program, telling)
+
+
+def stay(hearing: int, telling: int, seal: Callable[[], None]) -> NoReturn:
+    """As long as its parent, which is outside, and says there that a program has begun, and that it has ended. Signals
+    wake it for nothing, so that no program keeps it busy."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    hide()
+    seal()
+    close_all_but(hearing, telling)
+    poll = select.poll()
+    poll.register(hearing, select.POLLIN)
+    while os.read(hearing, len(WORD)):
+        while not poll.poll(BURY_MILLISECONDS):
+            _bury_all(os.WEXITED | os.WNOHANG)
+        if os.read(hearing, len(WORD)):
+            _bury_all(os.WEXITED)
+            os.write(telling, WORD)
+    os._exit(0)
+
+
+def _bury_all(how: int) -> None:
+    with suppress(ChildProcessError):
+        while os.waitid(os.P_ALL, 0, how):
+            continue
 
 
 def start() -> int:

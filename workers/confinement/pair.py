@@ -16,7 +16,7 @@ import sys
 from workers.confinement.cages import LEVELS
 from workers.confinement.kernel import close_all_but, reset_signals
 from workers.confinement.program import GO, Program, framed, ordered, set_usual_limits
-from workers.warm import environ, words
+from workers.warm import environ, pages, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from workers.confinement.twin import Twin
 
-HANDED = b"d"
+HANDED, AT_ONCE = b"d", 250  # descriptors, of which the kernel takes 253
 REHEARSED = '{"argv": ["sh"], "environment": {"PATH": "/bin"}, "work": "/", "resources": [[7, 1, 0]]}'  # page by page
 
 
@@ -66,18 +66,21 @@ class Pair:
     def become(self) -> None:
         """In the program to be. Only one that is no fresh program comes back from it, as itself."""
         try:
-            way = self.prepare()
-            order = ordered(way)
+            self.prepare()
+            order = ordered(self.hearing)
             environ.show(f"SPACE={order['space']}/")
-            self.cage.take(order["own"], self.handed(way, order["handed"]))
+            self.cage.take(order["own"], self.handed(order["handed"]))
             program = (self.kind if order["inside"] else Program)(order["program"], self.hearing)
+            if type(program) is not self.kind:
+                reset_signals()  # which were made ready for the interpreter
+            self.cage.finish()
         except BaseException as problem:  # noqa: BLE001 - nothing may run on as a second launcher
-            os.write(self.complaints(), f"The program cannot be started: {problem}.\n".encode())
+            self.cage.complain(problem, self.writing)
             os._exit(127)
-        self.cage.become(program, self.parent, self.writing, order)
+        self.cage.become(program, self.parent, self.writing)
 
-    def prepare(self) -> int:
-        """All that needs no order; where that comes from."""
+    def prepare(self) -> None:
+        """All that needs no order."""
         os.dup2(self.stdout[1], 1)
         os.dup2(self.stderr[1], 2)
         sys.stderr = sys.__stderr__  # which is the launcher's log in that
@@ -85,19 +88,19 @@ class Pair:
         os.setsid()
         reset_signals()
         set_usual_limits()
-        way = self.cage.prepare(self.parent, self.hearing)
+        self.cage.prepare(self.parent)
         Program(json.loads(REHEARSED), self.hearing)
-        return way
+        pages.copy()
+        self.kind.prepare()
 
-    def handed(self, hearing: int, count: int) -> list[int]:
+    def handed(self, count: int) -> list[int]:
         if not count:
             return []
-        with words.way(hearing) as way:
-            return [descriptor for _ in range(count) for descriptor in socket.recv_fds(way, len(HANDED), 1)[1]]
-
-    def complaints(self) -> int:
-        """Where the launcher looks for what kept its program from being started."""
-        return 2 if self.cage.walled else self.writing
+        with words.way(self.hearing) as way:
+            handed: list[int] = []
+            while len(handed) < count:
+                handed += socket.recv_fds(way, len(HANDED), AT_ONCE)[1]
+            return handed
 
     def is_for(self, common: dict[str, Any]) -> bool:
         """Whether the program lives, and was made for runs of this kind."""
@@ -107,17 +110,18 @@ class Pair:
     def give(self, order: dict[str, Any], handed: list[int]) -> None:
         """With these descriptors. Why one that is gone is gone is told in another way."""
         self.say(framed({**order, "handed": len(handed)}))
-        for each in handed:
-            self.hand(each)
-
-    def hand(self, descriptor: int) -> None:
         try:
-            with words.way(self.ordering) as way:
-                socket.send_fds(way, [HANDED], [descriptor])
+            self.hand(handed)
         except (BrokenPipeError, ConnectionResetError):
             return
         finally:
-            os.close(descriptor)
+            for each in handed:
+                os.close(each)
+
+    def hand(self, descriptors: list[int]) -> None:
+        with words.way(self.ordering) as way:
+            for first in range(0, len(descriptors), AT_ONCE):
+                socket.send_fds(way, [HANDED], descriptors[first : first + AT_ONCE])
 
     def bury(self) -> None:
         os.kill(self.main, signal.SIGKILL)

@@ -31,9 +31,14 @@ def links() -> Iterator[tuple[str, str]]:
             yield os.readlink(root), root
 
 
-def settings(network: bool) -> list[str]:
+def settings() -> list[str]:
     """The files that programs read to find their libraries, names and fonts; none that holds a secret."""
-    return [f"/etc/{name}" for name in (*SETTINGS, *(OF_NETWORK if network else ()))]
+    return [f"/etc/{name}" for name in SETTINGS]
+
+
+def of_network() -> list[str]:
+    """Those by which they find other machines."""
+    return [f"/etc/{name}" for name in OF_NETWORK]
 
 
 def without(root: str, hidden: Iterable[str]) -> Iterator[str]:

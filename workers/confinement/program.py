@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-GO = b"g"  # the launcher's word
+GO = b"g"  # a launcher's word to its program, and a worker's to a launcher that is held
 LIMITS = "PORTAL_LIMITS"  # the variable with the commands that limit a script
 LENGTH = 8  # bytes that tell how long an order is
 OPEN_FILES = 4096  # of one process
@@ -37,6 +37,10 @@ class Program:
         self.environment = {encoded(name): encoded(value) for name, value in given["environment"].items()}
         self.work = encoded(given["work"])
         self.limits: list[tuple[int, int, int]] = given["resources"]
+
+    @staticmethod
+    def prepare() -> None:
+        """In the program to be, beforehand: what it needs no order for."""
 
     def become(self, telling: int, before: Callable[[], None]) -> None:
         """In a forked child: turn into it, or tell why not. All other descriptors close on exec."""

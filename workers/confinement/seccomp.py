@@ -92,10 +92,17 @@ def filter_for(walled: bool, network: bool, bounded: bool) -> bytes:
     program += _if(FALLOCATE[place], _no_room_behind())
     program += _if(IOCTL[place], _none_of(1, (*TERMINAL_INPUT, *RESERVE)))
     program += _if(SOCKET[place], _sockets(walled, network))
-    if not walled:
-        program += _nothing_of_others(place)
+    program += _not_the_first(place) if walled else _nothing_of_others(place)
     program.append(_answer(ALLOW))
     return b"".join(struct.pack("=HBBI", *each) for each in program)
+
+
+def _not_the_first(place: int) -> list[Instruction]:
+    """Behind walls all processes are the run's own, but for the first, which may be there for the next run, too."""
+    steps = [step for numbers in OF_OTHERS.values() for step in _if(numbers[place], [*_not(0, 1), _answer(ALLOW)])]
+    for numbers, user in PRIORITIES.values():
+        steps += _if(numbers[place], [*_not(0, user), *_not(1, 1), _answer(ALLOW)])
+    return steps
 
 
 def _nothing_of_others(place: int) -> list[Instruction]:

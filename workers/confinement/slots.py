@@ -8,11 +8,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from functools import cache
 
 SHARED_USER = 20_000  # where a run shall have no privileges, but no user of its own either
 FIRST_USER = 20_001
 MOST = 1000
 DIRECTORY = "/run/portal-slots"
+
+
+@cache
+def ours() -> int:
+    """This launcher's, as long as it lives."""
+    return take()[0]
 
 
 def take() -> tuple[int, int]:

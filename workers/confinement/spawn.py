@@ -62,7 +62,8 @@ class Spawn:
         return self.problem
 
     def dismiss(self) -> None:
-        """Nothing of it is left."""
+        """Nothing of it is left, and it never begins."""
+        self.program = None
         self.ordered.release()
         self.begun.acquire()
         for end in (*self.stdout, *self.stderr):

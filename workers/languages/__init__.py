@@ -5,7 +5,9 @@ the code has one: by its {number}, its {name}, or its name as a {word}), SHELL i
 ADDRESS_ROOM (the bytes that a process of it may reserve beyond its memory limit; without it there is no such limit,
 for some programs reserve what they never use), and has
 `unavailable(options) -> str | None`: why this machine cannot run it;
-`prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start;
+`prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start; the
+inputs may not lie there yet;
+`tell_of_inputs(work, space)`, if what the code finds depends on what its inputs are: write that, when they lie there;
 `warm(work) -> tuple[str, ...] | None`, if a warm parent can run it: the parent's interpreter, language and modules, or
 None where this very work must start fresh;
 `usual() -> list[tuple[str, ...]]`, with it: the parents that a worker has ready before its first run;
@@ -28,6 +30,12 @@ class Language(Protocol):
     def unavailable(self, options: Mapping[str, str]) -> str | None: ...
 
     def prepare(self, work: Work, space: Path) -> list[str]: ...
+
+
+def tell_of_inputs(spoken: Language, work: Work, space: Path) -> None:
+    own: Callable[[Work, Path], None] | None = getattr(spoken, "tell_of_inputs", None)
+    if own:
+        own(work, space)
 
 
 def readable(spoken: Language, options: Mapping[str, str]) -> list[str]:

@@ -40,10 +40,13 @@ def readable(options: Mapping[str, str]) -> list[str]:
 
 def prepare(work: Work, space: Path) -> list[str]:
     (space / "task.py").write_text(work.code, "utf-8")
-    values = {"names": _values(work) | _numbered(work), "files": open_files.named(work, space)}
-    (space / "values.json").write_text(json.dumps(values), "utf-8")
     shutil.copyfile(DRIVER, space / "driver.py")
     return [_interpreter(work.placement.options), "-s", "-u", str(space / "driver.py")]
+
+
+def tell_of_inputs(work: Work, space: Path) -> None:
+    values = {"names": _values(work) | _numbered(work), "files": open_files.named(work, space)}
+    (space / "values.json").write_text(json.dumps(values), "utf-8")
 
 
 def warm(work: Work) -> tuple[str, ...] | None:

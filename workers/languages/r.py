@@ -47,9 +47,12 @@ def readable(options: Mapping[str, str]) -> list[str]:
 
 def prepare(work: Work, space: Path) -> list[str]:
     (space / "task.R").write_text(work.code.replace("\r", ""), "utf-8")
-    (space / "values.tsv").write_text("".join(_lines(work, space)), "ascii")
     shutil.copyfile(DRIVER, space / "driver.R")
     return [_program(work.placement.options), "--vanilla", str(space / "driver.R"), str(space)]
+
+
+def tell_of_inputs(work: Work, space: Path) -> None:
+    (space / "values.tsv").write_text("".join(_lines(work, space)), "ascii")
 
 
 def warm(work: Work) -> tuple[str, ...] | None:

@@ -7,6 +7,8 @@ A file here states LABEL and has
 and no argument; never after `until` of the monotonic clock; twice is harmless;
 `wait(handle, seconds) -> Outcome | None`: the outcome, or None when it still runs after so long. Raises Lost;
 `stop(handle)`: ask for its end, with all its descendants. The outcome is still waited for.
+It may have `make_ready(handle, until)`: do all that `start` needs but the beginning itself, while the run may still be
+taken back; and `call_off(handle)`: undo that, if it was not started.
 """
 
 from __future__ import annotations
@@ -43,3 +45,13 @@ def runner(name: str) -> Runner:
         raise Unavailable(f"The runner {name} is not installed.")
     module: Runner = import_module(f"workers.runners.{name}")
     return module
+
+
+def make_ready(where: Runner, handle: Handle, until: float) -> None:
+    if own := getattr(where, "make_ready", None):
+        own(handle, until)
+
+
+def call_off(where: Runner, handle: Handle) -> None:
+    if own := getattr(where, "call_off", None):
+        own(handle)

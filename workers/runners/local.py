@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ LAUNCHER = Path(__file__).parents[1] / "launcher.py"
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 NAMESPACE = str(Path("/proc/self/ns/pid").readlink())
 HOST = f"{socket.gethostname()}/{BOOT}"
-STOP = "stop"  # the file by which a run's launcher knows whom a signal is for
 START_SECONDS = 10.0
 REAP_SECONDS = 5.0
 REST_SECONDS = 5.0
@@ -40,6 +39,7 @@ THAW_SECONDS = 0.5  # how long a launcher that the program froze stays so at mos
 
 _started: dict[str, subprocess.Popen[bytes]] = {}
 _lines: dict[str, socket.socket] = {}  # on which launchers that a warm parent forked tell how their runs ended
+_held: dict[str, tuple[Key, socket.socket]] = {}  # of those that are ready, but not let go
 _patience: dict[str, float] = {}  # until when a launcher that was told to stop may live
 
 
@@ -59,12 +59,35 @@ def start(handle: Handle, until: float | None = None, secrets: Mapping[str, str]
     After `until`, by the monotonic clock, neither this nor the launcher starts anything. Raises Lost.
     """
     space = handle["space"]
-    if _is_minded(Path(space)):
+    if _is_let_go(space) or _is_minded(Path(space)):
         return
     if until is not None and time.monotonic() > until:
         raise Lost("it was not started in time")
     if not _is_ordered(Path(space), math.inf if until is None else until, secrets):
         _start_fresh(space, until, secrets)
+
+
+def make_ready(handle: Handle, until: float) -> None:
+    """Have a warm parent's child ready to begin the run at the word of `start`."""
+    space = Path(handle["space"])
+    for key, inside in _ways(space):
+        if line := lines.held(key, space, until, inside):
+            _held[str(space)] = key, line
+            return
+
+
+def call_off(handle: Handle) -> None:
+    """What was made ready, and not started, is undone."""
+    if found := _held.pop(handle["space"], None):
+        found[1].close()
+
+
+def _is_let_go(space: str) -> bool:
+    found = _held.pop(space, None)
+    if found is None or not lines.let_go(*found):
+        return False
+    _lines[space] = found[1]
+    return True
 
 
 def order(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[str, str] = NONE) -> bool:
@@ -78,13 +101,19 @@ def order(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[st
 
 
 def _is_ordered(space: Path, until: float, secrets: Mapping[str, str]) -> bool:
-    """Whether a warm parent has taken it: the one that it wants, or the bare one, which may be as good as that."""
+    """Whether a warm parent has taken it."""
+    return any(order(key, space, until, inside, secrets) or _is_minded(space) for key, inside in _ways(space))
+
+
+def _ways(space: Path) -> Iterable[tuple[Key, bool]]:
+    """The warm parents that can take it, and whether its program runs in their forks: the one that it wants, then the
+    bare one, which may be as good as that."""
     if not settings().portal_warm:
-        return False
+        return ()
     wanted = tuple((_json(space / "launch.json") or {}).get("warm") or ())
     ways = {wanted: True} if wanted else {}
     ways.setdefault(lines.BARE, wanted[: len(lines.BARE)] == lines.BARE)
-    return any(order(key, space, until, inside, secrets) or _is_minded(space) for key, inside in ways.items())
+    return ways.items()
 
 
 def _is_minded(space: Path) -> bool:
@@ -175,7 +204,7 @@ def end_abandoned(space: Path) -> bool:
 def _ask_to_stop(space: Path, process: int) -> None:
     """The launcher may mind another run by now: the signal is for the one whose directory says so."""
     with suppress(OSError):  # a disk without room for a name: it is killed in the end
-        os.link(space / "launched.json", space / STOP)
+        os.link(space / "launched.json", space / words.STOP)
     _send(process, signal.SIGTERM, signal.SIGCONT)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from workers.confinement.program import GO
 from workers.warm import words
 from workers.warm.nursery import Key
 
@@ -55,17 +56,32 @@ def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[
     `inside`: it runs the program in itself; else it starts the program as any launcher does. A launcher that is not
     made for such a run leaves it to the next one.
     """
-    order = {"space": str(space), "until": until, "inside": inside, "secrets": bool(secrets)}
+    order = _order(space, until, inside, secrets=bool(secrets))
     for _ in range(MOST_WAITING):
-        if (way := _line(key)) is None:
-            return None
-        told, line = _given(way, key, order, secrets)
-        if told == words.MINDED:
+        line = _given(key, order, secrets)
+        told = _told_first(line, key) if line else b""
+        if line is None or told == words.MINDED:
             return line
         line.close()
         if told != words.DECLINED:
             return None
     return None
+
+
+def held(key: Key, space: Path, until: float, inside: bool) -> socket.socket | None:
+    """The same of a launcher that makes everything ready, but begins nothing before it is let go. With the end of this
+    line it is called off, and leaves no trace."""
+    return _given(key, _order(space, until, inside, held=True), {})
+
+
+def let_go(key: Key, line: socket.socket) -> bool:
+    """Whether a launcher that was held begins its run now; if not, there is none."""
+    if _told_first(line, key) == words.MINDED:
+        with suppress(OSError):
+            line.sendall(GO)
+            return True
+    line.close()
+    return False
 
 
 def is_open(key: Key) -> bool:
@@ -89,17 +105,21 @@ def _asked_for(key: Key) -> socket.socket | None:
         mine.settimeout(ANSWER_SECONDS)
         with theirs:
             words.say(_requests, key, theirs.fileno())
-        _, found = words.hear(mine)
+        _, (found,) = words.hear(mine)
         line = socket.socket(fileno=found)
         line.settimeout(START_SECONDS)
         return line
     return None
 
 
-def _given(
-    way: socket.socket, key: Key, order: Mapping[str, object], secrets: Mapping[str, str]
-) -> tuple[bytes, socket.socket]:
-    """The line of an order, and what it was told first; nothing, if nobody has the order."""
+def _order(space: Path, until: float, inside: bool, secrets: bool = False, held: bool = False) -> dict[str, object]:
+    return {"space": str(space), "until": until, "inside": inside, "secrets": secrets, "held": held}
+
+
+def _given(key: Key, order: Mapping[str, object], secrets: Mapping[str, str]) -> socket.socket | None:
+    """The line of an order; None, if nobody takes any."""
+    if (way := _line(key)) is None:
+        return None
     mine, theirs = socket.socketpair()
     mine.settimeout(START_SECONDS)
     try:
@@ -108,8 +128,23 @@ def _given(
         if secrets:
             mine.sendall(json.dumps(dict(secrets)).encode())
             mine.shutdown(socket.SHUT_WR)
-        return mine.recv(1), mine
     except OSError as failure:
-        log.warning("a warm parent gave no answer: %s", failure)
-        _lines.pop(key).close()
-    return b"", mine
+        mine.close()
+        _give_up(key, failure)
+        return None
+    return mine
+
+
+def _told_first(line: socket.socket, key: Key) -> bytes:
+    """Nothing, if nobody has the order."""
+    try:
+        return line.recv(1)
+    except OSError as failure:
+        _give_up(key, failure)
+        return b""
+
+
+def _give_up(key: Key, failure: OSError) -> None:
+    log.warning("a warm parent gave no answer: %s", failure)
+    if known := _lines.pop(key, None):
+        known.close()

@@ -73,7 +73,7 @@ class Nursery:
     def serve(self) -> None:
         """Until nobody can ask any more. Raises EOFError."""
         while True:
-            key, line = words.hear(self.requests)
+            key, (line,) = words.hear(self.requests)
             with socket.socket(fileno=line) as answering:
                 self.answer(tuple(key), answering)
 

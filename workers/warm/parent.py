@@ -16,18 +16,18 @@ import signal
 import socket
 import struct
 import sys
+import time
 from importlib import import_module
 
 sys.path[0] = os.path.dirname(os.path.dirname(sys.path[0]))
 
 from workers import launcher
-from workers.confinement.cages import LEVELS
+from workers.confinement.cages import LEVELS, is_wrapped
 from workers.confinement.kernel import PR_SET_PDEATHSIG, end_with, prctl
-from workers.confinement.pair import Pair
 from workers.confinement.program import Program
 from workers.confinement.spawn import Spawn
 from workers.confinement.twin import OfTwin, Twin
-from workers.warm import pages, words
+from workers.warm import pages, rehearsal, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     pages.gather()
+    if become := language.Program and rehearsal.learn(language):
+        become()
+        language.run()
     os.write(ready, b"ready")
     os.close(ready)
     if become := Launchers(socket.socket(fileno=orders), language.Program).next():
@@ -118,31 +121,33 @@ def launch(
 ) -> Become | None:
     """Take an order and see to it, as the launcher of its run, which outlives its parent; one after another, if it may.
 
-    Who minds a run does not listen for orders, so that they are heard to be nobody's when their parent is dead.
+    Who minds a run does not listen for orders, so that they are heard to be nobody's when their parent is dead. It does
+    again when it is ready: an order that comes before then is better off with another one.
     """
     parent = os.getppid()
     end_with(parent)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     launcher.settle(orders.fileno(), telling)
-    twin = Twin() if kind and common and not is_walled(common) else None
-    if kind and twin and twin.pid == 0:
+    twin = Twin() if common and not (is_spawned(common, kind) or is_wrapped(common)) else None
+    if twin and twin.pid == 0:
         orders.detach()
-        return twin.serve(kind)
+        return twin.serve(kind or Program)
     make = Maker(kind, twin)
     while True:
         ready = make.ahead(common)
         if become := ready and ready.fork():
             orders.detach()
             return become
+        if orders.fileno() < 0:
+            orders = again(telling)
         order, space = taken(orders, telling, ready)
         launcher.enter(space)
-        if (become := launcher.mind(order, ready, make)) or not (order.is_over and make.knows_apart(order.common)):
+        if (become := launcher.mind(order, ready, make)) or not (order.is_over and make.may_go_on(order.common)):
             return become
         launcher.leave()
         end_with(parent)
         common = order.common
-        orders = again(telling)
 
 
 def taken(orders: socket.socket, telling: int, ready: Ready | None) -> tuple[launcher.Order, str]:
@@ -156,7 +161,9 @@ def taken(orders: socket.socket, telling: int, ready: Ready | None) -> tuple[lau
     prctl(PR_SET_PDEATHSIG, 0)
     os.close(orders.detach())
     secrets = json.loads(words.rest(line)) if order["secrets"] else {}
-    return launcher.Order(secrets, order["until"], order["inside"], line, telling), order["space"]
+    given = launcher.Order(secrets, order["until"], order["inside"], line, telling)
+    given.held = order["held"]
+    return given, order["space"]
 
 
 def again(telling: int) -> socket.socket:
@@ -164,34 +171,52 @@ def again(telling: int) -> socket.socket:
     launcher.say(telling, WAITS)
     try:
         with words.way(telling) as way:
-            return socket.socket(fileno=words.hear(way)[1])
+            _, (orders,) = words.hear(way)
     except EOFError:
         os._exit(0)
+    return socket.socket(fileno=orders)
 
 
 class Maker:
-    """Makes what is to be ready for a run: the thread that starts it, the program to be that a twin forks, or, behind
-    walls, one that the launcher forks, which thus must be the launcher's first.
+    """Makes what is to be ready for a run: the thread that starts it, or the program to be, which a twin forks.
 
-    `kind`: what the program is if it runs in the fork itself; None, if it never does.
+    A twin that is made for a run knows it, and what the launcher forks itself knows all that the launcher does: such a
+    launcher minds no other run. `kind`: what the program is if it runs in the fork itself; None, if it never does.
     """
 
     def __init__(self, kind: type[Program] | None, twin: Twin | None) -> None:
         self.kind, self.twin = kind, twin
+        self.made = time.monotonic()
+        self.knows_runs = False
 
     def __call__(self, common: dict[str, Any]) -> Ready:
         """Raises NotMade, OSError."""
-        if is_walled(common):
-            if self.twin:
-                raise launcher.NotMade
-            return Pair(common, self.kind or Program)
         if self.twin:
-            return OfTwin(common, self.twin)
-        return Pair(common, self.kind) if self.kind else Spawn(common)
+            return self.of_twin(common, self.twin)
+        if is_spawned(common, self.kind):
+            return Spawn(common)
+        if self.knows_runs:
+            raise launcher.NotMade
+        return launcher.ready(common, self.kind or Program)
+
+    def of_twin(self, common: dict[str, Any], twin: Twin) -> Ready:
+        """Whatever else the launcher started, it would take the twin for a part of that run."""
+        if is_spawned(common, self.kind) or is_wrapped(common) or not twin.suits(common):
+            raise launcher.NotMade
+        return OfTwin(common, self.kind or Program, twin)
+
+    def may_go_on(self, common: dict[str, Any]) -> bool:
+        """After such a run, with another one."""
+        self.knows_runs = True
+        return self.knows_apart(common) and self.sees_the_machine(common)
 
     def knows_apart(self, common: dict[str, Any]) -> bool:
         """Whether nothing that the launcher knows of such a run comes to another one's program."""
-        return not is_walled(common) and (self.twin is not None or self.kind is None)
+        return not self.twin.is_spent if self.twin else is_spawned(common, self.kind)
+
+    def sees_the_machine(self, common: dict[str, Any]) -> bool:
+        """Whether what a twin behind walls sees of it cannot have changed for long."""
+        return not LEVELS[common["level"]].walled or time.monotonic() - self.made < WAITING_SECONDS
 
     def ahead(self, common: dict[str, Any] | None) -> Ready | None:
         """For runs like the last one. What keeps it from being made is told of the run for which it is tried again."""
@@ -201,8 +226,8 @@ class Maker:
             return None
 
 
-def is_walled(common: dict[str, Any]) -> bool:
-    return LEVELS[common["level"]].walled
+def is_spawned(common: dict[str, Any], kind: type[Program] | None) -> bool:
+    return kind is None and not LEVELS[common["level"]].walled
 
 
 if __name__ == "__main__":

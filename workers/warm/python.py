@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from workers.confinement import program
-from workers.confinement.kernel import close_all_but
+from workers.confinement.kernel import LIBC, close_all_but
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ NAME = "driver.py"
 DRIVER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "languages", "drivers", NAME)
 OURS = "workers"
 OF_THE_DRIVER = ("encodings.utf_8_sig", "io", "json", "linecache", "os", "sys", "traceback", "types")
+SAMPLE = "{}print('done')\nopen('left', 'w').write('written')\n"
+VALUES = {"values.json": '{"names": {}, "files": {}}'}
 HANDLED: dict[signal.Signals, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGPIPE: signal.SIG_IGN,
@@ -33,6 +35,8 @@ HANDLED: dict[signal.Signals, Any] = {
 }
 
 ours: list[str] = []  # the modules of ours that are loaded
+loaded: list[str] = []  # all that others are loaded for
+forgotten: list[types.ModuleType] = []  # to take one down would write to all that it is made of
 
 with open(DRIVER, encoding="utf-8") as driver:
     code = compile(driver.read(), DRIVER, "exec")
@@ -41,10 +45,13 @@ with open(DRIVER, encoding="utf-8") as driver:
 class Program(program.Program):
     """The parent's own interpreter: its last word but one is the driver."""
 
-    def begin(self, before: Callable[[], None]) -> None:
+    @staticmethod
+    def prepare() -> None:
         for number, handled in HANDLED.items():
             signal.signal(number, handled)
         forget_the_parent()
+
+    def begin(self, before: Callable[[], None]) -> None:
         sys.argv = [os.fsdecode(self.argv[-1])]
         os.environ.clear()
         os.environb.update(self.environment)
@@ -54,16 +61,24 @@ class Program(program.Program):
 
 
 def load(modules: list[str]) -> None:
+    loaded.extend(modules)
     for each in (*OF_THE_DRIVER, *modules):
         import_module(each)
     # To look for them among all modules would have each fork copy where the names lie.
     ours.extend(name for name in sys.modules if name.partition(".")[0] == OURS)
 
 
+def sample(space: str) -> list[str]:
+    """A short task's files, and its words."""
+    for name, content in {"task.py": SAMPLE.format("".join(f"import {each}\n" for each in loaded)), **VALUES}.items():
+        with open(os.path.join(space, name), "w", encoding="utf-8") as file:
+            file.write(content)
+    return [sys.executable, os.path.join(space, NAME)]
+
+
 def forget_the_parent() -> None:
     """What a fresh interpreter would not have: our own modules, and the same chance as all other forks."""
-    for name in ours:
-        del sys.modules[name]
+    forgotten.extend(sys.modules.pop(name) for name in ours)
     if numbers := sys.modules.get("numpy.random"):
         numbers.seed()
 
@@ -116,6 +131,7 @@ def leave(status: int) -> NoReturn:
         if status < 0:
             signal.signal(-status, signal.SIG_DFL)
             os.kill(os.getpid(), -status)
+        LIBC.fflush(None)
         os._exit(status)
 
 

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from workers.confinement import program
 from workers.confinement.kernel import LIBC, SIGNALS, close_all_but
+from workers.warm import sessions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ OPTIONS = [b"--no-echo", b"--no-restore", b"--vanilla"]  # what Rscript makes of
 MODE = "RPY2_CFFI_MODE"
 NOWHERE = "/nonexistent"  # a home that each run's own takes the place of
 OF_A_SPACE = ("task.R", "values.tsv")
+SAMPLE = {"task.R": "cat(mean(c(1, 2, 4)), '\\n')\nwriteLines('written', 'left')\n", "values.tsv": ""}
 OF_A_RUN = (b"PWD", b"R_SESSION_TMPDIR", b"SPACE")
 ASKING = "all <- readBin('/proc/self/environ', 'raw', 1e6); all[all == 0] <- charToRaw('\n'); cat(rawToChar(all))"
 BEYOND_RPY2 = "extern char *R_TempDir; void R_reInitTempDir(int fatal); void R_setStartTime(void);"
@@ -48,23 +50,28 @@ class Embedded:
         situation, embedding = (import_module(f"rpy2.{each}") for each in ("situation", "rinterface_lib.openrlib"))
         del os.environ[MODE]
         self.ffi, self.r = embedding.ffi, embedding.rlib
-        inner = import_module("cffi").FFI()
-        inner.cdef(BEYOND_RPY2)
-        self.inner = inner.dlopen(situation.get_rlib_path(embedding.R_HOME, os.uname().sysname))
+        self.inner_ffi = import_module("cffi").FFI()
+        self.inner_ffi.cdef(BEYOND_RPY2)
+        self.inner = self.inner_ffi.dlopen(situation.get_rlib_path(embedding.R_HOME, os.uname().sysname))
         self.environment: dict[bytes, bytes] = {}
-        self.nothing, self.main_loop = inner.NULL, self.r.run_Rmainloop
+        self.libraries = 0
+        self.main_loop = self.r.run_Rmainloop
         self.start()
 
     def start(self) -> None:
-        """As far as it goes without a script, and without a directory of its own."""
+        """As far as it goes without a script, and without a directory of its own: R removes by a shell what it made."""
         before = actions(SIGNALS)
+        self.be_told_directory(NOWHERE.encode())
         self.r.Rf_initialize_R(*self.words([b"R", *OPTIONS, b"--file=" + os.fsencode(DRIVER)]))
         self.script = descriptor_of(DRIVER)
         self.r.setup_Rmainloop()
         after = actions(SIGNALS)
         self.signals = {each: after[each] for each in SIGNALS if after[each][:HANDLER] != before[each][:HANDLER]}
         handle(before)
-        self.r.R_CleanTempDir()
+
+    def be_told_directory(self, directory: bytes) -> None:
+        self.directory = self.inner_ffi.new("char[]", directory)
+        self.inner.R_TempDir = self.directory
 
     def words(self, words: list[bytes]) -> tuple[int, list[Any]]:
         return len(words), [self.ffi.new("char[]", each) for each in words]
@@ -83,10 +90,16 @@ class Embedded:
 
     def run(self) -> NoReturn:
         """With a directory, a clock and chance of its own."""
-        self.inner.R_TempDir = self.nothing
-        self.inner.R_reInitTempDir(1)
+        directory = sessions.directory()
+        if directory:
+            self.be_told_directory(directory)
+        else:
+            self.inner.R_TempDir = self.inner_ffi.NULL
+            self.inner.R_reInitTempDir(1)
         self.inner.R_setStartTime()
         LIBC.srand(int.from_bytes(os.urandom(4)))
+        ending = sessions.ending(directory, self.libraries)
+        sessions.ON_EXIT(ending, None)
         self.main_loop()
         raise AssertionError("R ends its process")
 
@@ -132,6 +145,7 @@ def load(packages: list[str]) -> None:
     rehearse()
     embedded.evaluate(TIDY)
     embedded.evaluate(READ)
+    embedded.libraries = sessions.libraries()
 
 
 def rehearse() -> None:
@@ -141,6 +155,14 @@ def rehearse() -> None:
             open(os.path.join(space, each), "wb").close()
         embedded.take(os.fsencode(DRIVER), [os.fsencode(space)])
         embedded.evaluate(REHEARSAL.format(DRIVER))
+
+
+def sample(space: str) -> list[str]:
+    """A short task's files, and its words."""
+    for name, content in SAMPLE.items():
+        with open(os.path.join(space, name), "w", encoding="ascii") as file:
+            file.write(content)
+    return ["Rscript", DRIVER, space]
 
 
 def of_a_fresh_start() -> dict[str, str]:

@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 LONGEST = 65_536  # bytes
 MINDED, DECLINED = b"m", b"d"  # what the line of an order is told first
+STOP = "stop"  # the file in a run's directory by which its launcher knows whom a signal to stop is for
 
 
-def say(way: socket.socket, words: Any, descriptor: int) -> None:
-    socket.send_fds(way, [json.dumps(words).encode()], [descriptor])
+def say(way: socket.socket, words: Any, *descriptors: int) -> None:
+    socket.send_fds(way, [json.dumps(words).encode()], descriptors)
 
 
-def hear(way: socket.socket) -> tuple[Any, int]:
-    """Raises EOFError when nobody can say anything any more."""
-    words, descriptors, _, _ = socket.recv_fds(way, LONGEST, 1)
+def hear(way: socket.socket, most: int = 1) -> tuple[Any, list[int]]:
+    """What is said, and so many descriptors at most. Raises EOFError when nobody can say anything any more."""
+    words, descriptors, _, _ = socket.recv_fds(way, LONGEST, most)
     if not descriptors:
         raise EOFError("there is nobody at the other end")
-    os.set_inheritable(descriptors[0], False)
-    return json.loads(words), descriptors[0]
+    for each in descriptors:
+        os.set_inheritable(each, False)
+    return json.loads(words), descriptors
 
 
 def wanted(way: socket.socket) -> tuple[Any, int]:
@@ -35,7 +37,7 @@ def wanted(way: socket.socket) -> tuple[Any, int]:
     the way is patient."""
     while True:
         try:
-            words, line = hear(way)
+            words, (line,) = hear(way)
         except BlockingIOError:
             raise TimeoutError from None
         if is_held(line):

@@ -1,0 +1,208 @@
+"""What its worker does after a run: claimed with the end of that, and begun with it where nobody has to be waited for.
+
+What surely follows is made ready while the run goes on, as far as it needs nothing of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.orm import Session
+
+from portal.database import reading
+from portal.domain.errors import PortalError
+from portal.domain.names import fits
+from portal.services import progress
+from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Kept
+from portal.settings import settings
+from workers.confinement import probes
+from workers.runners import Handle, Runner, call_off, make_ready, runner
+from workers.workspace import Source, Sources, Workspace
+
+FENCE = 0.6
+PROMPT_SECONDS = 1.0
+LITTLE = 100_000  # bytes, which are copied in less time than the disk takes for anything
+NO_ANSWER = (DBAPIError, NoConnection)
+
+log = logging.getLogger(__name__)
+
+
+class OutOfReach(Exception):
+    """Processes of the run may live that this worker cannot end: its lease is left to run out, and they with it."""
+
+
+Following = Callable[[Session, Expected], Claim | None]
+
+
+def nothing(session: Session, expected: Expected) -> Claim | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Where a run will happen, how it will be found there, and what it is to be brought."""
+
+    claim: Claim
+    workspace: Workspace
+    where: Runner
+    handle: Handle
+    sources: Sources
+
+
+@dataclass(frozen=True)
+class Begun(Planned):
+    """A claim that was begun with the end of another run, `at` a time of the monotonic clock.
+
+    Its handle is kept, but nothing was started under it yet; small inputs are brought already, and then all is ready
+    for its start. The directory of the run `before` it goes when this one is started, as nobody waits for that then.
+    """
+
+    brought: bool
+    before: Workspace
+    at: float
+
+    def is_fresh(self) -> bool:
+        """Whether that is not so long ago that a stop has to be asked for once more."""
+        return time.monotonic() - self.at < PROMPT_SECONDS
+
+
+Next = Claim | Begun
+
+
+@dataclass(frozen=True)
+class Foreseen(Planned):
+    """What follows a run if that completes, and is claimed then, with what its worker can bring before. Nobody else
+    knows of its directory."""
+
+    @property
+    def expected(self) -> Expected:
+        return Expected(self.claim.run_id, self.handle)
+
+    def is_it(self, claim: Claim | None) -> bool:
+        its = self.claim.run_id, self.claim.attempt
+        return claim is not None and its == (claim.run_id, claim.attempt)
+
+    def with_results(self, kept: Sequence[Kept]) -> Foreseen:
+        """To be brought what the run before it gave, too."""
+        new = [Source(each.name, each.blob.key, each.blob.sha256, each.blob.size) for each in kept]
+        taken = [each for each in new if any(fits(each.name, ending) for ending in self.claim.work.inputs)]
+        return replace(self, sources=replace(self.sources, offered=[*self.sources.offered, *taken]))
+
+
+class After:
+    """What its worker does after a run: claimed with the end of that, and begun at once, unless somebody else holds its
+    submission. What surely follows is made ready before.
+    """
+
+    def __init__(self, claim: Claim, workspace: Workspace, following: Following) -> None:
+        self.claimed, self.workspace, self.following = claim, workspace, following
+        self.foreseen: Foreseen | None = None
+        self.run: Next | None = None
+
+    def __enter__(self) -> After:
+        return self
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        if failed:
+            self.take_back()
+        if self.foreseen and not self._is_begun(self.foreseen):
+            self.foreseen.workspace.tidy()
+
+    def foresee(self) -> None:
+        """The run that goes on has nothing to do with what hinders that, which comes to light when it is claimed."""
+        try:
+            self.foreseen = _foreseen(self.claimed, self.workspace)
+        except Exception:
+            log.info("run %s: what follows is not made ready", self.claimed.uuid, exc_info=True)
+
+    @property
+    def what_follows(self) -> Claim | None:
+        return self.foreseen.claim if self.foreseen else None
+
+    def claim(self, session: Session, done: Done) -> None:
+        found = self.following(session, self.foreseen.expected if self.foreseen else NOTHING_EXPECTED)
+        if self.foreseen and self.foreseen.is_it(found):
+            self.run = self._go_on(session, self.foreseen, done)
+        elif found and found.handle is None and not found.frozen.get("secrets"):
+            self.run = self._begun(session, found) or found
+        else:
+            self.run = found
+
+    def take_back(self) -> None:
+        """What was claimed with an end that was not written, or perhaps was: then others find its directory there."""
+        if isinstance(self.run, Begun):
+            call_off(self.run.where, self.run.handle)
+            self.foreseen = None
+        self.run, self.following = None, nothing
+
+    def _go_on(self, session: Session, foreseen: Foreseen, done: Done) -> Begun:
+        progress.go_on(session, foreseen.claim, probes.level())
+        return self._ready(foreseen.with_results(done.kept))
+
+    def _begun(self, session: Session, claim: Claim) -> Begun | None:
+        try:
+            workspace, where = place_of(claim)
+            if claim.submission_id == self.claimed.submission_id:
+                workspace.uploads = self.workspace.uploads
+            planned = Planned(claim, workspace, where, where.handle(workspace.space), workspace.sources(session))
+        except NO_ANSWER:
+            raise
+        except Exception:  # noqa: BLE001 - what it is comes to light when it is performed
+            return None
+        if not progress.follow(session, claim, self.claimed, planned.handle, probes.level()):
+            return None
+        return self._ready(planned)
+
+    def _ready(self, planned: Planned) -> Begun:
+        """Nothing of it begins before it is committed that it does."""
+        brought, at = _is_brought(planned.workspace, planned.sources), time.monotonic()
+        if brought:
+            make_ready(planned.where, planned.handle, trusted_until(at))
+        return Begun(**vars(planned), brought=brought, before=self.workspace, at=at)
+
+    def _is_begun(self, foreseen: Foreseen) -> bool:
+        return isinstance(self.run, Begun) and self.run.workspace is foreseen.workspace
+
+
+def _foreseen(claim: Claim, before: Workspace) -> Foreseen | None:
+    with reading() as session:
+        found = progress.foresee(session, claim)
+        if found is None or found.frozen.get("secrets"):
+            return None
+        workspace, where = Workspace.foreseen(found), runner(found.work.placement.runner)
+        workspace.uploads = before.uploads
+        sources = workspace.sources(session)
+    workspace.lay_out()
+    return Foreseen(found, workspace, where, where.handle(workspace.space), sources)
+
+
+def place_of(claim: Claim) -> tuple[Workspace, Runner]:
+    """Where the run is to happen, or happens. Raises OutOfReach when it happens where this worker knows no way to."""
+    try:
+        return Workspace.of(claim), runner(claim.work.placement.runner)
+    except Exception as failure:
+        if claim.handle:
+            raise OutOfReach from failure
+        raise
+
+
+def trusted_until(proven: float) -> float:
+    """How long a lease can be trusted that was surely ours at that time."""
+    return proven + FENCE * settings().portal_lease_seconds
+
+
+def _is_brought(workspace: Workspace, sources: Sources) -> bool:
+    """Little is brought at once, while the disk is busy with what was given; what hinders that comes to light later."""
+    if sources.size > LITTLE or workspace.claim.attempt > 1:
+        return False
+    try:
+        workspace.check_room()
+        workspace.prepare(sources)
+    except (PortalError, OSError):
+        return False
+    return True
