@@ -1,13 +1,16 @@
-"""How long this process waits for PostgreSQL's answers: the web's threads are few, and none may hang for ever.
+"""How long this process waits for PostgreSQL's answers, and what it does meanwhile.
 
-No time limit of the server's helps against a server that is frozen; so the waiting itself is bounded.
+The web's threads are few, and none may hang for ever. No time limit of the server's helps against a server that is
+frozen; so the waiting itself is bounded.
 """
 
 from __future__ import annotations
 
 import select
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg2
 from psycopg2 import extensions
@@ -15,6 +18,40 @@ from psycopg2 import extensions
 from portal.database import CONNECT_SECONDS
 
 EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+
+
+class Errand(threading.local):
+    """What a thread does as soon as it has asked something, and has to wait for the answer."""
+
+    do: Callable[[], object] | None = None
+    failure: Exception | None = None
+
+    def run(self) -> None:
+        do, self.do = self.do, None
+        try:
+            if do:
+                do()
+        except Exception as failure:  # noqa: BLE001 - the driver takes it for one of its own
+            self.failure = failure
+
+
+_errand = Errand()
+
+
+@contextmanager
+def meanwhile(do: Callable[[], object]) -> Iterator[None]:
+    """Done while PostgreSQL works on the answer to what is asked first in here; at the end of it at the latest.
+
+    It may ask nothing itself. Raises what it does, when that end is reached.
+    """
+    _errand.do, _errand.failure = do, None
+    try:
+        yield
+        _errand.run()
+        if _errand.failure:
+            raise _errand.failure
+    finally:
+        _errand.do = _errand.failure = None
 
 
 def wait_at_most(seconds: Callable[[], float | None]) -> None:
@@ -30,6 +67,8 @@ def wait_at_most(seconds: Callable[[], float | None]) -> None:
 def _wait(connection: extensions.connection, seconds: float | None) -> None:
     deadline = None if seconds is None else time.monotonic() + seconds
     while (state := connection.poll()) != extensions.POLL_OK:
+        if state == extensions.POLL_READ:
+            _errand.run()
         answer = select.poll()
         answer.register(connection.fileno(), EVENTS[state])
         if not answer.poll(_milliseconds_until(deadline)):

@@ -29,7 +29,7 @@ from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run
 from portal.services import progress, secrets
-from portal.services.progress import NOTHING, Answer, Claim, Found, Written
+from portal.services.progress import NOTHING, Answer, Claim, Found, NotAsForeseen, Written
 from portal.settings import settings
 from workers.collector import discard
 from workers.confinement import probes
@@ -441,13 +441,15 @@ def _finish(claim: Claim, outcome: Outcome, found: Found, after: After, forced: 
     while True:
         try:
             with transaction() as session:
-                if done := progress.finish(session, claim, outcome, found, after.what_follows):
+                if done := progress.finish(session, claim, outcome, found, after.what_surely_follows(found)):
                     after.claim(session, done)
                     forced()
                     return
                 if progress.ended(session, claim):
                     return
                 raise Ghost
+        except NotAsForeseen:
+            after.give_up_foreseen()
         except NO_ANSWER:
             after.take_back()
             if time.monotonic() > deadline:

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from portal.database import reading
 from portal.domain.errors import PortalError
 from portal.domain.names import fits
+from portal.patience import meanwhile
 from portal.services import progress
-from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Kept
+from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Found, Kept
 from portal.settings import settings
 from workers.confinement import probes
 from workers.runners import Handle, Runner, call_off, make_ready, runner
@@ -120,15 +121,19 @@ class After:
         except Exception:
             log.info("run %s: what follows is not made ready", self.claimed.uuid, exc_info=True)
 
-    @property
-    def what_follows(self) -> Claim | None:
-        return self.foreseen.claim if self.foreseen else None
+    def what_surely_follows(self, found: Found) -> Claim | None:
+        """Nothing, if a file has the name of one that the run was brought: it cannot be kept by that."""
+        if self.foreseen and self.workspace.brought.isdisjoint(each.name for each in found.kept):
+            return self.foreseen.claim
+        return None
 
     def claim(self, session: Session, done: Done) -> None:
-        found = self.following(session, self.foreseen.expected if self.foreseen else NOTHING_EXPECTED)
-        if self.foreseen and self.foreseen.is_it(found):
-            self.run = self._go_on(session, self.foreseen, done)
-        elif found and found.handle is None and not found.frozen.get("secrets"):
+        """Raises NotAsForeseen, when nothing of what was written may stand."""
+        if self.foreseen:
+            found = self._claim_foreseen(session, self.foreseen.with_results(done.kept))
+        else:
+            found = self.following(session, NOTHING_EXPECTED)
+        if isinstance(found, Claim) and found.handle is None and not found.frozen.get("secrets"):
             self.run = self._begun(session, found) or found
         else:
             self.run = found
@@ -140,9 +145,26 @@ class After:
             self.foreseen = None
         self.run, self.following = None, nothing
 
-    def _go_on(self, session: Session, foreseen: Foreseen, done: Done) -> Begun:
-        progress.go_on(session, foreseen.claim, probes.level())
-        return self._ready(foreseen.with_results(done.kept))
+    def give_up_foreseen(self) -> None:
+        """What came otherwise than it was foreseen is asked for."""
+        if self.foreseen:
+            call_off(self.foreseen.where, self.foreseen.handle)
+            self.foreseen.workspace.tidy()
+        self.foreseen = self.run = None
+
+    def _claim_foreseen(self, session: Session, foreseen: Foreseen) -> Next | None:
+        """It gets ready for its start while the database looks for what is due."""
+
+        def get_ready() -> None:
+            self.run = self._ready(foreseen)
+
+        with meanwhile(get_ready):
+            found = self.following(session, foreseen.expected)
+        if foreseen.is_it(found):
+            progress.go_on(session, foreseen.claim, probes.level())
+            return self.run
+        call_off(foreseen.where, foreseen.handle)
+        return found
 
     def _begun(self, session: Session, claim: Claim) -> Begun | None:
         try:

@@ -110,6 +110,7 @@ class Workspace:
         self.sealed: dict[str, str] = {}
         self.secrets: Mapping[str, str] = {}
         self.uploads: Sequence[Any] | None = None  # what came with the batch, once it was asked for
+        self.brought: Set[str] = frozenset()  # what the files are called that it was brought
         self.argv: Sequence[str] = ()  # what is to be started, once the directory is laid out
         self.marks: dict[str, list[int]] | None = None  # of what it was given, once that is known
         self._masked: dict[str, Masked] = {}
@@ -147,6 +148,7 @@ class Workspace:
                 self.tidy()
                 self.lay_out()
             self._stage_in(sources)
+            self.brought = {each.name for each in sources.offered}
             spoken = language(self.work.language)
             tell_of_inputs(spoken, self.work, self.space)
             self._describe(spoken)

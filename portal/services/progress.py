@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from itertools import chain, count
 from typing import Any
 
-from sqlalchemy import Select, Update, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Select, Update, and_, bindparam, case, event, func, or_, select, update
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.util import identity_key
 
@@ -83,6 +83,8 @@ class Expected:
 
 
 NOTHING_EXPECTED = Expected(0, {})
+TOLD = "told of an end"
+NOTHING_TOLD = {"of": 0, "ended": 0, "as": 0, "kept": 0}
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ class Done:
     kept: Sequence[Kept]
 
 
+class NotAsForeseen(Exception):
+    """What was told of a run's end, without waiting for an answer, cannot all have been done."""
+
+
 class Answer(Enum):
     """What a beat brings back."""
 
@@ -156,13 +162,18 @@ def claim_due(
     this worker does. Of what is `expected` the handle is kept with that.
 
     One statement. What is tried again, and the later steps of what was begun, come before what is new.
+
+    Raises NotAsForeseen.
     """
     if level < settings().portal_min_level:
         return None
     due = _taking_due(tuple(queues), level, settings().portal_lease_seconds, is_postgresql(session))
-    found = row(session, due, {"its_worker": worker, "expected": expected.run_id, "found_by": expected.handle})
+    told = session.info.get(TOLD, NOTHING_TOLD)
+    its = {"its_worker": worker, "expected": expected.run_id, "found_by": expected.handle}
+    found = row(session, due, its | told)
     if found is None:
         return None
+    _be_sure(session, found)
     queue.unsay(session, "wake", found.queue, found.id)
     return _claim(found)
 
@@ -179,7 +190,7 @@ def _taking_due(queues: tuple[str, ...], level: int, lease: float, skip_locked: 
     found_by = bindparam("found_by", type_=Run.handle.type)
     handle = case((Run.id == bindparam("expected"), found_by), else_=Run.handle)
     taken = {Run.lease: now(lease), Run.started: now(), Run.handle: handle}
-    return _taking(_due(queues, level), taken, skip_locked)
+    return _taking(_due(queues, level), taken, skip_locked).returning(statements.AS_FORESEEN)
 
 
 def call_for_more(session: Session, queues: Sequence[str], level: int) -> None:
@@ -373,30 +384,56 @@ def finish(
 ) -> Done | None:
     """One transaction that ends a run: state, results, the rest of its log, messages, what follows. None: a ghost.
 
-    What was `foreseen` follows if the run completes and no stop is asked: nothing else could.
+    If it completes, what was `foreseen` follows. Then nothing is asked here: whether all came as it was told is known
+    when what is due is claimed, or before the commit, which raises NotAsForeseen.
     """
     tell(session, statements.HOLD, {"submission": claim.submission_id})
     stopped = outcome.reason == "stopped" and _is_stop_asked(session, claim)
     state, sentence, then = _ending(claim, outcome, found, stopped)
     used = {"status": outcome.exit_status, "used": outcome.usage}
-    mine = _write(session, claim, statements.END, end=state, sentence=sentence, **used)
+    its = {"run": claim.run_id, "as": claim.attempt, "end": state, "sentence": sentence, **used}
+    if foreseen and then is Then.CONTINUE and not claim.work.secrets:
+        tell(session, statements.END, its)
+        kept = _tell_results(session, claim, found)
+        _tell_end(session, claim, found, sentence, used)
+        _queue_one(session, foreseen.run_id, foreseen.queue)
+        session.info[TOLD] = _told(claim, kept)
+        return Done(kept)
+    mine = row(session, statements.END, its)
     if mine is None:
         return None
     _forget_secrets(session, claim)
-    _keep_log(session, claim, found.log)
     kept = _keep_results(session, claim, found)
-    left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
-    _say(session, claim, [*left, sentence])
-    tell(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
+    _tell_end(session, claim, found, sentence, used)
     if then is not Then.CONTINUE:
         _leave_out(session, claim.submission_id, LEFT_OUT[then])
-    if foreseen and then is Then.CONTINUE and not mine.stop_asked:
-        _queue_one(session, foreseen.run_id, foreseen.queue)
-    else:
-        _advance(session, claim.submission_id, claim.place, claim.leads_on)
+    _advance(session, claim.submission_id, claim.place, claim.leads_on)
     if mine.started is None:
         _summarise(session, claim.submission_id)
     return Done(kept)
+
+
+def _tell_end(session: Session, claim: Claim, found: Found, sentence: str, used: Mapping[str, Any]) -> None:
+    _keep_log(session, claim, found.log)
+    left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
+    _say(session, claim, [*left, sentence])
+    tell(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
+
+
+@event.listens_for(Session, "before_commit")
+def be_sure(session: Session) -> None:
+    """Raises NotAsForeseen."""
+    if told := session.info.get(TOLD):
+        _be_sure(session, row(session, statements.IS_AS_FORESEEN, told))
+
+
+def _be_sure(session: Session, found: Any) -> None:
+    if session.info.pop(TOLD, None) and not found.as_foreseen:
+        raise NotAsForeseen
+
+
+def _told(claim: Claim, kept: Sequence[Kept]) -> dict[str, int]:
+    return {"of": claim.submission_id, "ended": claim.run_id, "as": claim.attempt, "kept": len(kept)}
 
 
 def _ending(claim: Claim, outcome: Outcome, found: Found, stopped: bool) -> tuple[State, str, Then]:
@@ -802,6 +839,13 @@ def _keep_results(session: Session, claim: Claim, found: Found) -> list[Kept]:
         kept += [each for each in new if each.blob.key in taken]
         left = [(each, names) for each, names in left if each.blob.key not in taken]
     return kept
+
+
+def _tell_results(session: Session, claim: Claim, found: Found) -> Sequence[Kept]:
+    """Each under its own name, as if no other of the submission had that."""
+    keep = statements.keep(session.get_bind().dialect.name)
+    tell(session, keep, *(_result(claim, each) for each in found.kept))
+    return found.kept
 
 
 def _result(claim: Claim, kept: Kept) -> dict[str, Any]:

@@ -123,7 +123,7 @@ STOP_ASKED: Select[Any] = select(_submission.c.stop_asked).where(_submission.c.i
 END = _mine({
     "state": bindparam("end"), "reason": bindparam("sentence"), "ended": now(),
     "exit_status": bindparam("status"), "usage": bindparam("used", type_=_run.c.usage.type),
-}).returning(_started.label("started"), _stop_asked.label("stop_asked"))  # fmt: skip
+}).returning(_started.label("started"))  # fmt: skip
 END_ATTEMPT = (
     update(_attempt)
     .where(_attempt.c.run_id == bindparam("run"), _attempt.c.ended.is_(None))
@@ -151,6 +151,15 @@ LAST: Select[Any] = (
     .select_from(_submission.outerjoin(_job, _job.c.id == _submission.c.job_id))
     .where(_submission.c.id == bindparam("submission"))
 )
+_before = _run.alias()
+_ended = and_(
+    _before.c.id == bindparam("ended"), _before.c.attempt == bindparam("as"), _before.c.state == State.COMPLETE
+)
+_not_stopped = exists().where(_submission.c.id == bindparam("of"), ~_submission.c.stop_asked)
+_its_results = and_(_result.c.run_id == bindparam("ended"), _result.c.attempt == bindparam("as"))
+_all_kept = select(func.count()).where(_its_results).scalar_subquery() == bindparam("kept")
+AS_FORESEEN = and_(exists().where(_ended), _not_stopped, _all_kept).label("as_foreseen")
+IS_AS_FORESEEN: Select[Any] = select(AS_FORESEEN)
 _another = _run.alias()
 _waits = _another.c.state == State.WAITING
 LEADS_ON = exists().where(_another.c.submission_id == _run.c.submission_id, _waits)

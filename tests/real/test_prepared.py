@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg2 import extensions
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, OperationalError
 from sqlalchemy.orm import Session
@@ -17,10 +18,12 @@ from portal import database, queue
 from portal.database import away, engine, reading, transaction
 from portal.domain.verdict import Outcome
 from portal.models import Batch, Message, Submission
+from portal.patience import meanwhile, wait_at_most
 from portal.services import progress, statements, submissions
 from portal.services.progress import Claim
 from portal.services.statements import row, rows, tell
 from portal.settings import settings
+from portal.storage import Blob
 from tests.conftest import forget_settings
 from tests.making import make_job, make_task, order, submitted
 from tests.servers import migrate, new_database
@@ -117,22 +120,54 @@ def run() -> Claim:
     return run
 
 
-def test_a_run_ends_and_what_was_foreseen_begins_in_three_messages(run: Claim, messages: list[str]) -> None:
-    """Those of docs/reliability.md, but for results and inputs, of which there are none."""
-    for _ in range(2):
+def test_a_run_ends_and_what_was_foreseen_begins_in_two_messages(run: Claim, messages: list[str]) -> None:
+    """Those of docs/reliability.md, with a result."""
+    for name in ("first", "second"):
         with reading() as session:
             foreseen = progress.foresee(session, run)
         assert foreseen is not None
         messages.clear()
         with transaction() as session:
-            progress.finish(session, run, Outcome("exited", 0), progress.NOTHING, foreseen)
+            progress.finish(session, run, Outcome("exited", 0), progress.Found([kept(name)]), foreseen)
             expected = progress.Expected(foreseen.run_id, HANDLE)
             assert progress.claim_due(session, [queue.EVERY], "test", 4, expected)
             progress.go_on(session, foreseen)
         run = foreseen
 
-    assert [each.count("EXECUTE") for each in messages] == [2, 4, 2]
+    assert [each.count("EXECUTE") for each in messages] == [7, 2]
     assert messages[0].startswith("BEGIN; ") and messages[-1].endswith("; COMMIT")
+
+
+@pytest.fixture
+def patient() -> Iterator[None]:
+    """As a worker is."""
+    wait_at_most(lambda: 10)
+    yield
+    extensions.set_wait_callback(None)
+
+
+def test_something_is_done_while_postgresql_works_on_an_answer(patient: None) -> None:
+    done: list[int] = []
+    with reading() as session:
+        session.execute(text("SELECT 1"))
+        with meanwhile(lambda: done.append(1)):
+            for expected in ([1], [1]):
+                session.execute(text("SELECT pg_sleep(0.01)"))
+                assert done == expected
+        with meanwhile(lambda: done.append(2)):
+            assert done == [1]
+        assert done == [1, 2]
+
+
+def test_what_fails_meanwhile_takes_no_answer_away(patient: None) -> None:
+    with reading() as session:
+        with pytest.raises(ZeroDivisionError), meanwhile(lambda: 1 // 0):
+            assert session.scalar(text("SELECT 3")) == 3
+        assert session.scalar(text("SELECT 4")) == 4
+
+
+def kept(name: str) -> progress.Kept:
+    return progress.Kept(name, Blob(name, 0, ""))
 
 
 def test_a_run_ends_and_the_next_one_begins_in_six_messages(run: Claim, messages: list[str]) -> None:

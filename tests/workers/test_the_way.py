@@ -204,6 +204,28 @@ def test_what_follows_finds_what_the_step_before_it_made_of_a_name(session: Sess
         assert stream.read() == b"x\n0\n1\n2\n3\n"
 
 
+def test_a_file_whose_name_was_given_long_before_is_kept_beside_that(session: Session, tmp_path: Path) -> None:
+    """What was told of such a step's end was told in vain, and leaves nothing."""
+    for step, (taken, given) in enumerate((("a", "b"), ("b", "c"), ("c", "b"), ("b", "d"))):
+        code = f"cat $I1 > $O1; echo {step} | tee -a {tmp_path}/ran >> $O1"
+        make_task(session, f"t{step}", "command", code, inputs=(f".{taken}",), outputs=(f".{given}",))
+    make_job(session, "to_and_fro", [(step + 1, f"t{step}") for step in range(4)])
+    submission = submitted(session, "to_and_fro")
+    session.rollback()
+
+    steps = costs(claimed())
+
+    session.rollback()
+    assert (submission.state, ran(tmp_path), len(steps)) == (State.COMPLETE, ["0", "1", "2", "3"], 4)
+    assert [each.name.rpartition(".")[2] for each in results.of_submission(submission)] == ["b", "c", "b", "d"]
+    with results.open_file(results.of_submission(submission)[-1]) as stream:
+        assert stream.read() == b"x\n0\n1\n2\n3\n"
+    assert [each.sentence for each in submission.messages if each.sentence.startswith("Completed step")] == [
+        f"Completed step: {step + 1}" for step in range(4)
+    ]
+    assert list(settings().runs_directory.iterdir()) == []
+
+
 def test_a_step_that_waits_for_a_failed_one_leaves_nothing_behind(session: Session, work: Callable[[], None]) -> None:
     for name, code in (("fails", "exit 3"), ("never", "true")):
         make_task(session, name, "command", code)

@@ -79,7 +79,7 @@ def make_ready(handle: Handle, until: float) -> None:
 def call_off(handle: Handle) -> None:
     """What was made ready, and not started, is undone."""
     if found := _held.pop(handle["space"], None):
-        found[1].close()
+        lines.call_off(found[1])
 
 
 def _is_let_go(space: str) -> bool:

@@ -22,6 +22,7 @@ NURSERY = Path(__file__).with_name("nursery.py")
 BARE: Key = (sys.executable, "python")
 ANSWER_SECONDS = 1.0
 START_SECONDS = 10.0
+OFF_SECONDS = 1.0
 AGAIN_SECONDS = 0.25
 MOST_WAITING = 20  # launchers at one time, more or less
 
@@ -69,8 +70,8 @@ def ordered(key: Key, space: Path, until: float, inside: bool, secrets: Mapping[
 
 
 def held(key: Key, space: Path, until: float, inside: bool) -> socket.socket | None:
-    """The same of a launcher that makes everything ready, but begins nothing before it is let go. With the end of this
-    line it is called off, and leaves no trace."""
+    """The same of a launcher that makes everything ready, but begins nothing before it is let go. When nothing more
+    can be said to it, it is called off."""
     return _given(key, _order(space, until, inside, held=True), {})
 
 
@@ -82,6 +83,15 @@ def let_go(key: Key, line: socket.socket) -> bool:
             return True
     line.close()
     return False
+
+
+def call_off(line: socket.socket) -> None:
+    """A launcher that was held leaves no trace of it in the run's directory, and has left that when this returns."""
+    with line, suppress(OSError):
+        line.settimeout(OFF_SECONDS)
+        line.shutdown(socket.SHUT_WR)
+        while line.recv(words.LONGEST):
+            pass
 
 
 def is_open(key: Key) -> bool:
