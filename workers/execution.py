@@ -404,6 +404,7 @@ class _Watch:
 
     def _fence(self, failure: Exception) -> None:
         """A worker that cannot prove its lease ends its run before another can begin it."""
+        self.workspace.is_sure = False
         log.warning("run %s: the database does not answer a beat: %s", self.claim.uuid, type(failure).__name__)
         if time.monotonic() > trusted_until(self.proven):
             self.where.stop(self.handle)

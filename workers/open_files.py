@@ -16,6 +16,10 @@ BLOCK = 1 << 20
 TEXT, BYTES, OUTPUT = "text file", "binary file", "output"
 
 
+def names_inputs(work: Work) -> bool:
+    return any(name.startswith("I") for name in NAME.findall(work.code))
+
+
 def named(work: Work, space: Path) -> dict[str, tuple[str, str]]:
     """Those of them that the code names: each with its file, and whether it is TEXT, BYTES or an OUTPUT."""
     spoken = set(NAME.findall(work.code))

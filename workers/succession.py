@@ -122,10 +122,10 @@ class After:
             log.info("run %s: what follows is not made ready", self.claimed.uuid, exc_info=True)
 
     def what_surely_follows(self, found: Found) -> Claim | None:
-        """Nothing, if a file has the name of one that the run was brought: it cannot be kept by that."""
-        if self.foreseen and self.workspace.brought.isdisjoint(each.name for each in found.kept):
-            return self.foreseen.claim
-        return None
+        """Nothing, if some of its log may be kept already, or a file has the name of one that the run was brought, by
+        which it cannot be kept."""
+        new = self.workspace.brought.isdisjoint(each.name for each in found.kept)
+        return self.foreseen.claim if self.foreseen and new and self.workspace.is_sure else None
 
     def claim(self, session: Session, done: Done) -> None:
         """Raises NotAsForeseen, when nothing of what was written may stand."""

@@ -107,11 +107,12 @@ class Workspace:
         self.place = str(space)
         self.inside = f"{TEMPORARY}/{claim.work.identity}"
         self.shipped = {"stdout": 0, "stderr": 0}
+        self.is_sure = True  # that what was not shipped is kept nowhere
         self.sealed: dict[str, str] = {}
         self.secrets: Mapping[str, str] = {}
         self.uploads: Sequence[Any] | None = None  # what came with the batch, once it was asked for
         self.brought: Set[str] = frozenset()  # what the files are called that it was brought
-        self.argv: Sequence[str] = ()  # what is to be started, once the directory is laid out
+        self.plan: Mapping[str, Any] = {}  # what is to be started, and how, once the directory is laid out
         self.marks: dict[str, list[int]] | None = None  # of what it was given, once that is known
         self._masked: dict[str, Masked] = {}
         self.most_log = claim.work.limits.log_bytes or LARGEST_LOG_BYTES
@@ -144,20 +145,19 @@ class Workspace:
     def prepare(self, sources: Sources) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
         with self._whole_or_none():
-            if not self.argv:
+            if not self.plan:
                 self.tidy()
                 self.lay_out()
             self._stage_in(sources)
             self.brought = {each.name for each in sources.offered}
-            spoken = language(self.work.language)
-            tell_of_inputs(spoken, self.work, self.space)
-            self._describe(spoken)
+            tell_of_inputs(language(self.work.language), self.work, self.space)
+            self._write(LAUNCH, {**self.plan, GIVEN: self._marked()})
 
     def lay_out(self) -> None:
         """All of it that needs no input, where nothing is. Raises OSError, Unavailable."""
         with self._whole_or_none():
             self._make()
-            self.argv = language(self.work.language).prepare(self.work, self.space)
+            self.plan = self._planned(language(self.work.language))
 
     def is_whole(self) -> bool:
         """Whether all is there that its run needs: the last that is written says what is to be started."""
@@ -222,7 +222,7 @@ class Workspace:
         return Collector(self.claim, self._room(given), given).collect(self.space, self._kept_endings())
 
     def tidy(self) -> None:
-        self.argv = ()
+        self.plan = {}
         remove(self.space)
 
     @contextmanager
@@ -290,25 +290,21 @@ class Workspace:
         exact = [each for each in matching if unmarked(self.work.identity, each.name) == expected]
         return (exact or matching)[-1]
 
-    def _describe(self, spoken: Language) -> None:
+    def _planned(self, spoken: Language) -> Mapping[str, Any]:
         stdout = f"{self.place}/{self._log_file('stdout')}" if self.work.stdout else None
-        self._write(
-            LAUNCH,
-            {
-                "argv": list(self.argv),
-                "environment": self._environment(),
-                "work": f"{self.place}/{self.inside}",
-                "measured": f"{self.place}/{TEMPORARY}",
-                "stdout_file": stdout,
-                "limits": vars(self.work.limits),
-                "address_space": address_space(spoken, self.work.limits.memory_bytes),
-                "confinement": self._confinement(spoken),
-                "warm": self._warm(spoken),
-                "grace_seconds": GRACE_SECONDS,
-                "patience_seconds": 2 * settings().portal_lease_seconds,
-                GIVEN: self._marked(),
-            },
-        )
+        return {
+            "argv": list(spoken.prepare(self.work, self.space)),
+            "environment": self._environment(),
+            "work": f"{self.place}/{self.inside}",
+            "measured": f"{self.place}/{TEMPORARY}",
+            "stdout_file": stdout,
+            "limits": vars(self.work.limits),
+            "address_space": address_space(spoken, self.work.limits.memory_bytes),
+            "confinement": self._confinement(spoken),
+            "warm": self._warm(spoken),
+            "grace_seconds": GRACE_SECONDS,
+            "patience_seconds": 2 * settings().portal_lease_seconds,
+        }
 
     def _marked(self) -> dict[str, list[int]]:
         with os.scandir(f"{self.place}/{self.inside}") as entries:

@@ -84,6 +84,7 @@ class Expected:
 
 NOTHING_EXPECTED = Expected(0, {})
 TOLD = "told of an end"
+NOTHING_KEPT: Mapping[str, int] = {}
 NOTHING_TOLD = {"of": 0, "ended": 0, "as": 0, "kept": 0}
 
 
@@ -384,8 +385,9 @@ def finish(
 ) -> Done | None:
     """One transaction that ends a run: state, results, the rest of its log, messages, what follows. None: a ghost.
 
-    If it completes, what was `foreseen` follows. Then nothing is asked here: whether all came as it was told is known
-    when what is due is claimed, or before the commit, which raises NotAsForeseen.
+    If it completes, what was `foreseen` follows. Then nothing is asked here, as none of the rest of its log is kept
+    already: whether all came as it was told is known when what is due is claimed, or before the commit, which raises
+    NotAsForeseen.
     """
     tell(session, statements.HOLD, {"submission": claim.submission_id})
     stopped = outcome.reason == "stopped" and _is_stop_asked(session, claim)
@@ -394,6 +396,7 @@ def finish(
     its = {"run": claim.run_id, "as": claim.attempt, "end": state, "sentence": sentence, **used}
     if foreseen and then is Then.CONTINUE and not claim.work.secrets:
         tell(session, statements.END, its)
+        _tell_log(session, claim, found.log)
         kept = _tell_results(session, claim, found)
         _tell_end(session, claim, found, sentence, used)
         _queue_one(session, foreseen.run_id, foreseen.queue)
@@ -403,6 +406,7 @@ def finish(
     if mine is None:
         return None
     _forget_secrets(session, claim)
+    _keep_log(session, claim, found.log)
     kept = _keep_results(session, claim, found)
     _tell_end(session, claim, found, sentence, used)
     if then is not Then.CONTINUE:
@@ -414,7 +418,6 @@ def finish(
 
 
 def _tell_end(session: Session, claim: Claim, found: Found, sentence: str, used: Mapping[str, Any]) -> None:
-    _keep_log(session, claim, found.log)
     left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
     _say(session, claim, [*left, sentence])
     tell(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
@@ -811,8 +814,13 @@ def _fresh_runs(session: Session, submission: Submission) -> Sequence[Run]:
 
 def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> None:
     """Only what is not kept yet: a beat whose commit was uncertain says the same bytes again."""
-    ends = log_ends(session, claim) if written else {}
-    chunks = [_chunk(claim, each, ends.setdefault(each.stream, 0)) for each in written]
+    _tell_log(session, claim, written, log_ends(session, claim) if written else {})
+
+
+def _tell_log(
+    session: Session, claim: Claim, written: Sequence[Written], ends: Mapping[str, int] = NOTHING_KEPT
+) -> None:
+    chunks = [_chunk(claim, each, ends.get(each.stream, 0)) for each in written]
     tell(session, statements.KEEP_LOG, *(chunk for chunk in chunks if chunk["data"]))
 
 

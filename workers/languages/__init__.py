@@ -5,9 +5,10 @@ the code has one: by its {number}, its {name}, or its name as a {word}), SHELL i
 ADDRESS_ROOM (the bytes that a process of it may reserve beyond its memory limit; without it there is no such limit,
 for some programs reserve what they never use), and has
 `unavailable(options) -> str | None`: why this machine cannot run it;
-`prepare(work, space) -> list[str]`: write what is needed into the run's directory, and give the command to start; the
-inputs may not lie there yet;
-`tell_of_inputs(work, space)`, if what the code finds depends on what its inputs are: write that, when they lie there;
+`prepare(work, space) -> list[str]`: write all files that are needed into the run's directory, and give the command to
+start; the inputs may not lie there yet;
+`tell_of_inputs(work, space)`, if what the code finds depends on what its inputs are: write those files again that say
+so, when the inputs lie there;
 `warm(work) -> tuple[str, ...] | None`, if a warm parent can run it: the parent's interpreter, language and modules, or
 None where this very work must start fresh;
 `usual() -> list[tuple[str, ...]]`, with it: the parents that a worker has ready before its first run;

@@ -6,7 +6,8 @@ import ast
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 from pathlib import Path
 
 from portal.domain.parameters import Kind
@@ -26,6 +27,7 @@ HINT = (
 ADDRESS_ROOM = 8_000_000_000  # libraries with a thread per processor reserve much and use little
 PRELOAD = "preload"  # the option of a backend with an interpreter of its own: the modules that its warm parent has
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "NPY_", "NUMEXPR_")
+KNOWN = 64  # tasks
 DRIVER = Path(__file__).parent / "drivers" / "driver.py"
 
 
@@ -41,10 +43,16 @@ def readable(options: Mapping[str, str]) -> list[str]:
 def prepare(work: Work, space: Path) -> list[str]:
     (space / "task.py").write_text(work.code, "utf-8")
     shutil.copyfile(DRIVER, space / "driver.py")
+    _tell_values(work, space)
     return [_interpreter(work.placement.options), "-s", "-u", str(space / "driver.py")]
 
 
 def tell_of_inputs(work: Work, space: Path) -> None:
+    if open_files.names_inputs(work):
+        _tell_values(work, space)
+
+
+def _tell_values(work: Work, space: Path) -> None:
     values = {"names": _values(work) | _numbered(work), "files": open_files.named(work, space)}
     (space / "values.json").write_text(json.dumps(values), "utf-8")
 
@@ -63,20 +71,21 @@ def usual() -> list[tuple[str, ...]]:
     return [(sys.executable, "python", *modules) for modules in settings().warm_modules]
 
 
-def _leanest(imported: set[str], sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+def _leanest(imported: Set[str], sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """Of the sets that have most of it."""
     return max(sets, key=lambda each: len(imported & {name.partition(".")[0] for name in each}))
 
 
-def _imported(code: str) -> set[str]:
+@lru_cache(KNOWN)
+def _imported(code: str) -> frozenset[str]:
     """The packages that the code names in its imports."""
     try:
         found = list(ast.walk(ast.parse(code)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
+        return frozenset()
     names = [alias.name for each in found if isinstance(each, ast.Import) for alias in each.names]
     names += [each.module for each in found if isinstance(each, ast.ImportFrom) and each.module]
-    return {name.partition(".")[0] for name in names}
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def _interpreter(options: Mapping[str, str]) -> str:

@@ -48,10 +48,16 @@ def readable(options: Mapping[str, str]) -> list[str]:
 def prepare(work: Work, space: Path) -> list[str]:
     (space / "task.R").write_text(work.code.replace("\r", ""), "utf-8")
     shutil.copyfile(DRIVER, space / "driver.R")
+    _tell_values(work, space)
     return [_program(work.placement.options), "--vanilla", str(space / "driver.R"), str(space)]
 
 
 def tell_of_inputs(work: Work, space: Path) -> None:
+    if open_files.names_inputs(work):
+        _tell_values(work, space)
+
+
+def _tell_values(work: Work, space: Path) -> None:
     (space / "values.tsv").write_text("".join(_lines(work, space)), "ascii")
 
 
