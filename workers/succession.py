@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from portal.database import reading
 from portal.domain.errors import PortalError
-from portal.domain.names import fits
 from portal.patience import meanwhile
 from portal.services import progress
 from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Found, Kept
@@ -91,7 +90,8 @@ class Foreseen(Planned):
     def with_results(self, kept: Sequence[Kept]) -> Foreseen:
         """To be brought what the run before it gave, too."""
         new = [Source(each.name, each.blob.key, each.blob.sha256, each.blob.size) for each in kept]
-        taken = [each for each in new if any(fits(each.name, ending) for ending in self.claim.work.inputs)]
+        taken = [each for each in new if self.workspace.takes(each)]
+        self.workspace.learn(new)
         return replace(self, sources=replace(self.sources, offered=[*self.sources.offered, *taken]))
 
 
@@ -197,7 +197,7 @@ def _foreseen(claim: Claim, before: Workspace) -> Foreseen | None:
         if found is None or found.frozen.get("secrets"):
             return None
         workspace, where = Workspace.foreseen(found), runner(found.work.placement.runner)
-        workspace.uploads = before.uploads
+        workspace.follows(before)
         sources = workspace.sources(session)
     workspace.lay_out()
     return Foreseen(found, workspace, where, where.handle(workspace.space), sources)

@@ -43,6 +43,7 @@ from workers.warm import environ, proofs
 
 GRACE_SECONDS = 5
 LOG_STEP = 256_000
+MOST_KNOWN = 1000  # files
 LOG_CUT = b"\n[log cut: the whole output is in the result file]\n"
 LAUNCH = "launch.json"
 GIVEN = "given"  # in it: the marks of the files that the run was given, by name
@@ -111,6 +112,7 @@ class Workspace:
         self.sealed: dict[str, str] = {}
         self.secrets: Mapping[str, str] = {}
         self.uploads: Sequence[Any] | None = None  # what came with the batch, once it was asked for
+        self.before: Sequence[Source] | None = [] if claim.place.stage == 1 else None  # what was given, where known
         self.brought: Set[str] = frozenset()  # what the files are called that it was brought
         self.plan: Mapping[str, Any] = {}  # what is to be started, and how, once the directory is laid out
         self.marks: dict[str, list[int]] | None = None  # of what it was given, once that is known
@@ -139,8 +141,22 @@ class Workspace:
 
     def sources(self, session: Session) -> Sources:
         """What is to be brought: the uploads, and what the steps before it gave."""
-        offered = [*self._uploads(session), *_earlier_results(session, self.claim)] if self.work.inputs else []
+        offered = [*self._uploads(session), *self._results(session)] if self.work.inputs else []
         return Sources(offered, self._own_uploads(session))
+
+    def takes(self, source: Source) -> bool:
+        return any(fits(source.name, ending) for ending in self.work.inputs)
+
+    def follows(self, other: Workspace) -> None:
+        """A step of the same submission, of which more may be known than has to be asked for again."""
+        self.uploads = other.uploads
+        self.before = other.before
+
+    def learn(self, given: Sequence[Source]) -> None:
+        """What the step right before it gave."""
+        if self.before is not None:
+            known = [*self.before, *given]
+            self.before = known if len(known) <= MOST_KNOWN else None
 
     def prepare(self, sources: Sources) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
@@ -241,6 +257,11 @@ class Workspace:
             os.mkdir(self.place, 0o700)
         for directory in (TEMPORARY, self.inside):
             os.mkdir(f"{self.place}/{directory}", 0o700)
+
+    def _results(self, session: Session) -> Sequence[Source]:
+        if self.before is None:
+            return _earlier_results(session, self.claim)
+        return [each for each in self.before if self.takes(each)]
 
     def _uploads(self, session: Session) -> Iterator[Source]:
         """The job's input, then the files of its parameters; where two would bear one name, the second has its
@@ -447,8 +468,6 @@ def _fields(session: Session, claim: Claim) -> set[str]:
 
 def _earlier_results(session: Session, claim: Claim) -> list[Source]:
     """What the steps before it gave, of what it can take, in their order."""
-    if claim.place.stage == 1:
-        return []
     endings = {f"ending_{place}": ending for place, ending in enumerate(claim.work.inputs)}
     its = {"submission": claim.submission_id, "stage": claim.place.stage, **endings}
     found = rows(session, statements.results_before(len(endings)), its)
