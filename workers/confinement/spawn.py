@@ -49,14 +49,15 @@ class Spawn:
         return self.common == common
 
     def give(self, order: dict[str, Any], handed: list[int]) -> None:
+        """From here on the launcher's turn to go is the program's, which is born with it."""
         self.program = Program(order["program"])
+        self.turn = be_first_to_go()
 
     def let_begin(self) -> str:
-        """What kept the program from being started, or nothing. Its turn to go is its launcher's of that moment."""
-        before = be_first_to_go()
+        """What kept the program from being started, or nothing."""
         self.ordered.release()
         self.begun.acquire()
-        be_first_to_go(before)
+        be_first_to_go(self.turn)
         for end in (self.stdout[1], self.stderr[1]):
             os.close(end)
         return self.problem
