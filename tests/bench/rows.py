@@ -34,9 +34,9 @@ ROWS = (
     Row("c", "(c) chain of 40 `cat in > out`", 40, most=3, best=2, every_level=True),
     Row(WALLED, "(w) the bare shell step in bubblewrap", 40),
     Row("d", "(d) 200 jobs of one step at once", 200),
-    Row("e1", "(e) 5 Python steps with numpy", 5, most=4),
-    Row("e2", "(e) the same with scipy.stats", 5, most=9),
-    Row("f", "(f) 5 R steps", 5, most=4),
+    Row("e1", "(e) 40 Python steps with numpy", 40, most=4),
+    Row("e2", "(e) the same with scipy.stats", 40, most=9),
+    Row("f", "(f) 40 R steps", 40, most=4),
 )
 POSTS = Row("posts", "(d) POSTs per second meanwhile")
 READS = (Row("g1", "(g) GET of a run's fragment, per second"), Row("g2", "(g) GET of the REST status, per second"))

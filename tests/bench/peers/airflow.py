@@ -15,7 +15,7 @@ import psycopg2
 
 from . import works
 
-FEWER = {"d": 20}
+FEWER = {"d": 20, **works.STARTS}
 DAGS = """\
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ for row, count in PLAN["counts"].items():
             before = step
     globals()[dag.dag_id] = dag
 """
-COUNTS = {"a": 40, "b": 10, "c": 40, "d": 1, "e1": 5, "e2": 5, "f": 5}
+COUNTS = {"a": 40, "b": 10, "c": 40, "d": 1, **works.STARTS}
 ENDED = "SELECT count(*), min(state), max(state), max(extract(epoch from end_date)) FROM dag_run " \
         "WHERE run_id = ANY(%s) AND end_date IS NOT NULL"  # fmt: skip
 

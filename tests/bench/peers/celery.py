@@ -16,6 +16,7 @@ from celery import Celery, chain, group
 from . import works
 
 DONE = "bench-done"
+FEWER = works.STARTS
 
 place: works.Place
 app = Celery("peers.celery", broker=os.environ.get("PEER_BROKER"))

@@ -14,6 +14,7 @@ from .celery import app
 MAKE = "CREATE TABLE IF NOT EXISTS step (id serial PRIMARY KEY, place text, number int, begun timestamptz, " \
        "ended timestamptz DEFAULT clock_timestamp())"  # fmt: skip
 KEEP = "INSERT INTO step (place, number, begun) VALUES (%s, %s, %s)"
+FEWER = works.STARTS
 _connection: Any = None
 
 

@@ -8,6 +8,7 @@ import time
 
 from . import works
 
+FEWER = works.STARTS
 place: works.Place
 
 

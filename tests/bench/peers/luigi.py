@@ -14,6 +14,7 @@ import luigi
 
 from . import works
 
+FEWER = works.STARTS
 place: works.Place
 port = 0
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import works
 
-FEWER = {"d": 20}
+FEWER = {"d": 20, **works.STARTS}
 SETTINGS = {
     "PREFECT_LOGGING_LEVEL": "ERROR",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",

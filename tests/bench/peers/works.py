@@ -16,6 +16,7 @@ PYTHON = {
     "e2": "import numpy\nimport scipy.stats\n\nprint(scipy.stats.norm.cdf(numpy.arange(10) / 10).sum())\n",
 }
 PRELOADED = {"e1": "import numpy", "e2": "import numpy, scipy.stats"}
+STARTS = {"e1": 5, "e2": 5, "f": 5}  # so many are enough where an interpreter is started for each
 R = "cat(mean(c(1, 2, 4)), '\\n')\n"
 COPY = "cat {} > {}"
 
