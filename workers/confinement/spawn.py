@@ -57,8 +57,6 @@ class Spawn:
         self.ordered.release()
         self.begun.acquire()
         be_first_to_go(before)
-        for end in (self.stdout[1], self.stderr[1]):
-            os.close(end)
         return self.problem
 
     def dismiss(self) -> None:
@@ -73,6 +71,7 @@ class Spawn:
         """In the thread."""
         try:
             own_directory()
+            self.cage.settle()
             self.cage.confine()
             self.ordered.acquire()
             if self.program:
