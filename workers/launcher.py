@@ -243,7 +243,7 @@ class Gauge:
     def cpu_of_dead(self) -> float:
         """Seconds of those that this launcher has buried, or that one has with whom its programs live."""
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        buried = (cpu_of_buried(fields) for fields in fields_of(map(str, self.apart[1:])).values())
+        buried = (cpu_of_buried(fields) for fields in fields_of(map(str, filter(None, self.apart[1:]))).values())
         return used.ru_utime + used.ru_stime + self.told + sum(buried)
 
     def look(self, wall: int | None) -> None:
@@ -289,13 +289,15 @@ class Minded:
         self.waking, self.waked = os.pipe()
         self.wake_by_signals()
         self.poll = select.poll()
-        for readable in (self.waking, pair.telling, pair.twin.way if pair.twin else None, *self.captures):
+        self.starting = pair.telling if self.cage.walled else None  # of others it is enough to hear at their end
+        self.ending = pair.twin.way.fileno() if pair.twin else None
+        for readable in (self.waking, self.starting, self.ending, *self.captures):
             if readable is not None:
                 self.poll.register(readable, select.POLLIN)
 
     def cpu_of_waiting(self) -> float:
         """Seconds that the program to be has taken already, if there is one."""
-        return sum(map(cpu_time, family(self.apart))) if self.pair.main else 0.0
+        return cpu_time(self.pair.main) if self.pair.main else 0.0
 
     def capture_of_stdout(self) -> Capture:
         """A standard output that is a result goes to its own file; it counts as output then, not as log."""
@@ -350,13 +352,11 @@ class Minded:
         if self.is_heard or self.pair.telling is None:
             return
         self.is_heard = True
-        self.poll.unregister(self.pair.telling)
-        with open(self.pair.telling, "rb") as told:
-            problem = told.read().decode()
-            if problem.startswith(cages.UNCONFINED):
-                raise RuntimeError(f"the run cannot be confined: {problem.removeprefix(cages.UNCONFINED)}")
-            if problem:
-                self.end_for(Reason.CANNOT_START, problem)
+        problem = rest(self.pair.telling).decode()
+        if problem.startswith(cages.UNCONFINED):
+            raise RuntimeError(f"the run cannot be confined: {problem.removeprefix(cages.UNCONFINED)}")
+        if problem:
+            self.end_for(Reason.CANNOT_START, problem)
         if not self.cage.has_started():
             self.drain_rest()
             raise RuntimeError(f"the run cannot be confined: {last_line('stderr')}")
@@ -385,9 +385,10 @@ class Minded:
         for descriptor, event in self.poll.poll(max(0, math.ceil(seconds * 1000))):
             if descriptor == self.waking:
                 os.read(self.waking, CHUNK)
-            elif descriptor == self.pair.telling:
+            elif descriptor == self.starting:
+                self.poll.unregister(descriptor)
                 self.hear_start()
-            elif self.pair.twin and descriptor == self.pair.twin.way:
+            elif self.pair.twin and descriptor == self.ending:
                 self.hear_twin(self.pair.twin)
             elif self.pair.twin and descriptor == self.pair.twin.alone:
                 self.hear_first(self.pair.twin)
@@ -417,6 +418,8 @@ class Minded:
 
     def reap(self) -> None:
         """Bury the dead. Orphans become our children, so without a child there is no descendant either."""
+        if self.alone:
+            return
         try:
             while (found := os.wait4(-1, os.WNOHANG))[0]:
                 self.largest_dead = max(self.largest_dead, found[2].ru_maxrss * 1024)
@@ -535,7 +538,7 @@ class Minded:
 
     def close(self) -> None:
         signal.set_wakeup_fd(-1)
-        for each in (self.waking, self.waked):
+        for each in (self.waking, self.waked, self.pair.stdout[1], self.pair.stderr[1]):
             os.close(each)
         for capture in self.captures.values():
             capture.close()
@@ -646,13 +649,19 @@ def fields_of(pids: Iterable[str]) -> dict[str, list[str]]:
 def family(apart: Apart) -> list[str]:
     """All descendants, parents before children, but for those that are none of the run. To look at all processes of the
     machine costs too much so often, where we need not."""
-    if os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+    if knows_children():
         found = children_of("self")
         for pid in found:
             found.extend(children_of(pid))
     else:
         found = [str(pid) for pid in descendants(os.getpid())]
     return [pid for pid in found if int(pid) not in apart]
+
+
+@cache
+def knows_children() -> bool:
+    """Whether this kernel tells of each process what children it has."""
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 def children_of(pid: str) -> list[str]:
@@ -675,10 +684,10 @@ def cpu_of(fields: list[str]) -> float:
     return sum(map(int, fields[11:15])) / CLOCK_TICKS
 
 
-def cpu_time(pid: str) -> float:
+def cpu_time(pid: int) -> float:
     """Seconds of a process alone, to a hair; nothing is known of one that has just died."""
     try:
-        return time.clock_gettime((~int(pid) << 3) | CPU_CLOCK)
+        return time.clock_gettime((~pid << 3) | CPU_CLOCK)
     except OSError:
         return 0.0
 
@@ -828,6 +837,7 @@ def machine() -> dict[str, str]:
 def rehearse() -> None:
     """For a warm parent: what every run asks for, and finds the same, is known to its forks."""
     machine()
+    knows_children()
     environ.bounds()
     landlock.version()
     last_capability()
@@ -838,7 +848,11 @@ def rehearse() -> None:
 
 def content(file: str) -> bytes:
     """All of a small one."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    return rest(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def rest(descriptor: int) -> bytes:
+    """All that is still to be read there, before it is closed."""
     try:
         return b"".join(iter(lambda: os.read(descriptor, CHUNK), b""))
     finally:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import cache
 
 from workers.confinement import cgroups, first, landlock, places, seccomp, slots, walls, ways
 from workers.confinement.first import INSIDE, PROCESSES
@@ -82,9 +83,12 @@ class Cage:
         self.confine()
         end_with(launcher)
 
+    def settle(self) -> None:
+        """In the thread that is to be programs, one after another, or to start one: what is the same in all of them."""
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+
     def confine(self) -> None:
         """In the thread that is to be the program, or to start it, beforehand: itself alone."""
-        prctl(PR_SET_NO_NEW_PRIVS, 1)
 
     def finish(self) -> None:
         """In the forked child, when it knows its run."""
@@ -133,19 +137,28 @@ class Cage:
 class Fence(Cage):
     """Level 2: files, sockets and system calls are bounded, by an ordinary user's own will."""
 
+    needed: tuple[int, ...] = ()
+
     def open(self) -> None:
         if landlock.version() < landlock.LEAST:
             raise OSError("this kernel's Landlock is missing or too old")
 
-    def confine(self) -> None:
-        super().confine()
-        self.rules = landlock.Rules(self.network)
-        settings = [*places.settings(), *(places.of_network() if self.network else ())]
-        self.rules.let_read([*places.system(self.hidden), *settings, places.PROCESSORS, "/proc"])
-        self.rules.let_write(f"/dev/{name}" for name in places.DEVICES)
+    def settle(self) -> None:
+        super().settle()
+        of_the_system(*self.hidden)
         bound_capabilities()
         drop_capabilities()
         seccomp.install(seccomp.filter_for(walled=False, network=self.network, bounded=False))
+
+    def confine(self) -> None:
+        self.rules = landlock.Rules(self.network)
+        self.needed = (self.rules.rules,)
+        self.rules.let(of_the_system(*self.hidden))
+        if self.network:
+            self.rules.let_read(places.of_network())
+
+    def kept(self) -> tuple[int, ...]:
+        return self.needed
 
     def shut(self) -> None:
         self.rules.let_read((*self.readable, *self.files))
@@ -404,6 +417,14 @@ def shown(named: list[str], measured: str, hidden: list[str]) -> list[tuple[str,
     return [(os.path.realpath(each), each, read_only) for each, read_only in (*there, (measured, False))]
 
 
+@cache
+def of_the_system(*hidden: str) -> list[landlock.Place]:
+    """What every run may use of it, opened once by a launcher, or by its twin: none of them lives for long."""
+    read = [*places.system(hidden), *places.settings(), places.PROCESSORS, "/proc"]
+    devices = [f"/dev/{name}" for name in places.DEVICES]
+    return landlock.opened(read, landlock.READING) + landlock.opened(devices, landlock.everything())
+
+
 def is_wrapped(common: dict[str, Any]) -> bool:
     """Whether bubblewrap builds the walls."""
     return LEVELS[common["level"]].walled and not common["own_walls"]
@@ -428,11 +449,15 @@ WALLED: dict[int, type[Room]] = {3: Room, 4: Cell}
 LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, **WALLED}
 
 
-def be_first_to_go(turn: str = "1000") -> str:
+def be_first_to_go(turn: bytes = b"1000") -> bytes:
     """When the machine runs out of memory, before the portal and whatever else it serves; the turn that it had."""
-    with open(OUT_OF_MEMORY, encoding="ascii") as told:
-        before = told.read()
-    cgroups.try_writing(OUT_OF_MEMORY, turn)
+    told = os.open(OUT_OF_MEMORY, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        before = os.read(told, 16)
+        with suppress(OSError):  # it is not ours to say
+            os.write(told, turn)
+    finally:
+        os.close(told)
     return before
 
 

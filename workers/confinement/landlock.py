@@ -7,9 +7,10 @@ import os
 import stat
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 
-from workers.confinement.kernel import syscall
+from workers.confinement.kernel import LIBC, check, syscall
 
 CREATE, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 VERSION, PATH_BENEATH = 1, 1
@@ -19,6 +20,10 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL_DEVICE = 1, 2, 4, 8, 1
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEVICE
 READING = EXECUTE | READ_FILE | READ_DIR
 BIND_AND_CONNECT, SOCKETS_AND_SIGNALS = 3, 3
+ADDING = LIBC["syscall"]
+ADDING.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+
+Place = tuple[int, bytes]  # where it is open, and what may be done there, as the kernel reads it
 
 
 @cache
@@ -30,39 +35,47 @@ def version() -> int:
         return 0
 
 
+def everything() -> int:
+    """All rights that this kernel knows."""
+    return (1 << (16 if version() >= 5 else 15)) - 1
+
+
 class Rules:
     """What may be used, and all that lies below it; what is not there is left out."""
 
     def __init__(self, network: bool) -> None:
-        known = version()
-        self.everything = (1 << (16 if known >= 5 else 15)) - 1
         ports = 0 if network else BIND_AND_CONNECT
-        ruleset = struct.pack("=QQQ", self.everything, ports, SOCKETS_AND_SIGNALS)[: 24 if known >= SCOPED else 16]
+        ruleset = struct.pack("=QQQ", everything(), ports, SOCKETS_AND_SIGNALS)[: 24 if version() >= SCOPED else 16]
         self.rules = syscall(CREATE, ruleset, ctypes.c_size_t(len(ruleset)), ctypes.c_uint32(0))
 
     def let_read(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            _allow(self.rules, path, READING)
+        self._let(paths, READING)
 
     def let_write(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            _allow(self.rules, path, self.everything)
+        self._let(paths, everything())
+
+    def let(self, places: Iterable[Place]) -> None:
+        for _, rule in places:
+            check(ADDING(ADD_RULE, self.rules, PATH_BENEATH, rule, 0), "a rule of Landlock")
 
     def enforce(self) -> None:
         """From here on nothing else."""
         syscall(RESTRICT_SELF, ctypes.c_int(self.rules), ctypes.c_uint32(0))
         os.close(self.rules)
 
+    def _let(self, paths: Iterable[str], rights: int) -> None:
+        places = opened(paths, rights)
+        self.let(places)
+        for descriptor, _ in places:
+            os.close(descriptor)
 
-def _allow(rules: int, path: str, rights: int) -> None:
-    try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        if not stat.S_ISDIR(os.fstat(place).st_mode):
-            rights &= OF_FILES
-        rule = struct.pack("=Qi", rights, place)
-        syscall(ADD_RULE, ctypes.c_int(rules), ctypes.c_int(PATH_BENEATH), rule, ctypes.c_uint32(0))
-    finally:
-        os.close(place)
+
+def opened(paths: Iterable[str], rights: int) -> list[Place]:
+    """Those of these that are there."""
+    places = []
+    for path in paths:
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            fitting = rights if stat.S_ISDIR(os.fstat(descriptor).st_mode) else rights & OF_FILES
+            places.append((descriptor, struct.pack("=Qi", fitting, descriptor)))
+    return places

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 from workers.confinement.cages import LEVELS
 from workers.confinement.kernel import close_all_but, reset_signals
@@ -36,6 +37,7 @@ class Pair:
     """
 
     twin: Twin | None = None
+    is_settled = False
 
     def __init__(self, common: dict[str, Any], kind: type[Program] = Program) -> None:
         self.common, self.kind = common, kind
@@ -60,7 +62,8 @@ class Pair:
         return (self.hearing, self.writing, self.stdout[1], self.stderr[1])
 
     def close_its_ends(self) -> None:
-        for end in (*self.its_ends(), *self.cage.kept()):
+        """But for its streams: their ends would wake the launcher, which hears of the program's end by itself."""
+        for end in (self.hearing, self.writing, *self.cage.kept()):
             os.close(end)
 
     def become(self) -> None:
@@ -81,17 +84,23 @@ class Pair:
 
     def prepare(self) -> None:
         """All that needs no order."""
+        pages.copy()
         os.dup2(self.stdout[1], 1)
         os.dup2(self.stderr[1], 2)
         sys.stderr = sys.__stderr__  # which is the launcher's log in that
-        close_all_but(self.hearing, self.writing, *self.cage.kept())
         os.setsid()
-        reset_signals()
-        set_usual_limits()
+        self.settle()
         self.cage.prepare(self.parent)
+        close_all_but(self.hearing, self.writing, *self.cage.kept())
         Program(json.loads(REHEARSED), self.hearing)
-        pages.copy()
         self.kind.prepare()
+
+    def settle(self) -> None:
+        """What is the same in all programs, unless whoever forks them has done so for all."""
+        if not self.is_settled:
+            settle(self.kind)
+            self.cage.settle()
+            self.is_settled = True
 
     def handed(self, count: int) -> list[int]:
         if not count:
@@ -110,18 +119,15 @@ class Pair:
     def give(self, order: dict[str, Any], handed: list[int]) -> None:
         """With these descriptors. Why one that is gone is gone is told in another way."""
         self.say(framed({**order, "handed": len(handed)}))
-        try:
+        if handed:
             self.hand(handed)
-        except (BrokenPipeError, ConnectionResetError):
-            return
-        finally:
-            for each in handed:
-                os.close(each)
 
     def hand(self, descriptors: list[int]) -> None:
-        with words.way(self.ordering) as way:
+        with words.way(self.ordering) as way, suppress(BrokenPipeError, ConnectionResetError):
             for first in range(0, len(descriptors), AT_ONCE):
                 socket.send_fds(way, [HANDED], descriptors[first : first + AT_ONCE])
+        for each in descriptors:
+            os.close(each)
 
     def bury(self) -> None:
         os.kill(self.main, signal.SIGKILL)
@@ -144,8 +150,15 @@ class Pair:
         """Nothing of it is left."""
         os.close(self.ordering)
         self.bury()
-        for end in (self.telling, self.stdout[0], self.stderr[0]):
+        for end in (self.telling, *self.stdout, *self.stderr):
             os.close(end)
         if self.cage.reading is not None:
             os.close(self.cage.reading)
         self.cage.close()
+
+
+def settle(kind: type[Program]) -> None:
+    """What is the same in all programs of a kind, at all levels."""
+    reset_signals()
+    set_usual_limits()
+    kind.settle()

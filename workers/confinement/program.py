@@ -39,6 +39,10 @@ class Program:
         self.limits: list[tuple[int, int, int]] = given["resources"]
 
     @staticmethod
+    def settle() -> None:
+        """In whoever forks it, or in itself: what is the same in all of its kind."""
+
+    @staticmethod
     def prepare() -> None:
         """In the program to be, beforehand: what it needs no order for."""
 

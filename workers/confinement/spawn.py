@@ -58,8 +58,6 @@ class Spawn:
         self.ordered.release()
         self.begun.acquire()
         be_first_to_go(self.turn)
-        for end in (self.stdout[1], self.stderr[1]):
-            os.close(end)
         return self.problem
 
     def dismiss(self) -> None:
@@ -74,6 +72,7 @@ class Spawn:
         """In the thread."""
         try:
             own_directory()
+            self.cage.settle()
             self.cage.confine()
             self.ordered.acquire()
             if self.program:

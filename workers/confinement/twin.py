@@ -4,22 +4,22 @@ It was forked when the launcher knew no run yet, and hears of none: what it fork
 launcher has minded before, which thus can mind one after another. The order of a program goes past it. What a program
 leaves behind when it ends becomes the launcher's child, not the twin's; of its own child it tells how that ended.
 
-For levels with walls it goes behind them itself, for good, before its first program: what is the same for all is made
-once. What a program leaves behind there falls to the first process inside, with which all of it ends.
+Before its first program it confines itself, for good, as far as that is the same for all: they have that from it. At
+levels with walls it goes behind them. What a program leaves there falls to the first process inside, with which all of
+it ends.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import socket
+import struct
 from contextlib import suppress
 
 from workers.confinement.cages import LEVELS, enclosed
 from workers.confinement.first import WORD
-from workers.confinement.kernel import close_all_but, end_with, reset_signals
-from workers.confinement.pair import Pair
+from workers.confinement.kernel import close_all_but, end_with
+from workers.confinement.pair import Pair, settle
 from workers.warm import words
 
 TYPE_CHECKING = False
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 
 ENDS = ("order", "complaints", "stdout", "stderr")  # of the program to be
+FORKED = struct.Struct("=ii")  # the program to be, and the first process inside; without one, what kept it from that
+ENDED = struct.Struct("=idq")  # the kernel's status, seconds, bytes
 
 
 class OfTwin(Pair):
@@ -64,6 +66,8 @@ class OfTwin(Pair):
 class Forked(Pair):
     """The same in the program to be, with the ends that are its own."""
 
+    is_settled = True
+
     def __init__(self, common: dict[str, Any], kind: type[Program], ends: Sequence[int], yard: Yard | None) -> None:
         self.common, self.kind = common, kind
         self.cage = LEVELS[common["level"]](common)
@@ -84,20 +88,20 @@ class Twin:
     """Both of them: `pid` is 0 in the twin itself.
 
     `first`: the first process behind its walls, once it has some; `alone` is where that one tells that it has buried
-    all there was. `ground`: what these walls were made for. `is_spent`: that first one was ended, with all others.
+    all there was. `ground`: what it was confined for. `is_spent`: that first one was ended, with all others.
     """
 
     first: int | None = None
     is_spent = False
 
     def __init__(self) -> None:
-        ways = [each.detach() for each in socket.socketpair(type=socket.SOCK_SEQPACKET)]
+        ways = socket.socketpair(type=socket.SOCK_SEQPACKET)
         self.alone, self.telling = os.pipe()
         self.launcher = os.getpid()
         self.ground: dict[str, Any] | None = None
         self.pid = os.fork()
         self.way, other = ways if self.pid else reversed(ways)
-        os.close(other)
+        other.close()
         if self.pid == 0:
             end_with(self.launcher)
         else:
@@ -109,14 +113,14 @@ class Twin:
 
     def fork(self, common: dict[str, Any], user: int | None, ends: Sequence[int]) -> int:
         """Have a program to be forked, with these descriptors. Raises OSError when that cannot be."""
-        with words.way(self.way) as way:
-            words.say(way, {"common": common, "user": user}, *ends)
+        words.say(self.way, {"common": common, "user": user}, *ends)
         self.hear_first()
         told = self._heard()
-        if problem := told.get("problem"):
-            raise OSError(problem)
-        self.ground, self.first = ground(common), told["first"]
-        return int(told["pid"])
+        program, first = FORKED.unpack_from(told)
+        if not program:
+            raise OSError(told[FORKED.size :].decode())
+        self.ground, self.first = ground(common), first or None
+        return int(program)
 
     def hear_first(self) -> bool:
         """What the first process inside has told so far; whether it lives."""
@@ -126,77 +130,70 @@ class Twin:
 
     def has_told(self) -> bool:
         """Whether the program has ended."""
-        return words.can_be_read(self.way)
+        return words.can_be_read(self.way.fileno())
 
     def told(self) -> Ended:
         """How it did, once it has."""
-        return Ended(**self._heard())
+        return Ended(*ENDED.unpack(self._heard()))
 
     def serve(self, kind: type[Program]) -> Callable[[], None]:
         """In the twin, as long as there is a launcher. Only programs to be come back from it."""
-        close_all_but(self.way, self.telling)
-        reset_signals()
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        yard: Yard | None = None
+        close_all_but(self.way.fileno(), self.telling)
+        settle(kind)
+        asked, ends = self._asked()
+        yard = self._settled(asked["common"], asked["user"])
         while True:
-            asked, ends = self._asked()
             common = asked["common"]
-            if ground(common) and yard is None:
-                yard = self._enclosed(common, asked["user"])
             program = os.fork()
             if program == 0:
+                self.way.detach()
                 return Forked(common, kind, ends, yard).become
             for end in ends:
                 os.close(end)
-            self._say({"pid": program, "first": yard.first if yard else None})
+            self._say(FORKED.pack(program, yard.first if yard else 0))
             self._tell_first(yard)
             _, status, used = os.wait4(program, 0)
-            cpu_seconds, memory_bytes = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
-            self._say({"status": status, "cpu_seconds": cpu_seconds, "memory_bytes": memory_bytes})
+            self._say(ENDED.pack(status, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024))
             self._tell_first(yard)
+            asked, ends = self._asked()
 
-    def _enclosed(self, common: dict[str, Any], user: int | None) -> Yard:
-        """It changes its user, after which it is to be told again whose end is its own."""
+    def _settled(self, common: dict[str, Any], user: int | None) -> Yard | None:
+        """As confined as all that it forks. Behind walls it changes its user, after which it is to be told again whose
+        end is its own."""
+        cage = LEVELS[common["level"]]
         try:
+            if not cage.walled:
+                cage(common).settle()
+                return None
             yard = enclosed(common, user, self.telling)
             end_with(self.launcher)
         except OSError as problem:
-            self._say({"problem": str(problem)})
+            self._say(FORKED.pack(0, 0) + str(problem).encode())
             os._exit(127)
         return yard
 
     def _tell_first(self, yard: Yard | None) -> None:
-        """That a program has begun, or ended. Without it there can be no other."""
-        if yard is None:
-            return
-        try:
+        """That a program has begun, or ended. Without it there can be no other: its end is this one's."""
+        if yard:
             os.write(yard.way, WORD)
-        except BrokenPipeError:
-            os._exit(0)
 
     def _asked(self) -> tuple[dict[str, Any], list[int]]:
         try:
-            with words.way(self.way) as way:
-                return words.hear(way, len(ENDS))
+            return words.hear(self.way, len(ENDS))
         except EOFError:
             os._exit(0)
 
-    def _say(self, told: dict[str, Any]) -> None:
-        try:
-            os.write(self.way, json.dumps(told).encode())
-        except (BrokenPipeError, ConnectionResetError):
-            os._exit(0)
+    def _say(self, told: bytes) -> None:
+        """Without its launcher it ends by a signal, if it has not yet."""
+        os.write(self.way.fileno(), told)
 
-    def _heard(self) -> dict[str, Any]:
-        said = os.read(self.way, words.LONGEST)
-        if not said:
-            raise OSError("the launcher's twin is gone")
-        found: dict[str, Any] = json.loads(said)
-        return found
+    def _heard(self) -> bytes:
+        if said := os.read(self.way.fileno(), words.LONGEST):
+            return said
+        raise OSError("the launcher's twin is gone")
 
 
-def ground(common: dict[str, Any]) -> dict[str, Any] | None:
-    """What a twin's walls depend on; nothing, where it has none."""
-    if not LEVELS[common["level"]].walled:
-        return None
-    return {name: common[name] for name in ("level", "hidden")}
+def ground(common: dict[str, Any]) -> dict[str, Any]:
+    """What a twin does for all its programs depends on that alone."""
+    names = ("level", "hidden") if LEVELS[common["level"]].walled else ("level", "hidden", "network")
+    return {name: common[name] for name in names}

@@ -208,15 +208,15 @@ class Maker:
     def may_go_on(self, common: dict[str, Any]) -> bool:
         """After such a run, with another one."""
         self.knows_runs = True
-        return self.knows_apart(common) and self.sees_the_machine(common)
+        return self.knows_apart(common) and self.sees_the_machine()
 
     def knows_apart(self, common: dict[str, Any]) -> bool:
         """Whether nothing that the launcher knows of such a run comes to another one's program."""
         return not self.twin.is_spent if self.twin else is_spawned(common, self.kind)
 
-    def sees_the_machine(self, common: dict[str, Any]) -> bool:
-        """Whether what a twin behind walls sees of it cannot have changed for long."""
-        return not LEVELS[common["level"]].walled or time.monotonic() - self.made < WAITING_SECONDS
+    def sees_the_machine(self) -> bool:
+        """Whether what was opened or shown of it for all runs cannot have changed for long."""
+        return time.monotonic() - self.made < WAITING_SECONDS
 
     def ahead(self, common: dict[str, Any] | None) -> Ready | None:
         """For runs like the last one. What keeps it from being made is told of the run for which it is tried again."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # as in the kernel's calls
 import atexit
 import gc
-import io
 import os
 import signal
 import sys
 import threading
 import types
+from _io import _IOBase  # whose likes are found faster than those of io.IOBase
 from contextlib import suppress
 from importlib import import_module
 
@@ -28,10 +29,10 @@ OURS = "workers"
 OF_THE_DRIVER = ("encodings.utf_8_sig", "io", "json", "linecache", "os", "sys", "traceback", "types")
 SAMPLE = "{}print('done')\nopen('left', 'w').write('written')\n"
 VALUES = {"values.json": '{"names": {}, "files": {}}'}
-HANDLED: dict[signal.Signals, Any] = {
-    signal.SIGINT: signal.default_int_handler,
-    signal.SIGPIPE: signal.SIG_IGN,
-    signal.SIGXFSZ: signal.SIG_IGN,
+HANDLED: dict[int, Any] = {
+    signal.SIGINT: _signal.default_int_handler,
+    signal.SIGPIPE: _signal.SIG_IGN,
+    signal.SIGXFSZ: _signal.SIG_IGN,
 }
 
 ours: list[str] = []  # the modules of ours that are loaded
@@ -46,14 +47,20 @@ class Program(program.Program):
     """The parent's own interpreter: its last word but one is the driver."""
 
     @staticmethod
+    def settle() -> None:
+        """Its own modules it has from here on, but nobody finds them."""
+        forgotten.extend(sys.modules.pop(name) for name in ours)
+        os.environ.clear()
+
+    @staticmethod
     def prepare() -> None:
         for number, handled in HANDLED.items():
-            signal.signal(number, handled)
-        forget_the_parent()
+            _signal.signal(number, handled)
+        if numbers := sys.modules.get("numpy.random"):
+            numbers.seed()  # else all forks had the same chance
 
     def begin(self, before: Callable[[], None]) -> None:
         sys.argv = [os.fsdecode(self.argv[-1])]
-        os.environ.clear()
         os.environb.update(self.environment)
         before()
         self.wait()
@@ -74,13 +81,6 @@ def sample(space: str) -> list[str]:
         with open(os.path.join(space, name), "w", encoding="utf-8") as file:
             file.write(content)
     return [sys.executable, os.path.join(space, NAME)]
-
-
-def forget_the_parent() -> None:
-    """What a fresh interpreter would not have: our own modules, and the same chance as all other forks."""
-    forgotten.extend(sys.modules.pop(name) for name in ours)
-    if numbers := sys.modules.get("numpy.random"):
-        numbers.seed()
 
 
 def run() -> NoReturn:
@@ -136,7 +136,6 @@ def leave(status: int) -> NoReturn:
 
 
 def write_open_files() -> None:
-    for each in gc.get_objects():
-        if isinstance(each, io.IOBase):
-            with suppress(Exception):
-                each.flush()
+    for each in [each for each in gc.get_objects() if isinstance(each, _IOBase)]:
+        with suppress(Exception):
+            each.flush()

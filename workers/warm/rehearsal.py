@@ -1,6 +1,7 @@
 """A short run of a warm parent's own, from which it learns what memory each run writes to.
 
-What waits for an order copies that memory meanwhile. The run is looked at when it has done everything but end.
+What waits for an order copies that memory meanwhile. The run is looked at when it has done everything but end. It is
+forked, as all runs are, by a process that has settled what is the same in all of them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from workers.confinement import cages, landlock
 from workers.confinement.kernel import LIBC, end_with, new_directory
 from workers.confinement.pair import Pair
 from workers.confinement.program import GO
-from workers.warm import environ, pages
+from workers.warm import environ, pages, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-    from typing import Any
+    from typing import Any, NoReturn
 
     from workers.launcher import Become
 
@@ -34,35 +35,65 @@ CONFINED = {"level": 2 if landlock.version() >= landlock.LEAST else 1}
 
 def learn(language: ModuleType) -> Become | None:
     """Only in the run's program it comes back with something, which turns it into one."""
-    pair = Pair(cages.common(CONFINED), language.Program)
-    witness = third()
+    pair = Rehearsed(cages.common(CONFINED), language.Program)
     if become := pair.fork():
         return become
     with suppress(OSError):
         if space := new_directory(os.environb.get(b"TMPDIR", b"/tmp") + b"/rehearsal-"):
             pages.expect(written(pair, order(language.sample, space.decode())))
-        pair.dismiss()
-    os.kill(witness, signal.SIGKILL)
-    os.waitpid(witness, 0)
+    pair.dismiss()
     return None
 
 
-def third() -> int:
+class Rehearsed(Pair):
+    """A pair whose program is forked as by a launcher's twin, when all is settled that is the same in all programs."""
+
+    def fork(self) -> Callable[[], None] | None:
+        hearing, telling = os.pipe()
+        self.forking = os.fork()
+        if self.forking == 0:
+            return self.fork_settled(telling)
+        os.close(telling)
+        self.main = int(os.read(hearing, words.LONGEST) or 0)
+        os.close(hearing)
+        self.close_its_ends()
+        return None
+
+    def fork_settled(self, telling: int) -> Callable[[], None] | None:
+        end_with(self.parent)
+        self.settle()
+        self.parent = os.getpid()
+        third()
+        become = super().fork()
+        if not become:
+            os.write(telling, str(self.main).encode())
+            stay()
+        return become
+
+    def bury(self) -> None:
+        """With whoever forked it, it ends, too."""
+        os.kill(self.forking, signal.SIGKILL)
+        os.waitpid(self.forking, 0)
+
+
+def third() -> None:
     """Who has what the run does not write to, even if its parent does: else that were the run's own then, too."""
     parent = os.getpid()
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
         end_with(parent)
-        while True:
-            signal.pause()
-    return child
+        stay()
+
+
+def stay() -> NoReturn:
+    while True:
+        signal.pause()
 
 
 def order(sample: Callable[[str], list[str]], space: str) -> dict[str, Any]:
-    words = sample(space)
+    told = sample(space)
     environment = {**environ.USUAL, "HOME": space, "TMPDIR": space}
-    program = {"argv": words, "environment": environment, "work": space, "resources": []}
-    own = cages.own({**CONFINED, "files": words}, space, None)
+    program = {"argv": told, "environment": environment, "work": space, "resources": []}
+    own = cages.own({**CONFINED, "files": told}, space, None)
     return {"program": program, "own": own, "inside": True, "space": space}
 
 
