@@ -15,7 +15,6 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
 from portal.database import reading
-from portal.domain.errors import PortalError
 from portal.patience import meanwhile
 from portal.services import progress
 from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Found, Kept
@@ -129,7 +128,7 @@ class After:
 
     def claim(self, session: Session, done: Done) -> None:
         """Raises NotAsForeseen, when nothing of what was written may stand."""
-        if self.foreseen:
+        if self.foreseen and done.goes_on:
             found = self._claim_foreseen(session, self.foreseen.with_results(done.kept))
         else:
             found = self.following(session, NOTHING_EXPECTED)
@@ -225,6 +224,7 @@ def _is_brought(workspace: Workspace, sources: Sources) -> bool:
     try:
         workspace.check_room()
         workspace.prepare(sources)
-    except (PortalError, OSError):
+    except Exception:
+        log.info("run %s: its inputs are brought once more", workspace.claim.uuid, exc_info=True)
         return False
     return True

@@ -121,9 +121,10 @@ NOTHING = Found()
 
 @dataclass(frozen=True)
 class Done:
-    """The end of a run is written: its files, under the names that they are kept by."""
+    """The end of a run is written: its files, under the names that they are kept by; whether its job goes on."""
 
     kept: Sequence[Kept]
+    goes_on: bool = True
 
 
 class NotAsForeseen(Exception):
@@ -414,7 +415,7 @@ def finish(
     _advance(session, claim.submission_id, claim.place, claim.leads_on)
     if mine.started is None:
         _summarise(session, claim.submission_id)
-    return Done(kept)
+    return Done(kept, then is Then.CONTINUE)
 
 
 def _tell_end(session: Session, claim: Claim, found: Found, sentence: str, used: Mapping[str, Any]) -> None:
@@ -428,6 +429,11 @@ def be_sure(session: Session) -> None:
     """Raises NotAsForeseen."""
     if told := session.info.get(TOLD):
         _be_sure(session, row(session, statements.IS_AS_FORESEEN, told))
+
+
+@event.listens_for(Session, "after_rollback")
+def _forget_told(session: Session) -> None:
+    session.info.pop(TOLD, None)
 
 
 def _be_sure(session: Session, found: Any) -> None:
