@@ -21,6 +21,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from portal import prepared
+from portal.patience import CONNECT_SECONDS
 from portal.settings import settings
 
 NAMING = {
@@ -32,7 +33,6 @@ NAMING = {
 }
 
 READING = {"alone": True}  # what is written comes in `transaction`
-CONNECT_SECONDS = 5
 CONNECTION = "connection"
 FRESH_SECONDS = 0.5
 LINE = {
@@ -234,6 +234,11 @@ def transaction(session: Session | None = None) -> Iterator[Session]:
 def connection(session: Session) -> Connection:
     """What the session talks by; within a transaction it need not be looked up each time."""
     return session.info.get(CONNECTION) or session.connection()
+
+
+def while_committing(session: Session, do: Callable[[], None]) -> None:
+    """Done while PostgreSQL commits what is written here, or right before. It raises nothing: all may be committed."""
+    prepared.while_committing(connection(session), do)
 
 
 @contextmanager

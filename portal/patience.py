@@ -15,8 +15,7 @@ from contextlib import contextmanager
 import psycopg2
 from psycopg2 import extensions
 
-from portal.database import CONNECT_SECONDS
-
+CONNECT_SECONDS = 5
 EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
 

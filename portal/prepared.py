@@ -22,11 +22,14 @@ from sqlalchemy.exc import NotSupportedError
 from sqlalchemy.pool import Pool
 from sqlalchemy.types import TypeEngine
 
+from portal.patience import meanwhile
+
 Process = Callable[[Any], Any]
 Call = tuple[str, tuple[Any, ...]]
 MOST = 1000
 KNOWN = "prepared"
 TOLD = "told"
+MEANWHILE = "meanwhile"  # what is done while this transaction is committed
 WORDS = "words"  # of a connection whose transaction begins and ends by words of ours
 BEGIN: Call = ("BEGIN", ())
 COMMIT: Call = ("COMMIT", ())
@@ -132,6 +135,10 @@ def begin(connection: Connection) -> None:
     connection.info[TOLD] = [BEGIN]
 
 
+def while_committing(connection: Connection, do: Callable[[], None]) -> None:
+    connection.info[MEANWHILE] = do
+
+
 @event.listens_for(Engine, "before_cursor_execute")
 def _say_what_was_told(connection: Connection, *_: object) -> None:
     """Nothing overtakes it."""
@@ -141,17 +148,22 @@ def _say_what_was_told(connection: Connection, *_: object) -> None:
 
 @event.listens_for(Engine, "commit")
 def _commit(connection: Connection) -> None:
-    if WORDS not in connection.info:
-        _say_what_was_told(connection)
-    elif connection.info.get(TOLD) != [BEGIN]:
-        _said(connection, _taken(connection, COMMIT))
+    with meanwhile(connection.info.pop(MEANWHILE, nothing)):
+        if WORDS not in connection.info:
+            _say_what_was_told(connection)
+        elif connection.info.get(TOLD) != [BEGIN]:
+            _said(connection, _taken(connection, COMMIT))
     _forget(connection)
+
+
+def nothing() -> None:
+    """Mostly."""
 
 
 @event.listens_for(Engine, "rollback")
 def _forget(connection: Connection) -> None:
     if not connection.invalidated:
-        for each in (TOLD, WORDS):
+        for each in (TOLD, WORDS, MEANWHILE):
             connection.info.pop(each, None)
 
 

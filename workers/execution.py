@@ -239,6 +239,7 @@ def _end(claim: Claim, workspace: Workspace, end: End, after: After) -> None:
         forced = _disk().submit(storage.force, [each.blob.key for each in found.kept])
         if sum(each.blob.size for each in found.kept) > MUCH:
             forced.result()
+    time.sleep(0)  # that thread waits for the disk, this one then for the database
     try:
         _finish(claim, end.outcome, found, after, forced.result)
     except (Ghost, OSError):

@@ -9,12 +9,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
-from portal.database import reading
+from portal.database import reading, while_committing
 from portal.patience import meanwhile
 from portal.services import progress
 from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Found, Kept
@@ -52,6 +53,9 @@ class Planned:
     handle: Handle
     sources: Sources
 
+    def is_it(self, claim: Claim | None) -> bool:
+        return claim is not None and (claim.run_id, claim.attempt) == (self.claim.run_id, self.claim.attempt)
+
 
 @dataclass(frozen=True)
 class Begun(Planned):
@@ -64,6 +68,10 @@ class Begun(Planned):
     brought: bool
     before: Workspace
     at: float
+
+    def is_little(self) -> bool:
+        """What it is brought: then that is done at once."""
+        return self.sources.size <= LITTLE and self.claim.attempt == 1
 
     def is_fresh(self) -> bool:
         """Whether that is not so long ago that a stop has to be asked for once more."""
@@ -81,10 +89,6 @@ class Foreseen(Planned):
     @property
     def expected(self) -> Expected:
         return Expected(self.claim.run_id, self.handle)
-
-    def is_it(self, claim: Claim | None) -> bool:
-        its = self.claim.run_id, self.claim.attempt
-        return claim is not None and its == (claim.run_id, claim.attempt)
 
     def with_results(self, kept: Sequence[Kept]) -> Foreseen:
         """To be brought what the run before it gave, too."""
@@ -127,15 +131,20 @@ class After:
         return self.foreseen.claim if self.foreseen and new and self.workspace.is_sure else None
 
     def claim(self, session: Session, done: Done) -> None:
-        """Raises NotAsForeseen, when nothing of what was written may stand."""
-        if self.foreseen and done.goes_on:
-            found = self._claim_foreseen(session, self.foreseen.with_results(done.kept))
-        else:
-            found = self.following(session, NOTHING_EXPECTED)
-        if isinstance(found, Claim) and found.handle is None and not found.frozen.get("secrets"):
-            self.run = self._begun(session, found) or found
-        else:
-            self.run = found
+        """What was foreseen gets ready while the database looks for what is due. Raises NotAsForeseen, when nothing of
+        what was written may stand.
+        """
+        likely = self._next(self.foreseen.with_results(done.kept)) if self.foreseen and done.goes_on else None
+        with meanwhile(partial(self._get_ready, likely)):
+            found = self.following(session, self.foreseen.expected if self.foreseen else NOTHING_EXPECTED)
+        if likely and likely.is_it(found):
+            progress.go_on(session, likely.claim, probes.level())
+            return
+        if likely:
+            call_off(likely.where, likely.handle)
+        self.run = found
+        if found and (planned := self._planned(session, found)):
+            while_committing(session, partial(self._get_ready, self._next(planned)))
 
     def take_back(self) -> None:
         """What was claimed with an end that was not written, or perhaps was: then others find its directory there."""
@@ -151,21 +160,14 @@ class After:
             self.foreseen.workspace.tidy()
         self.foreseen = self.run = None
 
-    def _claim_foreseen(self, session: Session, foreseen: Foreseen) -> Next | None:
-        """It gets ready for its start while the database looks for what is due."""
+    def _next(self, planned: Planned) -> Begun:
+        self.run = begun = Begun(**vars(planned), brought=False, before=self.workspace, at=time.monotonic())
+        return begun
 
-        def get_ready() -> None:
-            self.run = self._ready(foreseen)
-
-        with meanwhile(get_ready):
-            found = self.following(session, foreseen.expected)
-        if foreseen.is_it(found):
-            progress.go_on(session, foreseen.claim, probes.level())
-            return self.run
-        call_off(foreseen.where, foreseen.handle)
-        return found
-
-    def _begun(self, session: Session, claim: Claim) -> Begun | None:
+    def _planned(self, session: Session, claim: Claim) -> Planned | None:
+        """Of one that begins in this transaction, without having been foreseen."""
+        if claim.handle or claim.frozen.get("secrets"):
+            return None
         try:
             workspace, where = place_of(claim)
             if claim.submission_id == self.claimed.submission_id:
@@ -175,16 +177,19 @@ class After:
             raise
         except Exception:  # noqa: BLE001 - what it is comes to light when it is performed
             return None
-        if not progress.follow(session, claim, self.claimed, planned.handle, probes.level()):
-            return None
-        return self._ready(planned)
+        return planned if progress.follow(session, claim, self.claimed, planned.handle, probes.level()) else None
 
-    def _ready(self, planned: Planned) -> Begun:
-        """Nothing of it begins before it is committed that it does."""
-        brought, at = _is_brought(planned.workspace, planned.sources), time.monotonic()
-        if brought:
-            make_ready(planned.where, planned.handle, trusted_until(at))
-        return Begun(**vars(planned), brought=brought, before=self.workspace, at=at)
+    def _get_ready(self, run: Begun | None) -> None:
+        """Nothing of it begins before it is committed that it does. What hinders it comes to light later."""
+        if run is None or not run.is_little():
+            return
+        try:
+            run.workspace.check_room()
+            run.workspace.prepare(run.sources)
+            make_ready(run.where, run.handle, trusted_until(run.at))
+            self.run = replace(run, brought=True)
+        except Exception:
+            log.info("run %s: it is made ready once more", run.claim.uuid, exc_info=True)
 
     def _is_begun(self, foreseen: Foreseen) -> bool:
         return isinstance(self.run, Begun) and self.run.workspace is foreseen.workspace
@@ -215,16 +220,3 @@ def place_of(claim: Claim) -> tuple[Workspace, Runner]:
 def trusted_until(proven: float) -> float:
     """How long a lease can be trusted that was surely ours at that time."""
     return proven + FENCE * settings().portal_lease_seconds
-
-
-def _is_brought(workspace: Workspace, sources: Sources) -> bool:
-    """Little is brought at once, while the disk is busy with what was given; what hinders that comes to light later."""
-    if sources.size > LITTLE or workspace.claim.attempt > 1:
-        return False
-    try:
-        workspace.check_room()
-        workspace.prepare(sources)
-    except Exception:
-        log.info("run %s: its inputs are brought once more", workspace.claim.uuid, exc_info=True)
-        return False
-    return True

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, NotSupportedError, Operat
 from sqlalchemy.orm import Session
 
 from portal import database, queue
-from portal.database import away, engine, reading, transaction
+from portal.database import away, engine, reading, transaction, while_committing
 from portal.domain.verdict import Outcome
 from portal.models import Batch, Message, Submission
 from portal.patience import meanwhile, wait_at_most
@@ -157,6 +157,23 @@ def test_something_is_done_while_postgresql_works_on_an_answer(patient: None) ->
         with meanwhile(lambda: done.append(2)):
             assert done == [1]
         assert done == [1, 2]
+
+
+def test_something_is_done_while_postgresql_commits(patient: None) -> None:
+    done: list[int] = []
+    with transaction() as session:
+        while_committing(session, lambda: done.append(1))
+        row(session, statements.STOP_ASKED, {"submission": 1})
+        assert done == []
+    assert done == [1]
+
+    with pytest.raises(ZeroDivisionError), transaction() as session:
+        row(session, statements.STOP_ASKED, {"submission": 1})
+        while_committing(session, lambda: done.append(2))
+        1 // 0  # noqa: B018
+    with transaction() as session:
+        row(session, statements.STOP_ASKED, {"submission": 1})
+    assert done == [1]
 
 
 def test_what_fails_meanwhile_takes_no_answer_away(patient: None) -> None:
