@@ -19,11 +19,13 @@ CONNECT_SECONDS = 5
 EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
 
-class Errand(threading.local):
-    """What a thread does as soon as it has asked something, and has to wait for the answer."""
+class Errand:
+    """What is done once, as soon as something is asked and its answer has to be waited for."""
 
-    do: Callable[[], object] | None = None
     failure: Exception | None = None
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.do: Callable[[], object] | None = do
 
     def run(self) -> None:
         do, self.do = self.do, None
@@ -34,7 +36,11 @@ class Errand(threading.local):
             self.failure = failure
 
 
-_errand = Errand()
+class Thread(threading.local):
+    errand: Errand | None = None
+
+
+_mine = Thread()
 
 
 @contextmanager
@@ -43,14 +49,15 @@ def meanwhile(do: Callable[[], object]) -> Iterator[None]:
 
     It may ask nothing itself. Raises what it does, when that end is reached.
     """
-    _errand.do, _errand.failure = do, None
+    errand = Errand(do)
+    outer, _mine.errand = _mine.errand, errand
     try:
         yield
-        _errand.run()
-        if _errand.failure:
-            raise _errand.failure
     finally:
-        _errand.do = _errand.failure = None
+        _mine.errand = outer
+    errand.run()
+    if errand.failure:
+        raise errand.failure
 
 
 def wait_at_most(seconds: Callable[[], float | None]) -> None:
@@ -66,8 +73,8 @@ def wait_at_most(seconds: Callable[[], float | None]) -> None:
 def _wait(connection: extensions.connection, seconds: float | None) -> None:
     deadline = None if seconds is None else time.monotonic() + seconds
     while (state := connection.poll()) != extensions.POLL_OK:
-        if state == extensions.POLL_READ:
-            _errand.run()
+        if state == extensions.POLL_READ and _mine.errand:
+            _mine.errand.run()
         answer = select.poll()
         answer.register(connection.fileno(), EVENTS[state])
         if not answer.poll(_milliseconds_until(deadline)):
