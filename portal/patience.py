@@ -20,7 +20,7 @@ EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POL
 
 
 class Errand:
-    """What is done once, as soon as something is asked and its answer has to be waited for."""
+    """What is done once: as soon as an answer has to be waited for, or when it is asked to `run`."""
 
     failure: Exception | None = None
 
@@ -36,26 +36,27 @@ class Errand:
             self.failure = failure
 
 
-class Thread(threading.local):
+class Mine(threading.local):
+    """This thread's."""
+
     errand: Errand | None = None
 
 
-_mine = Thread()
+_mine = Mine()
 
 
 @contextmanager
-def meanwhile(do: Callable[[], object]) -> Iterator[None]:
-    """Done while PostgreSQL works on the answer to what is asked first in here; at the end of it at the latest.
+def meanwhile(do: Callable[[], object]) -> Iterator[Errand]:
+    """While PostgreSQL works on the answer to what is asked first in here, if anything is. It may ask nothing itself.
 
-    It may ask nothing itself. Raises what it does, when that end is reached.
+    Raises what it does, when the end of this is reached.
     """
     errand = Errand(do)
     outer, _mine.errand = _mine.errand, errand
     try:
-        yield
+        yield errand
     finally:
         _mine.errand = outer
-    errand.run()
     if errand.failure:
         raise errand.failure
 

@@ -148,16 +148,20 @@ def _say_what_was_told(connection: Connection, *_: object) -> None:
 
 @event.listens_for(Engine, "commit")
 def _commit(connection: Connection) -> None:
-    with meanwhile(connection.info.pop(MEANWHILE, nothing)):
-        if WORDS not in connection.info:
-            _say_what_was_told(connection)
-        elif connection.info.get(TOLD) != [BEGIN]:
-            _said(connection, _taken(connection, COMMIT))
+    if do := connection.info.pop(MEANWHILE, None):
+        with meanwhile(do) as errand:
+            _say_commit(connection)
+            errand.run()
+    else:
+        _say_commit(connection)
     _forget(connection)
 
 
-def nothing() -> None:
-    """Mostly."""
+def _say_commit(connection: Connection) -> None:
+    if WORDS not in connection.info:
+        _say_what_was_told(connection)
+    elif connection.info.get(TOLD) != [BEGIN]:
+        _said(connection, _taken(connection, COMMIT))
 
 
 @event.listens_for(Engine, "rollback")

@@ -239,7 +239,7 @@ def _end(claim: Claim, workspace: Workspace, end: End, after: After) -> None:
         forced = _disk().submit(storage.force, [each.blob.key for each in found.kept])
         if sum(each.blob.size for each in found.kept) > MUCH:
             forced.result()
-    time.sleep(0)  # that thread waits for the disk, this one then for the database
+    time.sleep(0)  # so that the thread begins, which waits for the disk while this one does for the database
     try:
         _finish(claim, end.outcome, found, after, forced.result)
     except (Ghost, OSError):
@@ -451,7 +451,7 @@ def _finish(claim: Claim, outcome: Outcome, found: Found, after: After, forced: 
                     return
                 raise Ghost
         except NotAsForeseen:
-            after.give_up_foreseen()
+            after.give_up()
         except NO_ANSWER:
             after.take_back()
             if time.monotonic() > deadline:

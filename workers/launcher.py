@@ -166,7 +166,7 @@ class Capture:
         self.failure: OSError | None = None
 
     def drain(self) -> bool:
-        """Keep what is there now; False when there is nothing, or nothing more to come."""
+        """Keep what is there now; False when there is nothing."""
         try:
             data = os.read(self.reading, CHUNK)
         except BlockingIOError:
@@ -394,8 +394,8 @@ class Minded:
                 self.hear_first(self.pair.twin)
             elif descriptor == self.cage.reading:
                 self.hear(descriptor, bool(event & select.POLLHUP))
-            elif not self.captures[descriptor].drain():
-                self.poll.unregister(descriptor)
+            else:
+                self.captures[descriptor].drain()
 
     def hear(self, descriptor: int, over: bool) -> None:
         """The wall's word on how the program ended; it comes once, or never."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from portal.database import reading, while_committing
 from portal.patience import meanwhile
 from portal.services import progress
-from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Found, Kept
+from portal.services.progress import NOTHING_EXPECTED, Claim, Done, Expected, Found
 from portal.settings import settings
 from workers.confinement import probes
 from workers.runners import Handle, Runner, call_off, make_ready, runner
@@ -90,11 +90,9 @@ class Foreseen(Planned):
     def expected(self) -> Expected:
         return Expected(self.claim.run_id, self.handle)
 
-    def with_results(self, kept: Sequence[Kept]) -> Foreseen:
+    def with_results(self, new: Sequence[Source]) -> Foreseen:
         """To be brought what the run before it gave, too."""
-        new = [Source(each.name, each.blob.key, each.blob.sha256, each.blob.size) for each in kept]
         taken = [each for each in new if self.workspace.takes(each)]
-        self.workspace.learn(new)
         return replace(self, sources=replace(self.sources, offered=[*self.sources.offered, *taken]))
 
 
@@ -114,8 +112,7 @@ class After:
     def __exit__(self, failed: object, *_: object) -> None:
         if failed:
             self.take_back()
-        if self.foreseen and not self._is_begun(self.foreseen):
-            self.foreseen.workspace.tidy()
+        self._drop_foreseen()
 
     def foresee(self) -> None:
         """The run that goes on has nothing to do with what hinders that, which comes to light when it is claimed."""
@@ -134,35 +131,49 @@ class After:
         """What was foreseen gets ready while the database looks for what is due. Raises NotAsForeseen, when nothing of
         what was written may stand.
         """
-        likely = self._next(self.foreseen.with_results(done.kept)) if self.foreseen and done.goes_on else None
-        with meanwhile(partial(self._get_ready, likely)):
+        given = [Source(each.name, each.blob.key, each.blob.sha256, each.blob.size) for each in done.kept]
+        likely = self._likely(self.foreseen, given) if self.foreseen and done.goes_on else None
+        with meanwhile(partial(self._get_ready, likely)) as errand:
             found = self.following(session, self.foreseen.expected if self.foreseen else NOTHING_EXPECTED)
         if likely and likely.is_it(found):
+            errand.run()
+            likely.workspace.learn(given)
             progress.go_on(session, likely.claim, probes.level())
             return
-        if likely:
-            call_off(likely.where, likely.handle)
         self.run = found
         if found and (planned := self._planned(session, found)):
-            while_committing(session, partial(self._get_ready, self._next(planned)))
+            self.run = begun = self._begun(planned)
+            while_committing(session, partial(self._get_ready, begun))
 
     def take_back(self) -> None:
-        """What was claimed with an end that was not written, or perhaps was: then others find its directory there."""
+        """What was claimed with an end that was not written, or perhaps was: then others find its directory there. An
+        end that was told is asked for from here on.
+        """
         if isinstance(self.run, Begun):
             call_off(self.run.where, self.run.handle)
+        if self.foreseen and self._is_begun(self.foreseen):
             self.foreseen = None
-        self.run, self.following = None, nothing
+        self.following = nothing
+        self.give_up()
 
-    def give_up_foreseen(self) -> None:
+    def give_up(self) -> None:
         """What came otherwise than it was foreseen is asked for."""
-        if self.foreseen:
+        self.run = None
+        self._drop_foreseen()
+        self.foreseen = None
+
+    def _drop_foreseen(self) -> None:
+        """Unless it begins."""
+        if self.foreseen and not self._is_begun(self.foreseen):
             call_off(self.foreseen.where, self.foreseen.handle)
             self.foreseen.workspace.tidy()
-        self.foreseen = self.run = None
 
-    def _next(self, planned: Planned) -> Begun:
-        self.run = begun = Begun(**vars(planned), brought=False, before=self.workspace, at=time.monotonic())
-        return begun
+    def _likely(self, foreseen: Foreseen, given: Sequence[Source]) -> Begun:
+        self.run = likely = self._begun(foreseen.with_results(given))
+        return likely
+
+    def _begun(self, planned: Planned) -> Begun:
+        return Begun(**vars(planned), brought=False, before=self.workspace, at=time.monotonic())
 
     def _planned(self, session: Session, claim: Claim) -> Planned | None:
         """Of one that begins in this transaction, without having been foreseen."""

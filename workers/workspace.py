@@ -161,7 +161,7 @@ class Workspace:
     def prepare(self, sources: Sources) -> None:
         """Make the directory, bring the inputs, and describe what is to be started. Raises OSError, Unavailable."""
         with self._whole_or_none():
-            if not self.plan:
+            if not self.plan or not self.space.is_dir():
                 self.tidy()
                 self.lay_out()
             self._stage_in(sources)

@@ -84,7 +84,6 @@ class Expected:
 
 NOTHING_EXPECTED = Expected(0, {})
 TOLD = "told of an end"
-NOTHING_KEPT: Mapping[str, int] = {}
 NOTHING_TOLD = {"of": 0, "ended": 0, "as": 0, "kept": 0}
 
 
@@ -393,23 +392,19 @@ def finish(
     tell(session, statements.HOLD, {"submission": claim.submission_id})
     stopped = outcome.reason == "stopped" and _is_stop_asked(session, claim)
     state, sentence, then = _ending(claim, outcome, found, stopped)
-    used = {"status": outcome.exit_status, "used": outcome.usage}
-    its = {"run": claim.run_id, "as": claim.attempt, "end": state, "sentence": sentence, **used}
+    its = {
+        "run": claim.run_id, "as": claim.attempt, "end": state, "sentence": sentence,
+        "status": outcome.exit_status, "used": outcome.usage,
+    }  # fmt: skip
     if foreseen and then is Then.CONTINUE and not claim.work.secrets:
-        tell(session, statements.END, its)
-        _tell_log(session, claim, found.log)
-        kept = _tell_results(session, claim, found)
-        _tell_end(session, claim, found, sentence, used)
-        _queue_one(session, foreseen.run_id, foreseen.queue)
-        session.info[TOLD] = _told(claim, kept)
-        return Done(kept)
+        return _tell_all(session, claim, found, foreseen, its)
     mine = row(session, statements.END, its)
     if mine is None:
         return None
     _forget_secrets(session, claim)
     _keep_log(session, claim, found.log)
     kept = _keep_results(session, claim, found)
-    _tell_end(session, claim, found, sentence, used)
+    _tell_end(session, claim, found, its)
     if then is not Then.CONTINUE:
         _leave_out(session, claim.submission_id, LEFT_OUT[then])
     _advance(session, claim.submission_id, claim.place, claim.leads_on)
@@ -418,10 +413,23 @@ def finish(
     return Done(kept, then is Then.CONTINUE)
 
 
-def _tell_end(session: Session, claim: Claim, found: Found, sentence: str, used: Mapping[str, Any]) -> None:
+def _tell_all(session: Session, claim: Claim, found: Found, foreseen: Claim, its: Mapping[str, Any]) -> Done:
+    """Of a run's end, and of what follows it, without an answer to anything."""
+    tell(session, statements.END, its)
+    _tell_log(session, claim, found.log, {})
+    keep = statements.keep(session.get_bind().dialect.name)
+    tell(session, keep, *(_result(claim, each) for each in found.kept))
+    _tell_end(session, claim, found, its)
+    _queue_one(session, foreseen.run_id, foreseen.queue)
+    session.info[TOLD] = _told(claim, found.kept)
+    return Done(found.kept)
+
+
+def _tell_end(session: Session, claim: Claim, found: Found, its: Mapping[str, Any]) -> None:
     left = [f"Step {claim.place.stage} ({claim.task_name}): {each}" for each in found.left]
-    _say(session, claim, [*left, sentence])
-    tell(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": sentence, **used})
+    _say(session, claim, [*left, its["sentence"]])
+    used = {"status": its["status"], "used": its["used"]}
+    tell(session, statements.END_ATTEMPT, {"run": claim.run_id, "told": its["sentence"], **used})
 
 
 @event.listens_for(Session, "before_commit")
@@ -823,9 +831,7 @@ def _keep_log(session: Session, claim: Claim, written: Sequence[Written]) -> Non
     _tell_log(session, claim, written, log_ends(session, claim) if written else {})
 
 
-def _tell_log(
-    session: Session, claim: Claim, written: Sequence[Written], ends: Mapping[str, int] = NOTHING_KEPT
-) -> None:
+def _tell_log(session: Session, claim: Claim, written: Sequence[Written], ends: Mapping[str, int]) -> None:
     chunks = [_chunk(claim, each, ends.get(each.stream, 0)) for each in written]
     tell(session, statements.KEEP_LOG, *(chunk for chunk in chunks if chunk["data"]))
 
@@ -853,13 +859,6 @@ def _keep_results(session: Session, claim: Claim, found: Found) -> list[Kept]:
         kept += [each for each in new if each.blob.key in taken]
         left = [(each, names) for each, names in left if each.blob.key not in taken]
     return kept
-
-
-def _tell_results(session: Session, claim: Claim, found: Found) -> Sequence[Kept]:
-    """Each under its own name, as if no other of the submission had that."""
-    keep = statements.keep(session.get_bind().dialect.name)
-    tell(session, keep, *(_result(claim, each) for each in found.kept))
-    return found.kept
 
 
 def _result(claim: Claim, kept: Kept) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from portal import queue, storage
@@ -21,6 +22,7 @@ from portal.services import progress, results
 from portal.services.progress import NOTHING_EXPECTED, Claim, Expected
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
+from workers import execution, succession
 from workers.execution import never, perform
 from workers.runners import local
 from workers.succession import Begun
@@ -275,10 +277,16 @@ def test_what_would_follow_never_begins_when_a_stop_came_meanwhile(
     assert list(settings().runs_directory.iterdir()) == []
 
 
+@pytest.mark.parametrize("little", [succession.LITTLE, -1])
 def test_a_step_begins_whose_directory_was_removed_before_its_turn_came(
-    session: Session, chain: Callable[[int], Submission], tmp_path: Path
+    session: Session,
+    chain: Callable[[int], Submission],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    little: int,
 ) -> None:
     """As the cleaner does with those that nobody has touched for long."""
+    monkeypatch.setattr(succession, "LITTLE", little)
     submission = chain(2)
     claim = claimed()
 
@@ -293,6 +301,45 @@ def test_a_step_begins_whose_directory_was_removed_before_its_turn_came(
 
     session.rollback()
     assert (submission.state, ran(tmp_path)) == (State.COMPLETE, ["0", "1"])
+    assert submission.runs[1].lost == 0
+
+
+def test_an_end_is_told_once_though_no_answer_came_and_nothing_was_claimed(
+    session: Session, chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = chain(2)
+    claim = claimed()
+    answers = iter([True, False])  # to its begin, and to its end
+
+    @contextmanager
+    def often_answered() -> Iterator[Session]:
+        with transaction() as own:
+            yield own
+        if not next(answers, True):
+            raise OperationalError("COMMIT", {}, Exception("no answer"))
+
+    monkeypatch.setattr(execution, "transaction", often_answered)
+    monkeypatch.setattr(execution, "RETRY_SECONDS", 0)
+
+    assert perform(claim, never, lambda *_: None) is None
+
+    session.rollback()
+    sentences = [each.sentence for each in submission.messages]
+    assert [submission.runs[0].state, sentences.count("Completed step: 1")] == [State.COMPLETE, 1]
+    assert list(settings().runs_directory.iterdir()) == []
+
+
+def test_nothing_is_made_ready_by_a_worker_that_claims_nothing_more(
+    session: Session, chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(2)
+    readied: list[object] = []
+    monkeypatch.setattr(succession, "make_ready", lambda *given: readied.append(given))
+
+    assert perform(claimed(), never, lambda *_: None) is None
+
+    assert readied == []
+    assert list(settings().runs_directory.iterdir()) == []
 
 
 def test_a_run_goes_on_before_one_that_cannot_be_read(

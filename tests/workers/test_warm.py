@@ -98,6 +98,16 @@ ALIKE = {
         found = [each for each in gc.get_objects() if isinstance(each, types.ModuleType)]
         print([each.__name__ for each in (*found, *sys.modules.values()) if each.__name__.startswith("workers")])
         """,
+    "a file that it left open, beside something that is gone": """
+        import weakref
+        class Something:
+            pass
+        something = Something()
+        gone = weakref.proxy(something)
+        del something
+        left = open("left.txt", "w")
+        left.write("all of it")
+        """,
     "files that it left open": """
         import io, json
         json.left = open("left.out", "w")

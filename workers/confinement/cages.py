@@ -451,13 +451,10 @@ LEVELS: dict[int, type[Cage]] = {1: Cage, 2: Fence, **WALLED}
 
 def be_first_to_go(turn: bytes = b"1000") -> bytes:
     """When the machine runs out of memory, before the portal and whatever else it serves; the turn that it had."""
-    told = os.open(OUT_OF_MEMORY, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        before = os.read(told, 16)
-        with suppress(OSError):  # it is not ours to say
-            os.write(told, turn)
-    finally:
-        os.close(told)
+    before = b""
+    with suppress(OSError), open(OUT_OF_MEMORY, "r+b", buffering=0) as told:  # it may not be ours to say
+        before = told.read(16)
+        told.write(turn)
     return before
 
 

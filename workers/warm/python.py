@@ -136,6 +136,6 @@ def leave(status: int) -> NoReturn:
 
 
 def write_open_files() -> None:
-    for each in [each for each in gc.get_objects() if isinstance(each, _IOBase)]:
+    for each in [each for each in gc.get_objects() if issubclass(type(each), _IOBase)]:
         with suppress(Exception):
             each.flush()
