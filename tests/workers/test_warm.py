@@ -99,14 +99,14 @@ ALIKE = {
         print([each.__name__ for each in (*found, *sys.modules.values()) if each.__name__.startswith("workers")])
         """,
     "a file that it left open, beside something that is gone": """
-        import weakref
+        import json, weakref
         class Something:
             pass
         something = Something()
-        gone = weakref.proxy(something)
+        json.gone = weakref.proxy(something)
         del something
-        left = open("left.txt", "w")
-        left.write("all of it")
+        json.left = open("left.out", "w")
+        json.left.write("all of it")
         """,
     "files that it left open": """
         import io, json
