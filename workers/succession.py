@@ -132,7 +132,8 @@ class After:
         what was written may stand.
         """
         given = [Source(each.name, each.blob.key, each.blob.sha256, each.blob.size) for each in done.kept]
-        likely = self._likely(self.foreseen, given) if self.foreseen and done.goes_on else None
+        likely = self._begun(self.foreseen.with_results(given)) if self.foreseen and done.goes_on else None
+        self.run = likely
         with meanwhile(partial(self._get_ready, likely)) as errand:
             found = self.following(session, self.foreseen.expected if self.foreseen else NOTHING_EXPECTED)
         if likely and likely.is_it(found):
@@ -167,10 +168,6 @@ class After:
         if self.foreseen and not self._is_begun(self.foreseen):
             call_off(self.foreseen.where, self.foreseen.handle)
             self.foreseen.workspace.tidy()
-
-    def _likely(self, foreseen: Foreseen, given: Sequence[Source]) -> Begun:
-        self.run = likely = self._begun(foreseen.with_results(given))
-        return likely
 
     def _begun(self, planned: Planned) -> Begun:
         return Begun(**vars(planned), brought=False, before=self.workspace, at=time.monotonic())

@@ -98,9 +98,7 @@ def test_a_step_of_a_long_chain_costs_as_few_words_with_the_database_as_one_of_a
     assert {(cost["statements"], cost["commits"]) for cost in between} == {(STATEMENTS + BEGINS, 1)}
     session.rollback()
     assert submission.state is State.COMPLETE
-    [*_, final] = results.of_submission(submission)
-    with results.open_file(final) as stream:
-        assert stream.read() == b"x\n"
+    assert last_result(submission) == b"x\n"
 
 
 def test_one_of_many_steps_side_by_side_costs_as_few(session: Session, tmp_path: Path) -> None:
@@ -129,6 +127,12 @@ def test_what_is_of_another_submission_is_begun_with_the_end_too(
     assert perform(after, never, due) is None
     session.rollback()
     assert (first.state, second.state) == (State.COMPLETE, State.COMPLETE)
+
+
+def last_result(submission: Submission) -> bytes:
+    [*_, final] = results.of_submission(submission)
+    with results.open_file(final) as stream:
+        return stream.read()
 
 
 def begun_second(chain: Callable[[int], Submission]) -> tuple[Submission, Begun]:
@@ -201,9 +205,7 @@ def test_what_follows_finds_what_the_step_before_it_made_of_a_name(session: Sess
     work()
 
     session.rollback()
-    [*_, final] = results.of_submission(submission)
-    with results.open_file(final) as stream:
-        assert stream.read() == b"x\n0\n1\n2\n3\n"
+    assert last_result(submission) == b"x\n0\n1\n2\n3\n"
 
 
 def test_a_file_whose_name_was_given_long_before_is_kept_beside_that(session: Session, tmp_path: Path) -> None:
@@ -220,8 +222,7 @@ def test_a_file_whose_name_was_given_long_before_is_kept_beside_that(session: Se
     session.rollback()
     assert (submission.state, ran(tmp_path), len(steps)) == (State.COMPLETE, ["0", "1", "2", "3"], 4)
     assert [each.name.rpartition(".")[2] for each in results.of_submission(submission)] == ["b", "c", "b", "d"]
-    with results.open_file(results.of_submission(submission)[-1]) as stream:
-        assert stream.read() == b"x\n0\n1\n2\n3\n"
+    assert last_result(submission) == b"x\n0\n1\n2\n3\n"
     assert [each.sentence for each in submission.messages if each.sentence.startswith("Completed step")] == [
         f"Completed step: {step + 1}" for step in range(4)
     ]
@@ -240,9 +241,7 @@ def test_a_step_is_brought_what_any_step_before_it_gave(session: Session, work: 
     work()
 
     session.rollback()
-    [*_, final] = results.of_submission(submission)
-    with results.open_file(final) as stream:
-        assert stream.read() == b"x\nsecond\nx\n"
+    assert last_result(submission) == b"x\nsecond\nx\n"
 
 
 def test_a_step_that_waits_for_a_failed_one_leaves_nothing_behind(session: Session, work: Callable[[], None]) -> None:
