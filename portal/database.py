@@ -54,6 +54,7 @@ AWAY_IN_SQLITE = frozenset(
 )
 DISK_FULL_IN_POSTGRESQL = "53100"
 KNOWN = "known"
+COMMITTED = "committed"
 CHECKS_CLIENTS = 140_000  # the first version of PostgreSQL that notices a client that is gone
 
 
@@ -227,6 +228,7 @@ def transaction(session: Session | None = None) -> Iterator[Session]:
         session.commit()
     except BaseException:
         session.info.pop(CONNECTION, None)
+        session.info.pop(COMMITTED, None)
         session.rollback()
         raise
 
@@ -239,6 +241,17 @@ def connection(session: Session) -> Connection:
 def while_committing(session: Session, do: Callable[[], None]) -> None:
     """Done while PostgreSQL commits what is written here, or right before. It raises nothing: all may be committed."""
     prepared.while_committing(connection(session), do)
+
+
+def once_committed(session: Session, do: Callable[[], None]) -> None:
+    """Done as soon as what is written here is committed, before all else. It raises nothing."""
+    session.info[COMMITTED] = do
+
+
+@event.listens_for(Session, "after_commit")
+def _do_what_waited(session: Session) -> None:
+    if do := session.info.pop(COMMITTED, None):
+        do()
 
 
 @contextmanager

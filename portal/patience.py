@@ -20,12 +20,14 @@ EVENTS = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POL
 
 
 class Errand:
-    """What is done once: as soon as an answer has to be waited for, or when it is asked to `run`."""
+    """What is done once: as soon as an answer has to be waited for, or when it is asked to `run`. After it comes the
+    one `around` it."""
 
     failure: Exception | None = None
 
-    def __init__(self, do: Callable[[], object]) -> None:
+    def __init__(self, do: Callable[[], object], around: Errand | None) -> None:
         self.do: Callable[[], object] | None = do
+        self.around = around
 
     def run(self) -> None:
         do, self.do = self.do, None
@@ -34,6 +36,8 @@ class Errand:
                 do()
         except Exception as failure:  # noqa: BLE001 - the driver takes it for one of its own
             self.failure = failure
+        if self.around:
+            self.around.run()
 
 
 class Mine(threading.local):
@@ -51,12 +55,12 @@ def meanwhile(do: Callable[[], object]) -> Iterator[Errand]:
 
     Raises what it does, when the end of this is reached.
     """
-    errand = Errand(do)
-    outer, _mine.errand = _mine.errand, errand
+    around = _mine.errand
+    errand = _mine.errand = Errand(do, around)
     try:
         yield errand
     finally:
-        _mine.errand = outer
+        _mine.errand = around
     if errand.failure:
         raise errand.failure
 

@@ -90,5 +90,5 @@ def _due() -> progress.Claim | None:
         return progress.claim(session, [queue.EVERY], "test", "here")
 
 
-def _due_in(session: Session, expected: progress.Expected) -> progress.Claim | None:
+def _due_in(session: Session, expected: progress.Expected | None) -> progress.Claim | None:
     return progress.claim_due(session, [queue.EVERY], "test", expected=expected)

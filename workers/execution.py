@@ -14,10 +14,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from uuid import uuid4
 
@@ -28,6 +27,7 @@ from portal.domain.plugins import plugins
 from portal.domain.states import State
 from portal.domain.verdict import Outcome
 from portal.models import Run
+from portal.patience import meanwhile
 from portal.services import progress, secrets
 from portal.services.progress import NOTHING, Answer, Claim, Found, NotAsForeseen, Written
 from portal.settings import settings
@@ -107,7 +107,7 @@ def perform(run: Next, ending: Callable[[], bool] = never, following: Following 
     finally:
         if begun:
             call_off(begun.where, begun.handle)
-            begun.before.tidy()
+            begun.tidy_before()
     return None
 
 
@@ -121,12 +121,13 @@ def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], foll
     handle = claim.handle or _begin(claim, workspace, where, begun)
     if handle is None:
         return None
-    with After(claim, workspace, following) as after, _ended_on_failure(claim, workspace, where, handle):
+    ahead = begun.ahead if begun else ()
+    with After(claim, workspace, following, ahead) as after, _ended_on_failure(claim, workspace, where, handle):
         watch = _Watch(claim, workspace, where, handle, proven)
         watch.start()
         after.foresee()
         if begun:
-            begun.before.tidy()
+            begun.tidy_before()
         try:
             end = watch.until_the_end(ending)
         except Ending:
@@ -150,7 +151,7 @@ def _learn_secrets(claim: Claim, workspace: Workspace) -> bool:
             workspace.keep_secret(secrets.opened(workspace.sealed))
         except NotFound as gone:
             with After(claim, workspace, nothing) as after:
-                _finish(claim, Outcome("cannot_start", detail=f"{gone}."), NOTHING, after, lambda: None)
+                _finish(claim, Outcome("cannot_start", detail=f"{gone}."), NOTHING, after)
             return False
         except NoKey as failure:
             if claim.handle:
@@ -236,20 +237,17 @@ def _end(claim: Claim, workspace: Workspace, end: End, after: After) -> None:
     """What it gave is forced to the disk while the database is told of it, which commits nothing before."""
     with _beating(claim):
         found = replace(workspace.collect(), log=end.written)
-        forced = _disk().submit(storage.force, [each.blob.key for each in found.kept])
         if sum(each.blob.size for each in found.kept) > MUCH:
-            forced.result()
-    time.sleep(0)  # so that the thread begins, which waits for the disk while this one does for the database
+            _force(found)
     try:
-        _finish(claim, end.outcome, found, after, forced.result)
+        _finish(claim, end.outcome, found, after)
     except (Ghost, OSError):
         discard(found)
         raise
 
 
-@cache
-def _disk() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "disk")
+def _force(found: Found) -> None:
+    storage.force([each.blob.key for each in found.kept])
 
 
 @contextmanager
@@ -291,7 +289,6 @@ def _heart() -> _Heart:
 
 
 os.register_at_fork(after_in_child=_heart.cache_clear)
-os.register_at_fork(after_in_child=_disk.cache_clear)
 
 
 @contextmanager
@@ -433,9 +430,9 @@ class _Watch:
         return outcome
 
 
-def _finish(claim: Claim, outcome: Outcome, found: Found, after: After, forced: Callable[[], None]) -> None:
+def _finish(claim: Claim, outcome: Outcome, found: Found, after: After) -> None:
     """End the run and claim what follows; an answer that did not come is asked for again, for as long as the lease is
-    surely ours, but then for the end alone. Nothing is committed before what it gave is `forced` to the disk.
+    surely ours, but then for the end alone. Nothing is committed before what it gave is forced to the disk.
 
     Raises Ghost, and OSError for what could not be forced.
     """
@@ -443,11 +440,12 @@ def _finish(claim: Claim, outcome: Outcome, found: Found, after: After, forced: 
     while True:
         try:
             with transaction() as session:
-                if done := progress.finish(session, claim, outcome, found, after.what_surely_follows(found)):
-                    after.claim(session, done)
-                    forced()
-                    return
-                if progress.ended(session, claim):
+                with meanwhile(partial(_force, found)) as forced:
+                    done = progress.finish(session, claim, outcome, found, after.what_surely_follows(found))
+                    if done:
+                        after.claim(session, done)
+                        forced.run()
+                if done or progress.ended(session, claim):
                     return
                 raise Ghost
         except NotAsForeseen:

@@ -32,7 +32,7 @@ from workers.execution import perform
 from workers.languages import language
 from workers.runners import runner
 from workers.runners.local import HOST
-from workers.succession import Next
+from workers.succession import Beginning, Next
 from workers.sweep import sweep as sweep_once
 from workers.warm import lines, proofs
 from workers.workspace import short_of_disk
@@ -74,17 +74,18 @@ def work_through() -> None:
         run = perform(run, _is_ending, _next) or _first()
 
 
-def _first() -> progress.Claim | None:
+def _first() -> Next | None:
     """What is due, where nothing was claimed with the end of a run. There may be work for another process, too."""
     if _is_ending() or not _has_room():
         return None
-    with transaction() as session:
+    with Beginning() as first, transaction() as session:
         if claim := progress.claim(session, queues(), _name(), HOST, probes.level()):
             progress.call_for_more(session, queues(), probes.level())
-        return claim
+            first.begin(session, claim)
+    return first.run
 
 
-def _next(session: Session, expected: progress.Expected) -> progress.Claim | None:
+def _next(session: Session, expected: progress.Expected | None) -> progress.Claim | None:
     """What is due when a run ends. What lost its worker comes first, and is looked for once a second at most."""
     if _is_ending() or _shortage():
         return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from portal.domain import conditions, steps
+from portal.domain import conditions
 from portal.domain.errors import Conflict
 from portal.domain.limits import Limits
 from portal.domain.names import Priority, queue_form
@@ -17,8 +17,10 @@ from portal.domain.states import State
 from portal.domain.steps import Leaf
 from portal.domain.verdict import Rules
 from portal.domain.work import Placement, Work
-from portal.models import Backend, Job, Run, TaskRevision
-from portal.services import backends, nesting, progress
+from portal.models import Backend, Run, TaskRevision
+from portal.services import backends, progress
+from portal.services.offers import Offer
+from portal.settings import settings
 
 LONGEST_STEP = 200
 
@@ -45,20 +47,29 @@ class Frozen:
         return self.submission | own, [_identified(run, identity) for run in self.runs]
 
 
-def freeze(job: Job, arguments: Mapping[str, Argument], priority: Priority, least_level: int) -> Frozen:
+def freeze(offer: Offer, arguments: Mapping[str, Argument], priority: Priority, least_level: int) -> Frozen:
     """Submissions of the job as it is now, with a run for each step; the steps of jobs in it are among them.
 
     None of them may be confined at less than the least level, which is the submitter's. The runs that come first are
     queued at once, unless conditions have to be asked.
     """
+    if arguments:
+        return _frozen(offer, arguments, priority, least_level)
+    kind = (priority, max(least_level, settings().portal_min_level))
+    if kind not in offer.orders:
+        offer.orders[kind] = _frozen(offer, arguments, priority, least_level)
+    return cast(Frozen, offer.orders[kind])
+
+
+def _frozen(offer: Offer, arguments: Mapping[str, Argument], priority: Priority, least_level: int) -> Frozen:
+    job = offer.job
     submission = {
         "job_id": job.id,
         "job_name": job.name,
         "job_revision": job.current.number,
         "open_link": job.open_links,
     }
-    leaves = steps.lay_out(nesting.parts(job))
-    runs = [_row(leaf, place, arguments, priority, least_level) for place, leaf in enumerate(leaves)]
+    runs = [_row(leaf, place, arguments, priority, least_level) for place, leaf in enumerate(offer.leaves)]
     runs.sort(key=lambda run: (run["stage"], run["position"]))
     first = progress.first(runs)
     conditional = any(run["condition"] for run in first)

@@ -7,9 +7,9 @@ it belongs to no session, so that every thread may read it, and nobody may write
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Any, cast
 
@@ -18,11 +18,13 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session, selectinload
 
 from portal.database import once
+from portal.domain import steps
 from portal.domain.names import normal_name
 from portal.domain.policy import Action
+from portal.domain.steps import Leaf
 from portal.domain.texts import storable
 from portal.models import Account, Backend, Job, JobRevision, Step, Task, TaskRevision
-from portal.services import access, catalogue
+from portal.services import access, catalogue, nesting
 from portal.services.statements import rows
 from portal.settings import settings
 
@@ -40,10 +42,16 @@ _lock = Lock()
 
 @dataclass(frozen=True)
 class Offer:
-    """A job, and the state in which it was read."""
+    """A job, and the state in which it was read. `orders`: what is always the same in orders to it, by their kind."""
 
     job: Job
     state: State
+    orders: dict[Hashable, Any] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def leaves(self) -> Sequence[Leaf]:
+        """The tasks of all its steps. Raises Conflict, ValueError."""
+        return steps.lay_out(nesting.parts(self.job))
 
 
 def of(session: Session, name: str, account: Account | None) -> Offer | None:

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, cached_property
-from itertools import chain, count
+from itertools import chain, count, zip_longest
 from typing import Any
 
-from sqlalchemy import Select, Update, and_, bindparam, case, event, func, or_, select, update
+from sqlalchemy import Select, Update, and_, bindparam, case, event, func, null, or_, select, update
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.util import identity_key
 
@@ -78,11 +78,10 @@ class Claim:
 class Expected:
     """A run that is made ready before it is claimed, and the handle by which it will be found."""
 
-    run_id: int
+    claim: Claim
     handle: dict[str, Any]
 
 
-NOTHING_EXPECTED = Expected(0, {})
 TOLD = "told of an end"
 NOTHING_TOLD = {"of": 0, "ended": 0, "as": 0, "kept": 0}
 
@@ -148,7 +147,7 @@ def claim_orphan(session: Session, worker: str, host: str) -> Claim | None:
     limits = settings().portal_lease_seconds, settings().portal_max_lost
     orphans = _taking_orphans(host, *limits, is_postgresql(session))
     if orphan := row(session, orphans, {"its_worker": worker}):
-        return _claim(orphan, counted=_take_up(session, orphan, worker))
+        return _claim(orphan, orphan.leads_on, counted=_take_up(session, orphan, worker))
     return None
 
 
@@ -157,10 +156,10 @@ def claim_due(
     queues: Sequence[str],
     worker: str,
     level: int = STRICTEST,
-    expected: Expected = NOTHING_EXPECTED,
+    expected: Expected | None = None,
 ) -> Claim | None:
     """Take the first run that is due, in the order of submission. None of those that must be confined further than
-    this worker does. Of what is `expected` the handle is kept with that.
+    this worker does. Of what is `expected` the handle is kept with that, and nothing is read that is known.
 
     One statement. What is tried again, and the later steps of what was begun, come before what is new.
 
@@ -170,28 +169,32 @@ def claim_due(
         return None
     due = _taking_due(tuple(queues), level, settings().portal_lease_seconds, is_postgresql(session))
     told = session.info.get(TOLD, NOTHING_TOLD)
-    its = {"its_worker": worker, "expected": expected.run_id, "found_by": expected.handle}
+    its = {"its_worker": worker, "expected": 0, "found_by": {}}
+    if expected:
+        its |= {"expected": expected.claim.run_id, "found_by": expected.handle}
     found = row(session, due, its | told)
     if found is None:
         return None
     _be_sure(session, found)
     queue.unsay(session, "wake", found.queue, found.id)
-    return _claim(found)
+    return expected.claim if expected and found.work is None else _claim(found, found.leads_on)
 
 
 @cache
 def _taking_orphans(host: str, lease: float, most_lost: int, skip_locked: bool) -> Update:
     """What was handed over keeps its long lease until its launcher has heard of the new worker by a beat."""
     until = case((Run.worker == NOBODY, Run.lease), else_=now(lease))
-    return _taking(_orphaned(host, most_lost), {Run.lease: until}, skip_locked)
+    return _taking(_orphaned(host, most_lost), {Run.lease: until}, skip_locked).returning(Run.work)
 
 
 @cache
 def _taking_due(queues: tuple[str, ...], level: int, lease: float, skip_locked: bool) -> Update:
     found_by = bindparam("found_by", type_=Run.handle.type)
-    handle = case((Run.id == bindparam("expected"), found_by), else_=Run.handle)
+    expected = Run.id == bindparam("expected")
+    handle = case((expected, found_by), else_=Run.handle)
+    work = case((and_(expected, Run.attempt == 1), null()), else_=Run.work).label("work")
     taken = {Run.lease: now(lease), Run.started: now(), Run.handle: handle}
-    return _taking(_due(queues, level), taken, skip_locked).returning(statements.AS_FORESEEN)
+    return _taking(_due(queues, level), taken, skip_locked).returning(work, statements.AS_FORESEEN)
 
 
 def call_for_more(session: Session, queues: Sequence[str], level: int) -> None:
@@ -230,7 +233,7 @@ def _taking(condition: Any, more: Mapping[Any, Any], skip_locked: bool) -> Updat
     )
 
 
-def _claim(found: Any, counted: bool = False) -> Claim:
+def _claim(found: Any, leads_on: bool, counted: bool = False) -> Claim:
     return Claim(
         found.id,
         found.submission_id,
@@ -243,25 +246,31 @@ def _claim(found: Any, counted: bool = False) -> Claim:
         place=_place(found),
         task_name=found.task_name,
         queue=found.queue,
-        leads_on=found.leads_on,
+        leads_on=leads_on,
     )
 
 
-def foresee(session: Session, claim: Claim) -> Claim | None:
-    """What comes next if this run completes, as it will be claimed then: the only run that waits for it alone, while
-    nothing else of its submission can begin or end. It is nobody's before."""
-    its = {"submission": claim.submission_id, "run": claim.run_id, "stage": claim.place.stage + 1}
-    after = rows(session, statements.COMES_NEXT, its) if claim.leads_on else []
-    if len(after) != 1 or not _is_sure(after[0], claim):
-        return None
-    found = _claim(after[0])
-    place = replace(found.place, state=State.RUNNING)
-    return replace(found, attempt=found.attempt + 1, worker=claim.worker, place=place)
+def foresee(session: Session, claim: Claim) -> list[Claim]:
+    """What comes next if this run completes, and next if that does, and so on for some, as they will be claimed then:
+    each the only run that waits for the one before it alone, while nothing else of its submission can begin or end.
+    They are nobody's before."""
+    its = {"submission": claim.submission_id, "run": claim.run_id}
+    waiting = rows(session, statements.COME_NEXT, its) if claim.leads_on else []
+    found: list[Claim] = []
+    for run, after in zip_longest(waiting[: statements.AHEAD], waiting[1:]):
+        before = found[-1] if found else claim
+        if run is None or not _is_sure(run, after, before):
+            break
+        place = replace(_place(run), state=State.RUNNING)
+        found.append(replace(_claim(run, leads_on=after is not None), attempt=1, worker=claim.worker, place=place))
+    return found
 
 
-def _is_sure(run: Any, claim: Claim) -> bool:
-    only_that = run.needs is not None and set(run.needs) == {claim.place.key}
-    return only_that and not (run.others or run.condition or run.attempt) and run.queue == claim.queue
+def _is_sure(run: Any, after: Any, before: Claim) -> bool:
+    """Whether it comes right after that one, and none of those `after` it does."""
+    alone = run.needs is not None and set(run.needs) == {before.place.key} and not run.others
+    last = after is None or after.stage > before.place.stage + 1
+    return alone and last and not (run.condition or run.attempt) and run.queue == before.queue
 
 
 def _take_up(session: Session, found: Any, worker: str) -> bool:
@@ -296,14 +305,16 @@ def started(
     return Answer.GO_ON
 
 
-def follow(session: Session, claim: Claim, ended: Claim, handle: dict[str, Any], level: int | None = None) -> bool:
-    """Begin what was claimed in the very transaction that has `ended` another run.
+def follow(
+    session: Session, claim: Claim, ended: Claim | None, handle: dict[str, Any], level: int | None = None
+) -> bool:
+    """Begin what was claimed in this very transaction, which may have `ended` another run before.
 
     What is begun is started soon, or asks by `started` once more: a stop may have come. False: one came before, or the
     run is of another submission, which somebody else holds just now: two that wait for each other would wait for ever.
     """
     held = None
-    if claim.submission_id != ended.submission_id:
+    if ended is None or claim.submission_id != ended.submission_id:
         held = row(session, statements.HOLD_TOO, {"submission": claim.submission_id})
         if held is None:
             return False

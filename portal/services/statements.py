@@ -39,7 +39,7 @@ _batch, _submission, _run, _attempt, _result, _upload, _chunk, _message, _job = 
     cast(Table, model.__table__) for model in (Batch, Submission, Run, Attempt, Result, Upload, LogChunk, Message, Job)
 )
 _of_it = _run.c.submission_id == bindparam("submission")
-FEW = {"postgresql": 8, "sqlite": 1}  # values of one statement that are told one by one
+FEW = {"postgresql": 100, "sqlite": 1}  # values of one statement that are told one by one
 
 
 def rows(session: Session, statement: Executable, values: Mapping[str, Any]) -> list[Any]:
@@ -166,14 +166,14 @@ LEADS_ON = exists().where(_another.c.submission_id == _run.c.submission_id, _wai
 _also_of_it = _another.c.submission_id == bindparam("submission")
 _under_way = one_of(_another.c.state, (State.QUEUED, State.RUNNING))
 _others = exists().where(_also_of_it, _under_way, _another.c.id != bindparam("run"))
-_farther = exists().where(_also_of_it, _waits, _another.c.stage > bindparam("stage"))
-CLAIMED = ("id", "submission_id", "uuid", "attempt", "work", "handle", "worker", "queue", "position", "stage", "state",
+CLAIMED = ("id", "submission_id", "uuid", "attempt", "handle", "worker", "queue", "position", "stage", "state",
            "needs", "task_name")  # fmt: skip
-COMES_NEXT: Select[Any] = (
-    select(*(_run.c[name] for name in (*CLAIMED, "condition")), _others.label("others"), _farther.label("leads_on"))
-    .where(_of_it, _run.c.state == State.WAITING, _run.c.stage <= bindparam("stage"))
+AHEAD = 8  # runs: what is frozen of them may be long
+COME_NEXT: Select[Any] = (
+    select(*(_run.c[name] for name in (*CLAIMED, "work", "condition")), _others.label("others"))
+    .where(_of_it, _run.c.state == State.WAITING)
     .order_by(_run.c.stage)
-    .limit(2)
+    .limit(AHEAD + 1)
 )
 OPEN: Select[Any] = select(_run.c.position, _run.c.stage, _run.c.state, _run.c.needs).where(
     _of_it, one_of(_run.c.state, ACTIVE)

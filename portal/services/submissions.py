@@ -29,6 +29,7 @@ from portal.models.submission import UNDER_WAY
 from portal.services import access, audit, backends, checking, jobs, looks, nesting, offers, quotas, stories
 from portal.services.entering import enter
 from portal.services.freezing import Row, freeze
+from portal.services.offers import Offer
 from portal.services.statements import row, tell
 from portal.settings import settings
 
@@ -113,7 +114,7 @@ def accept(session: Session, order: Order) -> str:
     if found := earlier(session, order):
         return found.uuid
     order = replace(order, idempotency_key=order.idempotency_key or str(uuid4()))
-    chosen = [_job(session, order, name) for name in order.jobs]
+    chosen = [_offer(session, order, name).job for name in order.jobs]
     arguments = _check(session, order, chosen)
     stored = _store(order, arguments)
     accepting = _Accepting(session, order, arguments, stored)
@@ -384,13 +385,13 @@ def _is_of(incoming: Incoming, sha256: str) -> bool:
     return digest == sha256
 
 
-def _job(session: Session, order: Order, name: str) -> Job:
+def _offer(session: Session, order: Order, name: str) -> Offer:
     offer = offers.of(session, name, order.account)
     if offer is None:
         raise NotFound(f"There is no job {name}.")
     if not offer.job.enabled:
         raise NotAllowed(f"{offer.job.name} is present but currently disabled.")
-    return offer.job
+    return offer
 
 
 def _check(session: Session, order: Order, chosen: Sequence[Job]) -> dict[str, Argument]:
@@ -602,8 +603,8 @@ class _Accepting:
         kept = sum(each.blob.size for each in self.stored)
         quotas.check(self.session, self.order.account, self.order.address, kept)
         least = backends.least_level_for(self.order.account)
-        chosen = [_job(self.session, self.order, name) for name in self.order.jobs]
-        frozen = [freeze(job, self.arguments, priority, least) for job in chosen]
+        chosen = [_offer(self.session, self.order, name) for name in self.order.jobs]
+        frozen = [freeze(each, self.arguments, priority, least) for each in chosen]
         members = [(each, number) for number, _ in _numbered(self.order) for each in frozen]
         enter(self.session, batch, [each.row for each in self.stored], members)
         audit.record(self.session, "submitted", "batch", batch["uuid"], **_detail(chosen, len(self.order.inputs)))
@@ -643,6 +644,6 @@ def _batch(order: Order) -> Row:
     }
 
 
-def _detail(chosen: Sequence[Job], inputs: int) -> dict[str, Any]:
-    told = {"jobs": [job.name for job in chosen]}
+def _detail(chosen: Sequence[Offer], inputs: int) -> dict[str, Any]:
+    told = {"jobs": [each.job.name for each in chosen]}
     return told if inputs == 1 else told | {"inputs": inputs}

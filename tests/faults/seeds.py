@@ -78,10 +78,10 @@ SEEDS = (
         (
             Edit(
                 EXECUTION,
-                "            with transaction() as session:\n                if done := progress.finish(",
+                "            with transaction() as session:\n                with meanwhile(",
                 "            with transaction() as session:\n"
                 "                progress._keep_results(session, claim, found)\n"
-                "            with transaction() as session:\n                if done := progress.finish(",
+                "            with transaction() as session:\n                with meanwhile(",
             ),
             Edit(
                 PROGRESS,

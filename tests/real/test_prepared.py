@@ -122,14 +122,13 @@ def run() -> Claim:
 
 def test_a_run_ends_and_what_was_foreseen_begins_in_two_messages(run: Claim, messages: list[str]) -> None:
     """Those of docs/reliability.md, with a result."""
-    for name in ("first", "second"):
-        with reading() as session:
-            foreseen = progress.foresee(session, run)
-        assert foreseen is not None
+    with reading() as session:
+        ahead = progress.foresee(session, run)
+    for name, foreseen in zip(("first", "second"), ahead, strict=True):
         messages.clear()
         with transaction() as session:
             progress.finish(session, run, Outcome("exited", 0), progress.Found([kept(name)]), foreseen)
-            expected = progress.Expected(foreseen.run_id, HANDLE)
+            expected = progress.Expected(foreseen, HANDLE)
             assert progress.claim_due(session, [queue.EVERY], "test", 4, expected)
             progress.go_on(session, foreseen)
         run = foreseen

@@ -18,7 +18,7 @@ from portal.domain.retries import Retries
 from portal.domain.states import State
 from portal.domain.verdict import Outcome, Then
 from portal.models import Attempt, Job, Letter, LogChunk, Message, Result, Run, Submission
-from portal.services import logs, progress, submissions
+from portal.services import logs, progress, statements, submissions
 from portal.services.progress import Answer, Claim, Found, Kept, Written
 from portal.settings import settings
 from portal.storage import Blob
@@ -131,34 +131,45 @@ def test_it_foresees_what_follows_a_run_where_nothing_else_can(session: Session,
     for name in ("first", "second", "third"):
         make_task(session, name, "command", "true")
     make_job(session, "chain", [(1, "first"), (2, "second"), (3, "third")])
-    submitted(session, "chain")
+    submission = submitted(session, "chain")
     session.rollback()
 
     first = worker.begin()
-    foreseen = progress.foresee(session, first)
-    session.rollback()
-    assert foreseen is not None
-    worker.finish(first, WELL, progress.NOTHING, foreseen)
-    with transaction(session):
-        expected = progress.Expected(foreseen.run_id, HANDLE)
-        second = progress.claim_due(session, [queue.EVERY], "worker", expected=expected)
-    assert second is not None
-    assert replace(second, handle=None) == replace(foreseen, leads_on=True)
-    assert second.handle == HANDLE
+    second, third = worker.do(progress.foresee, first)
+    assert (second.task_name, second.leads_on, third.task_name, third.leads_on) == ("second", True, "third", False)
 
-    third = progress.foresee(session, second)
-    session.rollback()
-    assert third is not None and not third.leads_on
+    worker.finish(first, WELL, progress.NOTHING, second)
+    with transaction(session):
+        expected = progress.Expected(second, HANDLE)
+        assert progress.claim_due(session, [queue.EVERY], "worker", expected=expected) == second
+    assert submission.runs[1].handle == HANDLE
+    assert worker.do(progress.foresee, second) == [third]
+
     worker.finish(second, WELL, progress.NOTHING, third)
-    assert progress.foresee(session, worker.begin()) is None
+    last = worker.begin()
+    assert replace(last, handle=None) == third
+    assert worker.do(progress.foresee, last) == []
+
+
+def test_it_foresees_so_many_as_it_reads_at_once_and_knows_that_more_follow(session: Session, worker: Worker) -> None:
+    steps = statements.AHEAD + 3
+    make_task(session, "step", "command", "true")
+    make_job(session, "chain", [(number, "step") for number in range(1, steps + 1)])
+    submitted(session, "chain")
+    session.rollback()
+
+    ahead = worker.do(progress.foresee, worker.begin())
+
+    assert [each.place.stage for each in ahead] == list(range(2, statements.AHEAD + 2))
+    assert all(each.leads_on for each in ahead)
 
 
 def test_it_foresees_nothing_that_waits_for_more_than_one_run(worker: Worker, submission: Submission) -> None:
     left, right = worker.begin(), worker.begin()
 
-    assert [worker.do(progress.foresee, each) for each in (left, right)] == [None, None]
+    assert [worker.do(progress.foresee, each) for each in (left, right)] == [[], []]
     worker.finish(left)
-    assert worker.do(progress.foresee, right) is None
+    assert worker.do(progress.foresee, right) == []
 
 
 def test_it_foresees_neither_several_nor_what_hangs_on_a_condition_nor_what_others_run(
@@ -173,7 +184,17 @@ def test_it_foresees_neither_several_nor_what_hangs_on_a_condition_nor_what_othe
     asking.runs[1].condition = {"all": [{"exit_status_of": 0, "is": "=", "value": 0}]}
     session.commit()
 
-    assert [worker.do(progress.foresee, worker.begin()) for _ in range(3)] == [None, None, None]
+    assert [worker.do(progress.foresee, worker.begin()) for _ in range(3)] == [[], [], []]
+
+
+def test_it_foresees_as_far_as_the_chain_goes(session: Session, worker: Worker) -> None:
+    for name in ("first", "second", "third", "fourth"):
+        make_task(session, name, "command", "true")
+    make_job(session, "forking", [(1, "first"), (2, "second"), (3, "third"), (3, "fourth")])
+    submitted(session, "forking")
+    session.rollback()
+
+    assert [each.task_name for each in worker.do(progress.foresee, worker.begin())] == ["second"]
 
 
 def test_it_goes_by_what_there_is_when_a_stop_came_after_it_had_foreseen_something(
@@ -185,7 +206,7 @@ def test_it_goes_by_what_there_is_when_a_stop_came_after_it_had_foreseen_somethi
     submission = submitted(session, "chain")
     session.rollback()
     first = worker.begin()
-    foreseen = worker.do(progress.foresee, first)
+    [foreseen] = worker.do(progress.foresee, first)
     with transaction(session):
         progress.stop(session, submission)
 

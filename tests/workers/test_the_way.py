@@ -19,7 +19,7 @@ from portal.database import engine, now, transaction
 from portal.domain.states import State
 from portal.models import Run, Submission
 from portal.services import progress, results
-from portal.services.progress import NOTHING_EXPECTED, Claim, Expected
+from portal.services.progress import Claim, Expected
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
 from workers import execution, succession
@@ -28,11 +28,12 @@ from workers.runners import local
 from workers.succession import Begun
 from workers.workspace import remove
 
-STATEMENTS = 12  # as docs/reliability.md says
+STATEMENTS = 10  # as docs/reliability.md says
+LOOK_AHEAD = 2  # more, now and then
 BEGINS = 1  # which SQLite hears as a statement
 
 
-def due(session: Session, expected: Expected = NOTHING_EXPECTED) -> Claim | None:
+def due(session: Session, expected: Expected | None = None) -> Claim | None:
     orphan = progress.claim_orphan(session, "test", local.HOST)
     return orphan or progress.claim_due(session, [queue.EVERY], "test", expected=expected)
 
@@ -95,7 +96,8 @@ def test_a_step_of_a_long_chain_costs_as_few_words_with_the_database_as_one_of_a
 
     _, *between, _ = costs(claimed())
 
-    assert {(cost["statements"], cost["commits"]) for cost in between} == {(STATEMENTS + BEGINS, 1)}
+    assert {cost["commits"] for cost in between} == {1}
+    assert sorted(cost["statements"] - STATEMENTS - BEGINS for cost in between) == [*[0] * 9, LOOK_AHEAD]
     session.rollback()
     assert submission.state is State.COMPLETE
     assert last_result(submission) == b"x\n"
