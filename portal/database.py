@@ -181,7 +181,9 @@ def engine_options(url: str, pool_size: int = 2) -> dict[str, Any]:
     """How an engine for this database is made: a server that died must be noticed soon, and one that is back, too."""
     if url.startswith("sqlite"):
         return {}
-    return {"pool_size": pool_size, "max_overflow": 8, "pool_timeout": 10, "connect_args": LINE}
+    # the one that was used last knows its plans, and its server's process has all at hand
+    pool = {"pool_size": pool_size, "max_overflow": 8, "pool_timeout": 10, "pool_use_lifo": True}
+    return {**pool, "connect_args": LINE}
 
 
 def make_engine(url: str) -> Engine:

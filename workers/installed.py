@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+
+AGAIN_SECONDS = 60.0  # after which a program may have been put elsewhere
+KNOWN = 32  # programs
 
 
 def homes(program: str) -> list[str]:
     """Of the program itself and of all that it is a link to; none where it is not installed."""
     found = shutil.which(program)
-    return list(dict.fromkeys(str(home) for link in _links(found) for home in _homes(link))) if found else []
+    return _homes_of(found, time.monotonic() // AGAIN_SECONDS) if found else []
+
+
+@lru_cache(KNOWN)
+def _homes_of(program: str, when: float) -> list[str]:
+    return list(dict.fromkeys(str(home) for link in _links(program) for home in _homes(link)))
 
 
 def _links(program: str) -> Iterator[Path]:

@@ -164,7 +164,6 @@ class World:
             (space / "task.sh").write_text(f"{LIMITED}exec {shlex.join(alone)}\n")
             return [SHELL, str(space / "task.sh")]
         (space / "task.py").write_text(TASK.format(program=program, words=words))
-        (space / "values.json").write_text('{"names": {}, "files": {}}')
         return [self.python, str(shutil.copy(DRIVER, space))]
 
     def launch(self, space: Path) -> None:

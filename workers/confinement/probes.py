@@ -137,7 +137,6 @@ def _words(space: Path, tried: str) -> list[str]:
     """What starts the program, as Python of a task: thus a warm parent's fork runs it in itself."""
     program, driver = (str(shutil.copy(each, space)) for each in (PROGRAM, DRIVER))
     (space / "task.py").write_text(TASK.format(program=program, tried=tried), "utf-8")
-    (space / "values.json").write_text('{"names": {}, "files": {}}', "utf-8")
     return [sys.executable, "-s", driver]
 
 

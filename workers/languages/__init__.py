@@ -33,6 +33,12 @@ class Language(Protocol):
     def prepare(self, work: Work, space: Path) -> list[str]: ...
 
 
+def write(file: str, text: str) -> None:
+    """Without pathlib, which takes longer than all the rest."""
+    with open(file, "w", encoding="utf-8") as opened:  # noqa: PTH123
+        opened.write(text)
+
+
 def tell_of_inputs(spoken: Language, work: Work, space: Path) -> None:
     own: Callable[[Work, Path], None] | None = getattr(spoken, "tell_of_inputs", None)
     if own:

@@ -9,6 +9,7 @@ from pathlib import Path
 from portal.domain import command
 from portal.domain.work import Work, bindings
 from workers.confinement.program import LIMITS
+from workers.languages import write
 
 LABEL = "Command"
 EDITOR = "shell"
@@ -37,6 +38,5 @@ def usual() -> list[tuple[str, ...]]:
 
 def prepare(work: Work, space: Path) -> list[str]:
     script = f"{space}/task.sh"
-    with open(script, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib takes longer than all the rest
-        file.write(LIMITED + command.script(work.code, bindings(work, str(space / "tmp"))))
+    write(script, LIMITED + command.script(work.code, bindings(work, str(space / "tmp"))))
     return [SHELL, script]

@@ -15,6 +15,7 @@ from portal.domain.work import Work
 from portal.settings import settings
 from workers import open_files
 from workers.installed import homes
+from workers.languages import write
 
 LABEL = "Python"
 EDITOR = "python"
@@ -29,6 +30,7 @@ PRELOAD = "preload"  # the option of a backend with an interpreter of its own: t
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "MKL_", "NPY_", "NUMEXPR_")
 KNOWN = 64  # tasks
 DRIVER = Path(__file__).parent / "drivers" / "driver.py"
+ITS_CODE = DRIVER.read_text("utf-8").rpartition("\n# ")[0]  # all but the line with a run's values
 
 
 def unavailable(options: Mapping[str, str]) -> str | None:
@@ -41,20 +43,21 @@ def readable(options: Mapping[str, str]) -> list[str]:
 
 
 def prepare(work: Work, space: Path) -> list[str]:
-    (space / "task.py").write_text(work.code, "utf-8")
-    shutil.copyfile(DRIVER, space / "driver.py")
-    _tell_values(work, space)
-    return [_interpreter(work.placement.options), "-s", "-u", str(space / "driver.py")]
+    write(f"{space}/task.py", work.code)
+    return [_interpreter(work.placement.options), "-s", "-u", _driver(work, space)]
 
 
 def tell_of_inputs(work: Work, space: Path) -> None:
     if open_files.names_inputs(work):
-        _tell_values(work, space)
+        _driver(work, space)
 
 
-def _tell_values(work: Work, space: Path) -> None:
+def _driver(work: Work, space: Path) -> str:
+    """With the values of the run."""
+    driver = f"{space}/driver.py"
     values = {"names": _values(work) | _numbered(work), "files": open_files.named(work, space)}
-    (space / "values.json").write_text(json.dumps(values), "utf-8")
+    write(driver, f"{ITS_CODE}\n# {json.dumps(values)}\n")
+    return driver
 
 
 def warm(work: Work) -> tuple[str, ...] | None:

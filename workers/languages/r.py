@@ -15,6 +15,7 @@ from portal.domain.work import Work
 from portal.settings import settings
 from workers import open_files
 from workers.installed import homes
+from workers.languages import write
 
 LABEL = "R"
 EDITOR = "r"
@@ -31,7 +32,7 @@ READ_AT_START = (
     "R_", "_R_", "HOME", "PATH", "LANG", "LC_", "TZ", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_",
     "GFORTRAN_", "JAVA_", "EDITOR", "VISUAL", "TEXI2DVI", "DVIPS", "LN_S", "COLUMNS", "DISPLAY", "TERM",
 )  # fmt: skip
-DRIVER = Path(__file__).parent / "drivers" / "driver.R"
+DRIVER = (Path(__file__).parent / "drivers" / "driver.R").read_text("utf-8")
 
 
 def unavailable(options: Mapping[str, str]) -> str | None:
@@ -46,10 +47,10 @@ def readable(options: Mapping[str, str]) -> list[str]:
 
 
 def prepare(work: Work, space: Path) -> list[str]:
-    (space / "task.R").write_text(work.code.replace("\r", ""), "utf-8")
-    shutil.copyfile(DRIVER, space / "driver.R")
+    write(f"{space}/task.R", work.code.replace("\r", ""))
+    write(f"{space}/driver.R", DRIVER)
     _tell_values(work, space)
-    return [_program(work.placement.options), "--vanilla", str(space / "driver.R"), str(space)]
+    return [_program(work.placement.options), "--vanilla", f"{space}/driver.R", str(space)]
 
 
 def tell_of_inputs(work: Work, space: Path) -> None:
@@ -58,7 +59,7 @@ def tell_of_inputs(work: Work, space: Path) -> None:
 
 
 def _tell_values(work: Work, space: Path) -> None:
-    (space / "values.tsv").write_text("".join(_lines(work, space)), "ascii")
+    write(f"{space}/values.tsv", "".join(_lines(work, space)))
 
 
 def warm(work: Work) -> tuple[str, ...] | None:

@@ -28,7 +28,6 @@ DRIVER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "languages", "
 OURS = "workers"
 OF_THE_DRIVER = ("encodings.utf_8_sig", "io", "json", "linecache", "os", "sys", "traceback", "types")
 SAMPLE = "{}print('done')\nopen('left', 'w').write('written')\n"
-VALUES = {"values.json": '{"names": {}, "files": {}}'}
 HANDLED: dict[int, Any] = {
     signal.SIGINT: _signal.default_int_handler,
     signal.SIGPIPE: _signal.SIG_IGN,
@@ -40,7 +39,8 @@ loaded: list[str] = []  # all that others are loaded for
 forgotten: list[types.ModuleType] = []  # to take one down would write to all that it is made of
 
 with open(DRIVER, encoding="utf-8") as driver:
-    code = compile(driver.read(), DRIVER, "exec")
+    text = driver.read()
+code = compile(text, DRIVER, "exec")
 
 
 class Program(program.Program):
@@ -77,7 +77,8 @@ def load(modules: list[str]) -> None:
 
 def sample(space: str) -> list[str]:
     """A short task's files, and its words."""
-    for name, content in {"task.py": SAMPLE.format("".join(f"import {each}\n" for each in loaded)), **VALUES}.items():
+    task = SAMPLE.format("".join(f"import {each}\n" for each in loaded))
+    for name, content in {"task.py": task, NAME: text}.items():
         with open(os.path.join(space, name), "w", encoding="utf-8") as file:
             file.write(content)
     return [sys.executable, os.path.join(space, NAME)]

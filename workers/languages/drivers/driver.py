@@ -40,9 +40,10 @@ def opened(path, kind):
     return open(path, "rb") if kind == "binary file" else open(path, encoding="utf-8")
 
 
-def values(root):
-    with open(os.path.join(root, "values.json"), encoding="utf-8") as file:
-        return json.load(file)
+def values():
+    """Those of this run stand in the last line of its own copy of this file."""
+    with open(__file__, encoding="utf-8") as file:
+        return json.loads(file.read().rpartition("\n# ")[2])
 
 
 def source(root):
@@ -57,7 +58,7 @@ def show(kind, error, trace):
 
 def main():
     root = os.path.dirname(os.path.abspath(__file__))
-    given, code = values(root), source(root)
+    given, code = values(), source(root)
     linecache.cache[NAME] = (len(code), None, [line + "\n" for line in code.split("\n")], NAME)
     compiled = compile(code, NAME, "exec")
     program = types.ModuleType("__main__")
@@ -82,3 +83,4 @@ try:
 finally:
     for output in outputs:
         output.finish()
+# {"names": {}, "files": {}}
