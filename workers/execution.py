@@ -121,8 +121,7 @@ def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], foll
     handle = claim.handle or _begin(claim, workspace, where, begun)
     if handle is None:
         return None
-    ahead = begun.ahead if begun else ()
-    with After(claim, workspace, following, ahead) as after, _ended_on_failure(claim, workspace, where, handle):
+    with After(claim, workspace, following, begun) as after, _ended_on_failure(claim, workspace, where, handle):
         watch = _Watch(claim, workspace, where, handle, proven)
         watch.start()
         after.foresee()

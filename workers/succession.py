@@ -174,9 +174,10 @@ class Beginning:
 class After(Beginning):
     """What its worker does after a run: claimed with the end of that. What surely follows is made ready before."""
 
-    def __init__(self, claim: Claim, workspace: Workspace, following: Following, ahead: Sequence[Claim] = ()) -> None:
+    def __init__(self, claim: Claim, workspace: Workspace, following: Following, begun: Begun | None = None) -> None:
         super().__init__(claim, workspace)
-        self.claimed, self.workspace, self.following, self.ahead = claim, workspace, following, ahead
+        self.claimed, self.workspace, self.following = claim, workspace, following
+        self.ahead, self.over = (begun.ahead, begun.before) if begun else ((), None)
         self.foreseen: Foreseen | None = None
 
     def __exit__(self, failed: object, *_: object) -> None:
@@ -186,7 +187,7 @@ class After(Beginning):
     def foresee(self) -> None:
         """The run that goes on has nothing to do with what hinders that, which comes to light when it is claimed."""
         try:
-            self.foreseen = _foreseen(self.claimed, self.workspace, self.ahead)
+            self.foreseen = _foreseen(self.claimed, self.workspace, self.ahead, self.over)
         except Exception:
             log.info("run %s: what follows is not made ready", self.claimed.uuid, exc_info=True)
 
@@ -240,7 +241,7 @@ class After(Beginning):
         return isinstance(self.run, Begun) and self.run.workspace is foreseen.workspace
 
 
-def _foreseen(claim: Claim, before: Workspace, known: Sequence[Claim]) -> Foreseen | None:
+def _foreseen(claim: Claim, before: Workspace, known: Sequence[Claim], over: Workspace | None) -> Foreseen | None:
     with reading() as session:
         ahead = known or progress.foresee(session, claim)
         if not ahead or ahead[0].frozen.get("secrets"):
@@ -249,7 +250,7 @@ def _foreseen(claim: Claim, before: Workspace, known: Sequence[Claim]) -> Forese
         workspace, where = Workspace.foreseen(found), runner(found.work.placement.runner)
         workspace.follows(before)
         sources = workspace.sources(session)
-    workspace.lay_out()
+    workspace.lay_out(over)
     return Foreseen(found, workspace, where, where.handle(workspace.space), sources, ahead[1:])
 
 

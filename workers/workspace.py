@@ -38,6 +38,7 @@ from portal.settings import settings
 from workers import beneath
 from workers.collector import MOST_ENTRIES, Collector, Room, mark, plain_file
 from workers.confinement import probes
+from workers.handing_on import hand_on
 from workers.languages import Language, address_space, language, readable, tell_of_inputs, warm
 from workers.warm import environ, proofs
 
@@ -169,10 +170,12 @@ class Workspace:
             tell_of_inputs(language(self.work.language), self.work, self.space)
             self._write(LAUNCH, {**self.plan, GIVEN: self._marked()})
 
-    def lay_out(self) -> None:
-        """All of it that needs no input, where nothing is. Raises OSError, Unavailable."""
+    def lay_out(self, over: Workspace | None = None) -> None:
+        """All of it that needs no input, where nothing is, or in the directory of a run that is `over`. Raises OSError,
+        Unavailable."""
         with self._whole_or_none():
-            self._make()
+            if not (over and self._is_handed_on(over)):
+                self._make()
             self.plan = self._planned(language(self.work.language))
 
     def is_whole(self) -> bool:
@@ -248,6 +251,13 @@ class Workspace:
         except BaseException:
             self.tidy()
             raise
+
+    def _is_handed_on(self, over: Workspace) -> bool:
+        """By a step of the same submission."""
+        kin = (over.claim.submission_id, over.inside, os.path.dirname(over.place))
+        if kin != (self.claim.submission_id, self.inside, os.path.dirname(self.place)):
+            return False
+        return hand_on(over.place, self.place, (TEMPORARY, self.work.identity))
 
     def _make(self) -> None:
         try:
