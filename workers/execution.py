@@ -117,7 +117,7 @@ def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], foll
         return None
     if claim.handle is None and not (begun and begun.brought):
         _bring(claim, workspace, begun)
-    proven = begun.at if begun and begun.is_fresh() else time.monotonic()
+    proven = begun.at if begun and begun.goes_on() else time.monotonic()
     handle = claim.handle or _begin(claim, workspace, where, begun)
     if handle is None:
         return None
@@ -180,7 +180,7 @@ def _sources(workspace: Workspace) -> Sources:
 
 def _begin(claim: Claim, workspace: Workspace, where: Runner, begun: Begun | None) -> Handle | None:
     """The handle is kept before anything is started under it, so that no process can be forgotten. None: stopped."""
-    if begun and begun.is_fresh():
+    if begun and begun.goes_on():
         return begun.handle
     handle = where.handle(workspace.space) | ({SEALED: workspace.sealed} if workspace.sealed else {})
     with transaction() as session:

@@ -69,11 +69,12 @@ class Planned:
 class Begun(Planned):
     """A claim that was begun at once, perhaps with the end of another run, `at` a time of the monotonic clock.
 
-    Its handle is kept; small inputs are brought already, and then it was started. The directory of the run `before` it
-    goes after that, as nobody waits for it then.
+    Its handle is kept; small inputs are brought already, and then it was `started` as soon as that was committed. The
+    directory of the run `before` it goes after that, as nobody waits for it then.
     """
 
     brought: bool
+    started: bool
     before: Workspace | None
     at: float
 
@@ -88,6 +89,10 @@ class Begun(Planned):
     def is_fresh(self) -> bool:
         """Whether that is not so long ago that a stop has to be asked for once more."""
         return time.monotonic() - self.at < PROMPT_SECONDS
+
+    def goes_on(self) -> bool:
+        """Whether nothing is asked before it is looked after; of what is started already a beat asks."""
+        return self.started or self.is_fresh()
 
 
 Next = Claim | Begun
@@ -134,7 +139,7 @@ class Beginning:
         self.run = None
 
     def _begun(self, planned: Planned) -> Begun:
-        return Begun(**vars(planned), brought=False, before=self.before, at=time.monotonic())
+        return Begun(**vars(planned), brought=False, started=False, before=self.before, at=time.monotonic())
 
     def _planned(self, session: Session, claim: Claim) -> Planned | None:
         """Of one that begins in this transaction, without having been foreseen."""
@@ -169,6 +174,7 @@ class Beginning:
         if isinstance(run, Begun) and run.brought and run.is_fresh():
             with suppress(Exception):
                 run.where.start(run.handle, trusted_until(run.at))
+                self.run = replace(run, started=True)
 
 
 class After(Beginning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,3 +128,19 @@ def test_one_that_is_let_go_too_late_begins_nothing(ready: Callable[..., Workspa
     eventually(lambda: not Path(f"/proc/{launcher}").exists(), pause=0.01)
     assert not (workspace.directory / "begun").exists()
     assert "it was not started in time" in (workspace.space / "launcher.log").read_text()
+
+
+def test_what_waits_in_one_that_is_killed_ends_with_it(ready: Callable[..., Workspace]) -> None:
+    workspace = ready("command", "touch begun")
+    launcher = launcher_of(workspace)
+    eventually(lambda: children_of(launcher), pause=0.01)
+    waiting = children_of(launcher)
+
+    os.kill(launcher, signal.SIGKILL)
+
+    eventually(lambda: not any(Path(f"/proc/{each}").exists() for each in waiting), pause=0.01)
+    assert not (workspace.directory / "begun").exists()
+
+
+def children_of(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from portal.services import progress, results
 from portal.services.progress import Claim, Expected
 from portal.settings import settings
 from tests.making import make_job, make_task, submitted
+from tests.servers import eventually
 from workers import execution, succession
 from workers.execution import never, perform
 from workers.runners import local
@@ -138,8 +141,11 @@ def last_result(submission: Submission) -> bytes:
 
 
 def begun_second(chain: Callable[[int], Submission]) -> tuple[Submission, Begun]:
+    """By a worker that was held up before it started anything under it."""
     submission = chain(2)
-    after = perform(claimed(), never, due)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(succession, "once_committed", lambda *_: None)
+        after = perform(claimed(), never, due)
     assert isinstance(after, Begun)
     return submission, after
 
@@ -195,6 +201,51 @@ def test_a_step_that_was_begun_a_while_ago_is_started_once_and_told_once(
     assert (submission.state, ran(tmp_path)) == (State.COMPLETE, ["0", "1"])
     assert [each.sentence for each in submission.messages].count("Running step: 2") == 1
     assert len(submission.runs[1].attempts) == 1
+
+
+def test_a_step_is_started_with_the_end_of_the_one_before_it_and_can_be_stopped_whenever_its_worker_looks(
+    session: Session, tmp_path: Path
+) -> None:
+    make_task(session, "short", "command", "true")
+    make_task(session, "long", "command", f"touch {tmp_path}/begun; sleep 600")
+    make_job(session, "job", [(1, "short"), (2, "long")])
+    submission = submitted(session, "job")
+    session.rollback()
+
+    begun = perform(claimed(), never, due)
+    assert isinstance(begun, Begun)
+    eventually((tmp_path / "begun").exists, pause=0.01)
+    launcher = json.loads((begun.workspace.space / "launched.json").read_text())["pid"]
+    with transaction(session):
+        progress.stop(session, submission)
+    perform(replace(begun, at=begun.at - 60))
+
+    assert not Path(f"/proc/{launcher}").exists()
+    session.rollback()
+    assert [run.state for run in submission.runs] == [State.COMPLETE, State.STOPPED]
+    assert list(settings().runs_directory.iterdir()) == []
+
+
+def test_a_step_whose_begin_was_not_committed_is_not_started(
+    session: Session, chain: Callable[[int], Submission], tmp_path: Path
+) -> None:
+    submission = chain(2)
+    claim = claimed()
+    commits = itertools.count(1)
+
+    def refuse(own: Session) -> None:
+        if next(commits) == 2:  # the first one begins the first step
+            raise OSError(errno.EIO, "the answer is no")
+
+    event.listen(Session, "before_commit", refuse)
+    try:
+        perform(claim, never, due)
+    finally:
+        event.remove(Session, "before_commit", refuse)
+
+    session.rollback()
+    assert ran(tmp_path) == ["0"]
+    assert submission.runs[1].state is State.WAITING
 
 
 def test_what_follows_finds_what_the_step_before_it_made_of_a_name(session: Session, work: Callable[[], None]) -> None:
