@@ -123,7 +123,8 @@ def _perform(claim: Claim, begun: Begun | None, ending: Callable[[], bool], foll
         return None
     with After(claim, workspace, following, begun) as after, _ended_on_failure(claim, workspace, where, handle):
         watch = _Watch(claim, workspace, where, handle, proven)
-        watch.start()
+        if not (begun and begun.started):
+            watch.start()
         after.foresee()
         if begun:
             begun.tidy_before()

@@ -226,6 +226,17 @@ def test_a_step_is_started_with_the_end_of_the_one_before_it_and_can_be_stopped_
     assert list(settings().runs_directory.iterdir()) == []
 
 
+def test_each_step_is_started_once(chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch) -> None:
+    chain(3)
+    started = []
+    start = local._start_fresh
+    monkeypatch.setattr(local, "_start_fresh", lambda space, *more: (started.append(space), start(space, *more)))
+
+    costs(claimed())
+
+    assert len(started) == len(set(started)) == 3
+
+
 def test_a_step_whose_begin_was_not_committed_is_not_started(
     session: Session, chain: Callable[[int], Submission], tmp_path: Path
 ) -> None:
