@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from uuid import uuid4
 
@@ -238,7 +238,7 @@ def _end(claim: Claim, workspace: Workspace, end: End, after: After) -> None:
     with _beating(claim):
         found = replace(workspace.collect(), log=end.written)
         if sum(each.blob.size for each in found.kept) > MUCH:
-            _force(found)
+            _Forced(found)()
     try:
         _finish(claim, end.outcome, found, after)
     except (Ghost, OSError):
@@ -246,8 +246,15 @@ def _end(claim: Claim, workspace: Workspace, end: End, after: After) -> None:
         raise
 
 
-def _force(found: Found) -> None:
-    storage.force([each.blob.key for each in found.kept])
+class _Forced:
+    """What a run gave, on the disk for good: once, as an end that is asked for again may be committed already."""
+
+    def __init__(self, found: Found) -> None:
+        self.left = [each.blob.key for each in found.kept]
+
+    def __call__(self) -> None:
+        storage.force(self.left)
+        self.left = []
 
 
 @contextmanager
@@ -255,6 +262,7 @@ def _beating(claim: Claim) -> Iterator[None]:
     """Beats the lease from another thread, while files are copied."""
     heart = _heart()
     heart.claims[claim.run_id] = claim
+    heart.wanted.set()
     try:
         yield
     finally:
@@ -263,16 +271,19 @@ def _beating(claim: Claim) -> Iterator[None]:
 
 class _Heart:
     """A thread that beats for what its process copies files for. One for all, as a new one for each would cost more
-    than most files."""
+    than most files. It sleeps for good when nothing was copied for as long as a beat."""
 
     def __init__(self) -> None:
         self.claims: dict[int, Claim] = {}
+        self.wanted = threading.Event()
         threading.Thread(target=self._beat, daemon=True, name="heart").start()
 
     def _beat(self) -> None:
-        while True:
+        while self.wanted.wait():
+            self.wanted.clear()
             time.sleep(settings().portal_beat_seconds)
             for claim in list(self.claims.values()):
+                self.wanted.set()
                 self._beat_for(claim)
 
     def _beat_for(self, claim: Claim) -> None:
@@ -436,11 +447,11 @@ def _finish(claim: Claim, outcome: Outcome, found: Found, after: After) -> None:
 
     Raises Ghost, and OSError for what could not be forced.
     """
-    deadline = trusted_until(time.monotonic())
+    deadline, force = trusted_until(time.monotonic()), _Forced(found)
     while True:
         try:
             with transaction() as session:
-                with meanwhile(partial(_force, found)) as forced:
+                with meanwhile(force) as forced:
                     done = progress.finish(session, claim, outcome, found, after.what_surely_follows(found))
                     if done:
                         after.claim(session, done)

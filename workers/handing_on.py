@@ -56,3 +56,4 @@ def _empty(directory: int, spared: str) -> None:
     for name in os.listdir(directory):
         if name != spared:
             os.unlink(name, dir_fd=directory)
+    os.utime(directory)

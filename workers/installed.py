@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ KNOWN = 32  # programs
 def homes(program: str) -> list[str]:
     """Of the program itself and of all that it is a link to; none where it is not installed."""
     found = shutil.which(program)
-    return _homes_of(found, time.monotonic() // AGAIN_SECONDS) if found else []
+    return _homes_of(found, os.path.realpath(found), time.monotonic() // AGAIN_SECONDS) if found else []
 
 
 @lru_cache(KNOWN)
-def _homes_of(program: str, when: float) -> list[str]:
+def _homes_of(program: str, itself: str, when: float) -> list[str]:
+    """While it leads to the same."""
     return list(dict.fromkeys(str(home) for link in _links(program) for home in _homes(link)))
 
 

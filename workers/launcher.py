@@ -11,7 +11,7 @@ this launcher had before.
 """
 
 # pathlib, like typing and dataclasses, would cost half as much again as all the rest to start.
-# ruff: noqa: PTH100, PTH101, PTH104, PTH108, PTH109, PTH110, PTH115, PTH116, PTH120, PTH123, PTH208
+# ruff: noqa: PTH100, PTH101, PTH104, PTH108, PTH109, PTH110, PTH115, PTH116, PTH120, PTH121, PTH123, PTH208
 from __future__ import annotations
 
 import errno
@@ -807,8 +807,9 @@ def process_fields(pid: str) -> list[str]:
     return content(f"/proc/{pid}/stat").rpartition(b")")[2].decode("ascii").split()
 
 
-def claim() -> bool:
-    """Say who minds this run, before anything of it is started; False if somebody said so before."""
+def claim(space: str) -> bool:
+    """Say who minds this run, before anything of it is started; False if somebody said so before, or if its directory
+    is another's by now."""
     mine = f"launched.{os.getpid()}"
     write(mine, handle())
     try:
@@ -817,7 +818,10 @@ def claim() -> bool:
         return False
     finally:
         os.unlink(mine)
-    return True
+    if os.path.exists(space) and os.path.samefile(space, "."):
+        return True
+    os.unlink("launched.json")
+    return False
 
 
 @cache
@@ -927,25 +931,26 @@ class Log:
 
 
 class Order:
-    """What a launcher is told beside what stands in the directory; and, of a warm parent, who is to hear of the run.
+    """What a launcher is told beside what stands in the directory `space`; and, of a warm parent, who is to hear of the
+    run.
 
     `line`: the worker. `parent`: whose next pair is made for such a run, too, when this one leaves room. `is_over`:
     the worker knows of the end, and nobody will look for this run's launcher any more. `held`: the worker may call the
-    run off while all is made ready for it.
+    run off while all is made ready for it. `inside`: the program runs in a fork itself.
     """
 
-    is_over = held = False
+    is_over = held = inside = False
     common: dict[str, Any]
 
     def __init__(
         self,
+        space: str,
         secrets: dict[str, str],
         until: float,
-        inside: bool = False,
         line: int | None = None,
         parent: int | None = None,
     ) -> None:
-        self.secrets, self.until, self.inside, self.line, self.parent = secrets, until, inside, line, parent
+        self.space, self.secrets, self.until, self.line, self.parent = space, secrets, until, line, parent
 
     def spec(self) -> Spec:
         given = json.loads(content("launch.json"))
@@ -1013,7 +1018,7 @@ def mind(order: Order, pair: Ready | None = None, make: Make = ready) -> Become 
             return None
         if become := pair.fork():
             return become
-    if not claim():
+    if not claim(order.space):
         return None
     pair.cage.take(spec.own, [])
     pair.give(spec.order, pair.cage.furnish())
@@ -1036,7 +1041,7 @@ def main() -> None:
         secrets = json.loads(told.read() or "{}")
     settle()
     enter(sys.argv[1])
-    if become := mind(Order(secrets, float((*sys.argv, "inf")[2]))):
+    if become := mind(Order(sys.argv[1], secrets, float((*sys.argv, "inf")[2]))):
         become()
 
 

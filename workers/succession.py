@@ -146,7 +146,8 @@ class Beginning:
         if claim.handle or claim.frozen.get("secrets"):
             return None
         try:
-            workspace, where = place_of(claim)
+            workspace, where = Workspace.apart(claim), runner(claim.work.placement.runner)
+            workspace.check_room()
             if self.ended and self.before and claim.submission_id == self.ended.submission_id:
                 workspace.uploads = self.before.uploads
             planned = Planned(claim, workspace, where, where.handle(workspace.space), workspace.sources(session), ())
@@ -253,7 +254,7 @@ def _foreseen(claim: Claim, before: Workspace, known: Sequence[Claim], over: Wor
         if not ahead or ahead[0].frozen.get("secrets"):
             return None
         found = ahead[0]
-        workspace, where = Workspace.foreseen(found), runner(found.work.placement.runner)
+        workspace, where = Workspace.apart(found), runner(found.work.placement.runner)
         workspace.follows(before)
         sources = workspace.sources(session)
     workspace.lay_out(over)

@@ -136,8 +136,8 @@ class Workspace:
         return cls(Path(f"{_root(claim)}/{claim.uuid}.{claim.attempt}"), claim)
 
     @classmethod
-    def foreseen(cls, claim: Claim) -> Workspace:
-        """A place that nobody else knows, for a run that others may still claim."""
+    def apart(cls, claim: Claim) -> Workspace:
+        """A place that nobody else knows, for a run that others may still claim: then its attempt is theirs."""
         return cls(Path(f"{_root(claim)}/{claim.uuid}.{claim.attempt}.{uuid4().hex[:8]}"), claim)
 
     def sources(self, session: Session) -> Sources:

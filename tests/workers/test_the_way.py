@@ -7,7 +7,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy import event, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from portal import queue, storage
+from portal import patience, queue, storage
 from portal.database import engine, now, transaction
 from portal.domain.states import State
 from portal.models import Run, Submission
@@ -28,7 +28,7 @@ from tests.servers import eventually
 from workers import execution, succession
 from workers.execution import never, perform
 from workers.runners import local
-from workers.succession import Begun
+from workers.succession import Beginning, Begun
 from workers.workspace import remove
 
 FORESEEN, NOT_FORESEEN = 10, 12  # statements, as docs/reliability.md says
@@ -235,6 +235,61 @@ def test_each_step_is_started_once(chain: Callable[[int], Submission], monkeypat
     costs(claimed())
 
     assert len(started) == len(set(started)) == 3
+
+
+def test_what_was_begun_in_vain_has_no_directory_that_a_later_claim_has(chain: Callable[[int], Submission]) -> None:
+    """Whose number is the same, as the first one was never counted."""
+    chain(1)
+    places = []
+    for _ in range(2):
+        with suppress(ZeroDivisionError), Beginning() as beginning, transaction() as session:
+            claim = due(session)
+            assert claim is not None
+            beginning.begin(session, claim)
+            assert isinstance(beginning.run, Begun)
+            places.append((claim.attempt, beginning.run.workspace.space))
+            1 / 0  # noqa: B018
+
+    assert [attempt for attempt, _ in places] == [1, 1]
+    assert len({space for _, space in places}) == 2
+
+
+def test_what_a_run_gave_stays_though_it_cannot_be_forced_to_the_disk_again_after_a_lost_answer(
+    session: Session, chain: Callable[[int], Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submission = chain(1)
+    claim = claimed()
+    answers, forced = iter([True, False]), iter([True])
+    force = storage.force
+
+    @contextmanager
+    def often_answered() -> Iterator[Session]:
+        with transaction() as own:
+            yield own
+        if not next(answers, True):
+            raise OperationalError("COMMIT", {}, Exception("no answer"))
+
+    def once(keys: Sequence[str]) -> None:
+        if keys and not next(forced, False):
+            raise OSError(errno.EMFILE, "too many open files")
+        force(keys)
+
+    monkeypatch.setattr(execution, "transaction", often_answered)
+    monkeypatch.setattr(execution, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(storage, "force", once)
+    ask = progress.row
+    monkeypatch.setattr(progress, "row", lambda *asked: (waited_for(), ask(*asked))[1])
+
+    assert perform(claim, never, due) is None
+
+    session.rollback()
+    assert (submission.state, last_result(submission)) == (State.COMPLETE, b"x\n")
+
+
+def waited_for() -> None:
+    """What is done while PostgreSQL's answers are waited for."""
+    if errand := patience._mine.errand:
+        errand.run()
 
 
 def test_a_step_whose_begin_was_not_committed_is_not_started(

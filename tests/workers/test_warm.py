@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -220,7 +221,7 @@ def test_a_run_goes_on_without_its_parent(
     left(session, work)
     nursery = nursery_of_this_process()
     before = children_of(nursery)
-    killing = threading.Timer(0.15, lambda: [os.kill(pid, signal.SIGKILL) for pid in before])
+    killing = threading.Timer(0.15, lambda: kill(before))
     killing.start()
 
     assert [left(session, work).words[1] for _ in range(2)] == ["done\n"] * 2
@@ -289,8 +290,7 @@ def test_what_waits_for_a_run_may_die(
     eventually(lambda: left(session, work) and waiting(language)[which])
 
     found = waiting(language)[which]
-    for each in found:
-        os.kill(each, signal.SIGKILL)
+    kill(found)
     eventually(lambda: not any(map(is_alive, found)))
 
     assert [left(session, work).words[1] for _ in range(2)] == ["done\n"] * 2
@@ -306,8 +306,7 @@ def test_what_waits_for_a_run_ends_with_its_parent(
     eventually(lambda: left(session, work) and waiting(language)[which])
     found = waiting(language)[which]
 
-    for each in children_of(nursery_of_this_process()):
-        os.kill(each, signal.SIGKILL)
+    kill(children_of(nursery_of_this_process()))
 
     eventually(lambda: not any(map(is_alive, found)))
 
@@ -370,6 +369,13 @@ def open_sockets() -> list[str]:
 def nursery_of_this_process() -> int:
     [found] = [pid for pid in children_of(os.getpid()) if "nursery.py" in Path(f"/proc/{pid}/cmdline").read_text()]
     return found
+
+
+def kill(processes: Iterable[int]) -> None:
+    """Those of them that have not just ended by themselves."""
+    for each in processes:
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def children_of(pid: int) -> set[int]:

@@ -141,8 +141,8 @@ def launch(
             return become
         if orders.fileno() < 0:
             orders = again(telling)
-        order, space = taken(orders, telling, ready)
-        launcher.enter(space)
+        order = taken(orders, telling, ready)
+        launcher.enter(order.space)
         if (become := launcher.mind(order, ready, make)) or not (order.is_over and make.may_go_on(order.common)):
             return become
         launcher.leave()
@@ -150,8 +150,8 @@ def launch(
         common = order.common
 
 
-def taken(orders: socket.socket, telling: int, ready: Ready | None) -> tuple[launcher.Order, str]:
-    """The next order, and its run's directory; without one, there is no launcher any more."""
+def taken(orders: socket.socket, telling: int, ready: Ready | None) -> launcher.Order:
+    """The next order; without one, there is no launcher any more."""
     try:
         order, line = words.wanted(orders)
     except (EOFError, TimeoutError):
@@ -161,9 +161,9 @@ def taken(orders: socket.socket, telling: int, ready: Ready | None) -> tuple[lau
     prctl(PR_SET_PDEATHSIG, 0)
     os.close(orders.detach())
     secrets = json.loads(words.rest(line)) if order["secrets"] else {}
-    given = launcher.Order(secrets, order["until"], order["inside"], line, telling)
-    given.held = order["held"]
-    return given, order["space"]
+    given = launcher.Order(order["space"], secrets, order["until"], line, telling)
+    given.held, given.inside = order["held"], order["inside"]
+    return given
 
 
 def again(telling: int) -> socket.socket:
