@@ -7,7 +7,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +80,20 @@ def counted() -> Iterator[Counter[str]]:
     yield found
     for name, heard in (("after_cursor_execute", executed), ("commit", committed)):
         event.remove(engine(), name, heard)
+
+
+def answered(*answers: bool) -> Callable[[], AbstractContextManager[Session]]:
+    """Transactions whose commits are answered, or not, in this order; what comes after these is."""
+    left = iter(answers)
+
+    @contextmanager
+    def often_answered() -> Iterator[Session]:
+        with transaction() as own:
+            yield own
+        if not next(left, True):
+            raise OperationalError("COMMIT", {}, Exception("no answer"))
+
+    return often_answered
 
 
 def costs(claim: Claim | None) -> list[Counter[str]]:
@@ -259,22 +273,15 @@ def test_what_a_run_gave_stays_though_it_cannot_be_forced_to_the_disk_again_afte
 ) -> None:
     submission = chain(1)
     claim = claimed()
-    answers, forced = iter([True, False]), iter([True])
+    forced = iter([True])
     force = storage.force
-
-    @contextmanager
-    def often_answered() -> Iterator[Session]:
-        with transaction() as own:
-            yield own
-        if not next(answers, True):
-            raise OperationalError("COMMIT", {}, Exception("no answer"))
 
     def once(keys: Sequence[str]) -> None:
         if keys and not next(forced, False):
             raise OSError(errno.EMFILE, "too many open files")
         force(keys)
 
-    monkeypatch.setattr(execution, "transaction", often_answered)
+    monkeypatch.setattr(execution, "transaction", answered(True, False))
     monkeypatch.setattr(execution, "RETRY_SECONDS", 0)
     monkeypatch.setattr(storage, "force", once)
     ask = progress.row
@@ -427,16 +434,7 @@ def test_an_end_is_told_once_though_no_answer_came_and_nothing_was_claimed(
 ) -> None:
     submission = chain(2)
     claim = claimed()
-    answers = iter([True, False])  # to its begin, and to its end
-
-    @contextmanager
-    def often_answered() -> Iterator[Session]:
-        with transaction() as own:
-            yield own
-        if not next(answers, True):
-            raise OperationalError("COMMIT", {}, Exception("no answer"))
-
-    monkeypatch.setattr(execution, "transaction", often_answered)
+    monkeypatch.setattr(execution, "transaction", answered(True, False))  # its begin, its end
     monkeypatch.setattr(execution, "RETRY_SECONDS", 0)
 
     assert perform(claim, never, lambda *_: None) is None
