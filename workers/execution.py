@@ -151,7 +151,7 @@ def _learn_secrets(claim: Claim, workspace: Workspace) -> bool:
             workspace.keep_secret(secrets.opened(workspace.sealed))
         except NotFound as gone:
             with After(claim, workspace, nothing) as after:
-                _finish(claim, Outcome("cannot_start", detail=f"{gone}."), NOTHING, after)
+                _finish(claim, Outcome("cannot_start", detail=f"{gone}."), NOTHING, after, _Forced(NOTHING))
             return False
         except NoKey as failure:
             if claim.handle:
@@ -237,10 +237,11 @@ def _end(claim: Claim, workspace: Workspace, end: End, after: After) -> None:
     """What it gave is forced to the disk while the database is told of it, which commits nothing before."""
     with _beating(claim):
         found = replace(workspace.collect(), log=end.written)
+        force = _Forced(found)
         if sum(each.blob.size for each in found.kept) > MUCH:
-            _Forced(found)()
+            force()
     try:
-        _finish(claim, end.outcome, found, after)
+        _finish(claim, end.outcome, found, after, force)
     except (Ghost, OSError):
         discard(found)
         raise
@@ -441,13 +442,13 @@ class _Watch:
         return outcome
 
 
-def _finish(claim: Claim, outcome: Outcome, found: Found, after: After) -> None:
+def _finish(claim: Claim, outcome: Outcome, found: Found, after: After, force: Callable[[], None]) -> None:
     """End the run and claim what follows; an answer that did not come is asked for again, for as long as the lease is
     surely ours, but then for the end alone. Nothing is committed before what it gave is forced to the disk.
 
     Raises Ghost, and OSError for what could not be forced.
     """
-    deadline, force = trusted_until(time.monotonic()), _Forced(found)
+    deadline = trusted_until(time.monotonic())
     while True:
         try:
             with transaction() as session:

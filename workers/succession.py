@@ -170,7 +170,7 @@ class Beginning:
             log.info("run %s: it is made ready once more", run.claim.uuid, exc_info=True)
 
     def _let_begin(self) -> None:
-        """Whoever performs it starts it too, and hears what hinders that."""
+        """If anything hinders that, whoever performs it starts it, and hears why."""
         run = self.run
         if isinstance(run, Begun) and run.brought and run.is_fresh():
             with suppress(Exception):
